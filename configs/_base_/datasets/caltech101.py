@@ -1,0 +1,43 @@
+# Few-shot Caltech101 by the published split. --shots and --seed choose the
+# task: K training images a class, each seen as centre crop and mirror image,
+# and min(K, 4) for validation.
+data_root = 'data'
+shots = 16
+seed = 1
+
+dataset = dict(
+    type='safe_mm.FewShotDataset',
+    data_root=data_root,
+    data_prefix='caltech-101/101_ObjectCategories',
+    ann_file='caltech-101/split_zhou_Caltech101.json',
+    templates='a photo of a {}.',
+    pipeline=[
+        dict(type='LoadImageFromFile', imdecode_backend='pillow'),
+        dict(type='safe_mm.CLIPCrop', clip=None),  # the model's, see tools
+        dict(type='PackInputs'),
+    ])
+
+train_dataloader = dict(
+    batch_size=8,
+    num_workers=2,
+    persistent_workers=True,
+    collate_fn=dict(type='default_collate'),
+    sampler=dict(type='InfiniteSampler', shuffle=True),
+    dataset=dict(split='train', shots=shots, seed=seed, mirror=True,
+                 **dataset))
+val_dataloader = dict(
+    batch_size=64,
+    num_workers=2,
+    persistent_workers=True,
+    collate_fn=dict(type='default_collate'),
+    sampler=dict(type='DefaultSampler', shuffle=False),
+    dataset=dict(split='val', shots=shots, seed=seed, **dataset))
+test_dataloader = dict(
+    batch_size=64,
+    num_workers=2,
+    collate_fn=dict(type='default_collate'),
+    sampler=dict(type='DefaultSampler', shuffle=False),
+    dataset=dict(split='test', **dataset))
+
+val_evaluator = dict(type='Accuracy', topk=(1, 5))
+test_evaluator = val_evaluator

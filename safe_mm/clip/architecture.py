@@ -1,0 +1,78 @@
+"""open_clip's architectures by name, and which activation weights need."""
+import difflib
+from pathlib import Path
+from typing import Optional
+
+import open_clip
+from mmengine.logging import print_log
+
+from ..errors import InputError
+
+QUICKGELU = '-quickgelu'
+
+
+def open_clip_name(model_name: str) -> str:
+    """The name under which open_clip knows an architecture.
+
+    A path of an open_clip JSON file is registered with open_clip first.
+    """
+    if not model_name.endswith('.json'):
+        return model_name.replace('/', '-')
+    path = Path(model_name).expanduser()
+    if not path.is_file():
+        raise InputError(f'clip.model_name: {path} does not exist.')
+    if path.stem not in open_clip.list_models():
+        open_clip.add_model_config(path)
+    return path.stem
+
+
+def base_name(model_name: str) -> str:
+    """The name without ``-quickgelu``, under which tags are listed."""
+    name = open_clip_name(model_name)
+    return name[:-len(QUICKGELU)] if name.endswith(QUICKGELU) else name
+
+
+def model_config(model_name: str) -> dict:
+    """open_clip's configuration of an architecture.
+
+    Raises:
+        InputError: open_clip has none of that name.
+    """
+    name = open_clip_name(model_name)
+    cfg = open_clip.get_model_config(name)
+    if cfg is None:
+        near = difflib.get_close_matches(name, open_clip.list_models())
+        raise InputError(
+            f'clip.model_name={model_name!r} is not an open_clip model. '
+            f'Near matches: {", ".join(near) or "none"}. A path of an '
+            'open_clip JSON file is accepted too.')
+    return cfg
+
+
+def choose_activation(model_name: str, needed: Optional[bool],
+                      source: str) -> bool:
+    """Whether to build with QuickGELU, given what the weights need.
+
+    The wrong activation loads without an error and costs accuracy. OpenAI's
+    weights, and some others, were trained with QuickGELU.
+
+    Args:
+        model_name (str): As in the config, with or without ``-quickgelu``.
+        needed (bool, optional): What the weights were trained with; None if
+            the file does not tell.
+        source (str): The weights, for messages.
+
+    Raises:
+        InputError: ``-quickgelu`` was asked for and the weights need GELU.
+    """
+    named = model_config(model_name).get('quick_gelu', False)
+    if needed is None:
+        print_log(f'{source} does not tell its activation: using '
+                  f'{"QuickGELU" if named else "GELU"}. Weights from OpenAI '
+                  f'need a model_name that ends in {QUICKGELU}.', 'current')
+        return named
+    if named and not needed:
+        raise InputError(
+            f'{source} was trained with GELU, but {model_name} has QuickGELU.'
+            f' Use clip.model_name={base_name(model_name)!r}.')
+    return needed

@@ -1,0 +1,149 @@
+"""CLIP's pooling layers: attention with a single query (SAFE, Eq. 2).
+
+Only one position is read after the attention, the mean token of a ResNet or
+the class token of a ViT. With one query q per head, scores and weighted sum
+can be taken before the key and value projections,
+
+    q . (W_k x_j) = (W_k^T q) . x_j
+    sum_j a_j (W_v x_j + b_v) = W_v (sum_j a_j x_j) + b_v,
+
+which is exactly the same function at a fraction of the work. A key bias adds
+the same number to all scores of a head and cancels in the softmax.
+"""
+import torch
+from torch import nn
+from torch.nn import functional as F
+
+
+def attention_weights(query: torch.Tensor, tokens: torch.Tensor,
+                      key_weight: torch.Tensor,
+                      num_heads: int) -> torch.Tensor:
+    """softmax_j(q . k_j / S) of Eq. 2, with S the root of the head size.
+
+    Args:
+        query (Tensor): Lin_q of the query token, shape (B, C).
+        tokens (Tensor): What attention looks at, shape (B, L, C).
+        key_weight (Tensor): Weight of Lin_k, shape (C, C).
+        num_heads (int): Number of heads, a divisor of C.
+
+    Returns:
+        Tensor: Attention of each head, shape (B, num_heads, L); rows sum to
+        one.
+    """
+    query = query.unflatten(-1, (num_heads, -1))
+    key_weight = key_weight.unflatten(0, (num_heads, -1))
+    scale = query.shape[-1]**-0.5
+    query = torch.einsum('bhd,hdc->bhc', query * scale, key_weight)
+    return torch.einsum('bhc,bjc->bhj', query, tokens).softmax(dim=-1)
+
+
+def attend(weights: torch.Tensor, tokens: torch.Tensor,
+           value_weight: torch.Tensor,
+           value_bias: torch.Tensor) -> torch.Tensor:
+    """sum_j a_j v_j of Eq. 2, the heads side by side.
+
+    Args:
+        weights (Tensor): Attention of each head, shape (B, H, L).
+        tokens (Tensor): Shape (B, L, C).
+        value_weight (Tensor): Weight of Lin_v, shape (C, C).
+        value_bias (Tensor): Bias of Lin_v, shape (C, ).
+
+    Returns:
+        Tensor: Shape (B, C).
+    """
+    tokens = torch.einsum('bhj,bjc->bhc', weights, tokens)
+    value_weight = value_weight.unflatten(0, (weights.shape[1], -1))
+    pooled = torch.einsum('bhc,hdc->bhd', tokens, value_weight)
+    return pooled.flatten(1) + value_bias
+
+
+class AttentionPool(nn.Module):
+    """Pooling layer of CLIP's ResNets; parameters named as in open_clip.
+
+    The key bias has no effect and stays frozen.
+
+    Args:
+        attnpool (open_clip.modified_resnet.AttentionPool2d): The layer whose
+            parameters are taken over.
+    """
+
+    def __init__(self, attnpool: nn.Module) -> None:
+        super().__init__()
+        self.num_heads = attnpool.num_heads
+        self.positional_embedding = attnpool.positional_embedding
+        self.q_proj = attnpool.q_proj
+        self.k_proj = attnpool.k_proj
+        self.v_proj = attnpool.v_proj
+        self.c_proj = attnpool.c_proj
+        self.k_proj.bias.requires_grad_(False)
+
+    def tokens(self, features: torch.Tensor) -> torch.Tensor:
+        """The mean token, then F_j, each with its position.
+
+        Args:
+            features (Tensor): Dense features, shape (B, C, h, w).
+
+        Returns:
+            Tensor: Shape (B, 1 + h*w, C).
+        """
+        x = features.flatten(2).transpose(1, 2)
+        x = torch.cat([x.mean(dim=1, keepdim=True), x], dim=1)
+        return x + self.positional_embedding
+
+    def attention(self, tokens: torch.Tensor) -> torch.Tensor:
+        """Attention of the mean token, shape (B, num_heads, 1 + h*w)."""
+        return attention_weights(
+            self.q_proj(tokens[:, 0]), tokens, self.k_proj.weight,
+            self.num_heads)
+
+    def forward(self, features: torch.Tensor) -> torch.Tensor:
+        """Dense features (B, C, h, w) -> pooled features (B, embed_dim)."""
+        x = self.tokens(features)
+        pooled = attend(
+            self.attention(x), x, self.v_proj.weight, self.v_proj.bias)
+        return self.c_proj(pooled)
+
+
+class LastBlockPool(nn.Module):
+    """Last block of a ViT, as the pooling layer (SAFE, Sec. IV-A).
+
+    The class token is the query; the residual and the MLP belong to the
+    block, of which only the class token is computed. Norm and projection
+    behind the block follow.
+
+    Args:
+        block (open_clip.transformer.ResidualAttentionBlock): Last block.
+        ln_post (nn.LayerNorm): Norm of the class token.
+        proj (nn.Parameter): Projection, shape (C, embed_dim).
+    """
+
+    def __init__(self, block: nn.Module, ln_post: nn.Module,
+                 proj: nn.Parameter) -> None:
+        super().__init__()
+        self.block = block
+        self.ln_post = ln_post
+        self.proj = proj
+
+    def tokens(self, features: torch.Tensor) -> torch.Tensor:
+        """Normed tokens, shape (B, 1 + h*w, C) as ``features``."""
+        return self.block.ln_1(features)
+
+    def attention(self, tokens: torch.Tensor) -> torch.Tensor:
+        """Attention of the class token, shape (B, num_heads, 1 + h*w)."""
+        attn = self.block.attn
+        query_weight, key_weight, _ = attn.in_proj_weight.chunk(3)
+        query_bias = attn.in_proj_bias[:attn.embed_dim]
+        return attention_weights(
+            F.linear(tokens[:, 0], query_weight, query_bias), tokens,
+            key_weight, attn.num_heads)
+
+    def forward(self, features: torch.Tensor) -> torch.Tensor:
+        """Tokens (B, 1 + h*w, C) -> pooled features (B, embed_dim)."""
+        block, x = self.block, self.tokens(features)
+        pooled = attend(
+            self.attention(x), x,
+            block.attn.in_proj_weight.chunk(3)[2],
+            block.attn.in_proj_bias.chunk(3)[2])
+        x = features[:, 0] + block.ls_1(block.attn.out_proj(pooled))
+        x = x + block.ls_2(block.mlp(block.ln_2(x)))
+        return self.ln_post(x) @ self.proj

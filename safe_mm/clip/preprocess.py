@@ -1,0 +1,41 @@
+"""How a CLIP expects its pictures: taken from open_clip, never repeated."""
+import json
+from pathlib import Path
+from typing import Optional
+
+import open_clip
+from open_clip.transform import PreprocessCfg, merge_preprocess_dict
+
+from .architecture import base_name, model_config
+
+
+def sidecar(pretrained: Optional[str]) -> dict:
+    """``open_clip_config.json`` beside a local checkpoint, or ``{}``."""
+    if pretrained is None:
+        return {}
+    path = Path(pretrained).expanduser().parent / 'open_clip_config.json'
+    return json.loads(path.read_text()) if path.is_file() else {}
+
+
+def preprocess_cfg(model_name: str,
+                   pretrained: Optional[str]) -> PreprocessCfg:
+    """Size, interpolation, mean and std for a model and its weights.
+
+    Args:
+        model_name (str): Name of an open_clip architecture, or the path of
+            its JSON file.
+        pretrained (str, optional): open_clip tag or path of the weights.
+
+    Returns:
+        open_clip.transform.PreprocessCfg: ``mean`` and ``std`` are for
+        pixels in [0, 1].
+    """
+    cfg = model_config(model_name)
+    tag_cfg = pretrained and open_clip.get_pretrained_cfg(
+        base_name(model_name), pretrained)
+    overlay = tag_cfg or sidecar(pretrained).get('preprocess_cfg', {})
+    size = cfg['vision_cfg'].get('image_size', PreprocessCfg.size)
+    return PreprocessCfg(
+        **{
+            **merge_preprocess_dict(PreprocessCfg(), overlay), 'size': size
+        })

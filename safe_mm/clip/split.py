@@ -1,0 +1,204 @@
+"""CLIP, split in three: feature extractor G, pooling layer, text encoder.
+
+SAFE (Zhu et al., Sec. III) sees CLIP's visual encoder as a feature extractor
+followed by one pooling layer: ``attnpool`` of a ResNet, or the last block of
+a ViT with the norm and projection behind it.
+"""
+import logging
+from pathlib import Path
+from typing import Dict, List, Optional, Tuple, Union
+
+import open_clip
+import torch
+from mmengine.logging import print_log
+from open_clip.modified_resnet import ModifiedResNet
+from open_clip.transformer import ResidualAttentionBlock, VisionTransformer
+from torch import nn
+from tqdm import tqdm
+
+from ..errors import InputError
+from .architecture import (
+    base_name,
+    choose_activation,
+    model_config,
+    open_clip_name,
+)
+from .pooling import AttentionPool, LastBlockPool
+from .preprocess import sidecar
+from .weights import find_weights, is_torchscript, read_state_dict
+
+RANDOM_SEED = 0  # random weights are the same in every process and run
+TEXTS_PER_BATCH = 256
+
+
+class SplitCLIP:
+    """The parts of one CLIP. Get it from :func:`split_clip`.
+
+    Attributes:
+        trunk (nn.Module): G. Images (B, 3, H, W) -> dense features F, of
+            shape (B, C, h, w) for a ResNet and (B, 1 + h*w, C), class token
+            first, for a ViT.
+        pool (AttentionPool | LastBlockPool): The pooling layer, F ->
+            (B, embed_dim).
+        embed_dim (int): Length of image and text features.
+        image_size (int): Height and width of input images in pixels.
+        logit_scale (float): CLIP's learned inverse temperature, about 100
+            for OpenAI's weights.
+    """
+
+    def __init__(self, model_name: str, pretrained: Optional[str]) -> None:
+        self._source = (model_name, pretrained)
+        clip = _load(model_name, pretrained)
+        self.image_size = _side(clip.visual.image_size)
+        self.embed_dim = clip.visual.output_dim
+        self.logit_scale = clip.logit_scale.exp().item()
+        self.trunk, self.pool = _split_visual(clip.visual, model_name)
+        clip.visual = None
+        self._text: Optional[nn.Module] = clip
+
+    @torch.no_grad()
+    def encode_text(self,
+                    texts: List[str],
+                    device: str = 'cpu') -> torch.Tensor:
+        """Text features of unit length.
+
+        Args:
+            texts (list[str]): Sentences.
+            device (str): Where to compute. Defaults to 'cpu'.
+
+        Returns:
+            Tensor: Shape (len(texts), embed_dim), float32, on the CPU.
+        """
+        if self._text is None:  # released after an earlier use
+            self._text = _load(*self._source)
+            self._text.visual = None
+        encoder = self._text.to(device).eval()
+        tokenizer = open_clip.get_tokenizer(open_clip_name(self._source[0]))
+        batches = range(0, len(texts), TEXTS_PER_BATCH)
+        features = [
+            encoder.encode_text(
+                tokenizer(texts[i:i + TEXTS_PER_BATCH]).to(device),
+                normalize=True).cpu() for i in tqdm(
+                    batches, 'text encoder', disable=len(batches) == 1)
+        ]
+        return torch.cat(features)
+
+    def release_text_encoder(self) -> None:
+        """Drops the text encoder, which nothing needs once W_c exists."""
+        self._text = None
+
+
+_SPLITS: Dict[Tuple[str, Optional[str]], SplitCLIP] = {}
+
+
+def split_clip(model_name: str, pretrained: Optional[str]) -> SplitCLIP:
+    """The parts of a CLIP; its weights are read once per process.
+
+    The parts are shared: copy what is to be changed.
+
+    Args:
+        model_name (str): Name of an open_clip architecture (ModifiedResNet
+            or ViT), or the path of its JSON file.
+        pretrained (str, optional): open_clip tag (``'openai'``,
+            ``'laion2b_s34b_b79k'``), or the path of a ``.safetensors`` or
+            ``.pt`` file or of OpenAI's TorchScript archive. None stands for
+            random weights, the same ones each time, with a warning.
+
+    Raises:
+        InputError: Unknown name or tag, no network, a damaged or foreign
+            file, an architecture without a pooling layer that SAFE knows.
+    """
+    key = (model_name, pretrained)
+    if key not in _SPLITS:
+        _SPLITS[key] = SplitCLIP(model_name, pretrained)
+    return _SPLITS[key]
+
+
+def _load(model_name: str, pretrained: Optional[str]) -> open_clip.CLIP:
+    """open_clip's model with its weights, in float32 on the CPU."""
+    if pretrained is None:
+        print_log(
+            f'{model_name} has RANDOM weights, because clip.pretrained is '
+            'None: good for trying things out, not for results.',
+            'current',
+            level=logging.WARNING)
+        return _build(model_name, model_config(model_name).get('quick_gelu'))
+
+    tag_cfg = open_clip.get_pretrained_cfg(base_name(model_name), pretrained)
+    path = find_weights(base_name(model_name), pretrained)
+    state = read_state_dict(path)
+    if tag_cfg:
+        needed = tag_cfg.get('quick_gelu', False)
+    elif is_torchscript(path):  # the form in which OpenAI published
+        needed = True
+    else:
+        needed = sidecar(pretrained).get('model_cfg', {}).get('quick_gelu')
+    clip = _build(model_name,
+                  choose_activation(model_name, needed, pretrained))
+    _fill(clip, state, path, model_name)
+    return clip
+
+
+def _side(size: Union[int, Tuple[int, int]]) -> int:
+    return size if isinstance(size, int) else size[0]
+
+
+def _build(model_name: str, quick_gelu: bool) -> open_clip.CLIP:
+    cfg = model_config(model_name)
+    if cfg.pop('custom_text', False) or 'hf_model_name' in cfg['text_cfg']:
+        raise InputError(f'{model_name} is not a plain CLIP: its text encoder'
+                         ' is not open_clip\'s own, which is not supported.')
+    cfg['quick_gelu'] = bool(quick_gelu)
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(RANDOM_SEED)
+        return open_clip.CLIP(**cfg)
+
+
+def _fill(clip: open_clip.CLIP, state: Dict[str, torch.Tensor], path: Path,
+          model_name: str) -> None:
+    """Loads a state dict, all or nothing."""
+    expected = clip.state_dict()
+    state = {  # OpenAI's archives carry three settings beside the weights
+        key: value
+        for key, value in state.items() if key not in
+        ('input_resolution', 'context_length', 'vocab_size')
+    }
+    if 'logit_scale' in state:
+        state['logit_scale'] = state['logit_scale'].reshape(
+            expected['logit_scale'].shape)
+    problems = [f'lacks {k}' for k in expected if k not in state]
+    problems += [f'has {k}' for k in state if k not in expected]
+    problems += [
+        f'{k} is {tuple(state[k].shape)} instead of {tuple(v.shape)}'
+        for k, v in expected.items()
+        if k in state and state[k].shape != v.shape
+    ]
+    if problems:
+        raise InputError(
+            f'{path} does not hold the weights of {model_name}: '
+            f'{"; ".join(problems[:3])} ({len(problems)} differences). Set '
+            'clip.model_name to the architecture of the file.')
+    clip.load_state_dict(state)
+
+
+def _split_visual(visual: nn.Module,
+                  model_name: str) -> Tuple[nn.Module, nn.Module]:
+    """Takes the pooling layer off open_clip's visual encoder."""
+    if isinstance(visual, ModifiedResNet):
+        pool = AttentionPool(visual.attnpool)
+        visual.attnpool = nn.Identity()
+        return visual, pool
+
+    blocks = getattr(getattr(visual, 'transformer', None), 'resblocks', [])
+    if not (isinstance(visual, VisionTransformer) and visual.attn_pool is None
+            and visual.pool_type == 'tok'
+            and isinstance(blocks[-1], ResidualAttentionBlock)):
+        raise InputError(
+            f'{model_name} has no pooling layer that SAFE knows: it must be '
+            'a ModifiedResNet, or a ViT pooled by its class token.')
+    pool = LastBlockPool(blocks[-1], visual.ln_post, visual.proj)
+    visual.transformer.resblocks = blocks[:-1]
+    visual.ln_post = nn.Identity()
+    visual.proj = None
+    visual.pool_type = 'none'  # all tokens come out, not the first alone
+    return visual, pool

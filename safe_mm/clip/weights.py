@@ -1,0 +1,157 @@
+"""From an open_clip tag or a local file to a plain state dict."""
+import pickle
+import socket
+import urllib.error
+import urllib.request
+import zipfile
+from pathlib import Path
+from typing import Dict, List, Optional, Tuple
+
+import open_clip
+import torch
+from open_clip.pretrained import download_pretrained
+from safetensors import SafetensorError
+from safetensors.torch import load_file
+
+from ..errors import InputError
+
+CONNECT_TIMEOUT = 5  # seconds
+HF_NAMES = ('open_clip_model.safetensors', 'open_clip_pytorch_model.bin')
+
+
+def find_weights(model_name: str, pretrained: str) -> Path:
+    """The local file for an open_clip tag (downloaded if need be) or a path.
+
+    Args:
+        model_name (str): Name of an open_clip architecture.
+        pretrained (str): open_clip tag, such as ``'openai'``, or a path.
+
+    Raises:
+        InputError: No such tag or file, or the tag's file is not in the cache
+            and its host cannot be reached.
+    """
+    tag_cfg = open_clip.get_pretrained_cfg(model_name, pretrained)
+    if tag_cfg:
+        return _cached(tag_cfg) or _download(model_name, pretrained, tag_cfg)
+    path = Path(pretrained).expanduser()
+    if path.is_file():
+        return path
+    tags = open_clip.list_pretrained_tags_by_model(model_name)
+    raise InputError(
+        f'clip.pretrained={pretrained!r} is neither a file nor an open_clip '
+        f'tag of {model_name}. Give the path of a checkpoint, or one of the '
+        f'tags {", ".join(tags) or "(this architecture has none)"}.')
+
+
+def _hub_files(tag_cfg: dict) -> Tuple[str, List[str]]:
+    """Repository and possible file names of a tag kept on the HF hub."""
+    repo, _, name = tag_cfg['hf_hub'].rpartition('/')
+    return repo, [name] if name else list(HF_NAMES)
+
+
+def _cached(tag_cfg: dict) -> Optional[Path]:
+    """The file of a tag if an earlier download left it, without network."""
+    if tag_cfg.get('hf_hub'):
+        from huggingface_hub import try_to_load_from_cache
+        repo, names = _hub_files(tag_cfg)
+        found = (try_to_load_from_cache(repo, name) for name in names)
+        return next((Path(f) for f in found if isinstance(f, str)), None)
+    path = Path('~/.cache/clip').expanduser() / Path(tag_cfg['url']).name
+    # open_clip itself compares the file's checksum
+    return Path(download_pretrained(tag_cfg)) if path.is_file() else None
+
+
+def _download(model_name: str, tag: str, tag_cfg: dict) -> Path:
+    url = tag_cfg.get('url')
+    if tag_cfg.get('hf_hub'):
+        from huggingface_hub import hf_hub_url
+        repo, names = _hub_files(tag_cfg)
+        url = hf_hub_url(repo, names[0])
+    reason = _unreachable(url)
+    if reason is None:
+        try:
+            return Path(download_pretrained(tag_cfg))
+        except Exception as error:  # whatever the hub's client raises
+            reason = str(error).strip().splitlines()[0]
+    raise InputError(
+        f'the weights {tag!r} of {model_name} are not in the cache of this '
+        f'machine and cannot be downloaded ({reason}). Fetch {url} on a '
+        'machine with network, copy the file here, and give its path: '
+        '--cfg-options clip.pretrained=PATH')
+
+
+def _unreachable(url: str) -> Optional[str]:
+    """Why ``url`` cannot be reached, or None. Asked once, so that a machine
+    without network fails in seconds instead of a minute of retries.
+    """
+    try:
+        request = urllib.request.Request(url, method='HEAD')
+        urllib.request.urlopen(request, timeout=CONNECT_TIMEOUT).close()
+    except urllib.error.HTTPError:
+        return None  # the host answers; let the hub's client sort it out
+    except urllib.error.URLError as error:
+        no_route = isinstance(error.reason, (socket.gaierror, socket.timeout,
+                                             ConnectionError, OSError))
+        return str(error.reason) if no_route else None
+    except (socket.timeout, ConnectionError) as error:
+        return str(error)
+    return None
+
+
+def is_torchscript(path: Path) -> bool:
+    """Whether the file is a TorchScript archive, as OpenAI published."""
+    if not zipfile.is_zipfile(path):
+        return False
+    with zipfile.ZipFile(path) as archive:
+        return any(n.endswith('/constants.pkl') for n in archive.namelist())
+
+
+def read_state_dict(path: Path) -> Dict[str, torch.Tensor]:
+    """Reads weights without running anything that a file may carry.
+
+    Args:
+        path (Path): ``.safetensors``, a checkpoint saved by ``torch.save``
+            (a state dict, or a dict with one under ``state_dict``), or a
+            TorchScript archive.
+
+    Returns:
+        dict[str, Tensor]: Floating point tensors in float32, on the CPU.
+
+    Raises:
+        InputError: The file is damaged or holds more than plain tensors.
+    """
+    try:
+        if path.suffix == '.safetensors':
+            state = load_file(path)
+        elif is_torchscript(path):
+            state = torch.jit.load(path, map_location='cpu').state_dict()
+        else:
+            state = torch.load(path, map_location='cpu', weights_only=True)
+    except pickle.UnpicklingError as error:
+        raise InputError(
+            f'{path} is refused: it is damaged, or holds Python objects that '
+            'could run code when loaded (nothing was run). Ask its author '
+            'for a .safetensors file or a plain state dict. '
+            f'({_first_line(error)})') from None
+    except (RuntimeError, EOFError, OSError, ValueError,
+            SafetensorError) as error:
+        raise InputError(
+            f'{path} cannot be read as a checkpoint; it may be truncated or '
+            f'of another format. Fetch it again. ({_first_line(error)})'
+        ) from None
+
+    state = state.get('state_dict', state) if isinstance(state, dict) else {}
+    state = {
+        key[7:] if key.startswith('module.') else key: value
+        for key, value in state.items() if isinstance(value, torch.Tensor)
+    }
+    if not state:
+        raise InputError(f'{path} holds no tensors: it is not a state dict.')
+    return {
+        key: value.float() if value.is_floating_point() else value
+        for key, value in state.items()
+    }
+
+
+def _first_line(error: Exception) -> str:
+    return (str(error).strip().splitlines() or [type(error).__name__])[0]

@@ -1,0 +1,126 @@
+"""From a config file and command line options to a config ready to run."""
+import os
+from argparse import ArgumentParser, Namespace
+from pathlib import Path
+from typing import Any
+
+import torch
+import torch.distributed as dist
+from mmengine.config import Config, DictAction
+from mmengine.logging import print_log
+
+from .errors import InputError
+
+# Set once at the top level of a config, these rule wherever they occur.
+SHARED_KEYS = ('clip', 'data_root', 'shots', 'seed')
+
+
+def add_common_options(parser: ArgumentParser) -> None:
+    """Options that training and testing have in common."""
+    parser.add_argument('config', help='config file')
+    parser.add_argument('--work-dir', help='folder for logs and checkpoints')
+    parser.add_argument('--data-root', help='folder of the datasets')
+    parser.add_argument('--shots', type=int, help='training images a class')
+    parser.add_argument(
+        '--seed',
+        type=int,
+        help='seed of the few-shot sample and of the training run')
+    parser.add_argument(
+        '--amp', action='store_true', help='automatic mixed precision')
+    parser.add_argument('--no-pin-memory', action='store_true')
+    parser.add_argument(
+        '--cfg-options',
+        nargs='+',
+        action=DictAction,
+        default={},
+        help='override settings of the config, in the form key=value; lists '
+        'as key="[a,b]"')
+    parser.add_argument(
+        '--launcher',
+        choices=['none', 'pytorch', 'slurm', 'mpi'],
+        default='none')
+    parser.add_argument('--local_rank', '--local-rank', type=int, default=0)
+
+
+def load_config(args: Namespace) -> Config:
+    """Reads the config file and applies the common options.
+
+    Args:
+        args (Namespace): Parsed from :func:`add_common_options`.
+
+    Raises:
+        InputError: No such file, or an option that cannot work here.
+    """
+    os.environ.setdefault('LOCAL_RANK', str(args.local_rank))
+    cfg = Config.fromfile(find_config(args.config))
+    for key in ('data_root', 'shots', 'seed'):
+        if getattr(args, key) is not None:
+            cfg[key] = getattr(args, key)
+    cfg.merge_from_dict(args.cfg_options)
+    for key in SHARED_KEYS:
+        if key in cfg:
+            share(cfg._cfg_dict, key, cfg[key])
+    cfg.merge_from_dict(args.cfg_options)  # a nested option has the last word
+
+    cfg.work_dir = args.work_dir or cfg.get('work_dir') or default_work_dir(
+        cfg, args.config)
+    if args.amp and not torch.cuda.is_available():
+        raise InputError('--amp needs a GPU, and this machine has none that '
+                         'torch can use. Run without --amp.')
+    for loader in ('train_dataloader', 'val_dataloader', 'test_dataloader'):
+        if cfg.get(loader):
+            cfg[loader].setdefault('pin_memory', not args.no_pin_memory
+                                   and torch.cuda.is_available())
+    cfg.launcher = args.launcher
+    if args.launcher != 'none' and not torch.cuda.is_available():
+        join_processes_without_gpu(cfg)
+    return cfg
+
+
+def find_config(path: str) -> str:
+    """``path``, or the config of that name that came with the package."""
+    carried = Path(__file__).parent / '.mim' / 'configs' / path
+    for candidate in (Path(path), carried):
+        if candidate.is_file():
+            return str(candidate)
+    raise InputError(f'the config file {path} does not exist, neither here '
+                     f'nor among those of the package in {carried.parents[1]}')
+
+
+def share(node: Any, key: str, value: Any, top: bool = True) -> None:
+    """Sets ``key`` to ``value`` wherever it occurs below the top level."""
+    if isinstance(node, (list, tuple)):
+        for child in node:
+            share(child, key, value, top=False)
+    elif isinstance(node, dict):
+        for name, child in list(node.items()):
+            if name == key and not top:
+                node[name] = value
+            elif name not in SHARED_KEYS:
+                share(child, key, value, top=False)
+
+
+def default_work_dir(cfg: Config, config_file: str) -> str:
+    """``work_dirs/CONFIG``, and a folder for each few-shot task."""
+    task = [f'{key}{cfg[key]}' for key in ('shots', 'seed') if key in cfg]
+    return str(Path('work_dirs', Path(config_file).stem, '_'.join(task)))
+
+
+def join_processes_without_gpu(cfg: Config) -> None:
+    """Makes the process group by gloo; mmengine's own way asks for CUDA.
+
+    Raises:
+        InputError: The launcher is not torchrun.
+    """
+    if cfg.launcher != 'pytorch':
+        raise InputError(f'--launcher {cfg.launcher} needs GPUs. Without any,'
+                         ' use torchrun (tools/dist_train.sh).')
+    if not dist.is_initialized():
+        dist.init_process_group('gloo')
+    cfg.model_wrapper_cfg = dict(
+        type='MMDistributedDataParallel',
+        device_ids=None,
+        broadcast_buffers=False)
+    print_log(
+        f'{dist.get_world_size()} processes without a GPU, joined by gloo',
+        'current')

@@ -1,0 +1,144 @@
+"""Few-shot classification data."""
+import logging
+from pathlib import Path
+from typing import List, Optional, Sequence, Union
+
+from mmengine.logging import print_log
+from mmpretrain.datasets import BaseDataset
+
+from ..errors import InputError
+from ..registry import DATASETS
+from .splits import (
+    PARTS,
+    Item,
+    Split,
+    class_names,
+    few_shot,
+    group_by_label,
+    read_folders,
+    read_split,
+)
+
+
+@DATASETS.register_module()
+class FewShotDataset(BaseDataset):
+    """Images of a published split file or of folders, K a class if asked.
+
+    Args:
+        split (str): 'train', 'val' or 'test'.
+        shots (int, optional): K: 'train' has K images a class and 'val'
+            min(K, 4), drawn by the published procedure
+            (:func:`safe_mm.datasets.splits.few_shot`). If None, all images
+            of the split. Defaults to None.
+        seed (int): Seed of the draw. Defaults to 1.
+        data_root (str): The folder that holds the folders of the datasets.
+            Defaults to ''.
+        data_prefix (str): The image folder below ``data_root``.
+            Defaults to ''.
+        ann_file (str): The split file below ``data_root``, a JSON
+            ``{"train": [[path, label, class name], ...], ...}``. Without
+            one, the image folder has a folder for each class, see
+            :func:`safe_mm.datasets.splits.read_folders`. Defaults to ''.
+        mirror (bool): Whether each image is followed by its mirror image, as
+            a second view. Defaults to False.
+        templates (str | Sequence[str], optional): Prompt templates that suit
+            the data, see :func:`safe_mm.prompts.class_prompts`.
+            Defaults to None.
+        classes (Sequence[str], optional): Class names in place of the
+            split's. Defaults to None.
+        pipeline (Sequence): Transforms. Defaults to an empty tuple.
+        test_mode (bool): Whether a bad image is an error in validation too.
+            Defaults to False.
+
+    Raises:
+        InputError: No such data, a bad split file, missing images.
+    """
+
+    def __init__(self,
+                 split: str,
+                 shots: Optional[int] = None,
+                 seed: int = 1,
+                 data_root: str = '',
+                 data_prefix: str = '',
+                 ann_file: str = '',
+                 mirror: bool = False,
+                 templates: Union[str, Sequence[str], None] = None,
+                 classes: Optional[Sequence[str]] = None,
+                 pipeline: Sequence = (),
+                 test_mode: bool = False) -> None:
+        if split not in PARTS:
+            raise InputError(f'split={split!r} should be one of {PARTS}.')
+        if shots is not None and shots < 1:
+            raise InputError(f'shots={shots} should be at least 1.')
+        self.split = split
+        self.shots = shots
+        self.seed = seed
+        self.mirror = mirror
+        super().__init__(
+            ann_file=ann_file,
+            data_root=data_root,
+            data_prefix=data_prefix,
+            metainfo=dict(templates=[templates]
+                          if isinstance(templates, str) else templates),
+            classes=classes,
+            pipeline=pipeline,
+            test_mode=test_mode)
+
+    def load_data_list(self) -> List[dict]:
+        """Reads the split, draws the few-shot sample, checks the images."""
+        folder = Path(self.img_prefix)
+        source = Path(self.ann_file) if self.ann_file else folder
+        split = read_split(source) if self.ann_file else read_folders(folder)
+        if not split.get(self.split):
+            raise InputError(f'{source} has no images for {self.split!r}.')
+        self._name_classes(split, source)
+        if self.shots is not None:
+            self._warn_if_short(split)
+            split = few_shot(split, self.shots, self.seed)
+
+        items = split[self.split]
+        check_images(folder, items)
+        views = (False, True) if self.mirror else (False, )
+        return [
+            dict(img_path=str(folder / path), gt_label=label, mirror=view)
+            for view in views for path, label, _ in items
+        ]
+
+    def _name_classes(self, split: Split, source: Path) -> None:
+        names = class_names(split, source)
+        given = self._metainfo.setdefault('classes', names)
+        if len(given) != len(names):
+            raise InputError(f'{source} has {len(names)} classes, but '
+                             f'{len(given)} class names are given.')
+
+    def _warn_if_short(self, split: Split) -> None:
+        """Names the classes that have fewer than K training images."""
+        groups = group_by_label(split['train']) if 'train' in split else {}
+        short = [f'{items[0][2]} ({len(items)})' for items in groups.values()
+                 if len(items) < self.shots]
+        if short and self.split == 'train':
+            print_log(
+                f'{len(short)} classes have fewer than {self.shots} training '
+                f'images and give all they have: {", ".join(short)}',
+                'current',
+                level=logging.WARNING)
+
+    def prepare_data(self, idx: int) -> dict:
+        """Runs the pipeline; an error names the image."""
+        try:
+            return super().prepare_data(idx)
+        except (OSError, SyntaxError) as error:  # what Pillow raises
+            path = self.get_data_info(idx)['img_path']
+            raise InputError(f'{path} cannot be read as an image ({error}). '
+                             'Replace it, or take it out of the split.'
+                             ) from None
+
+
+def check_images(folder: Path, items: List[Item]) -> None:
+    """Raises an InputError that names the first missing image."""
+    missing = [path for path, _, _ in items if not (folder / path).is_file()]
+    if missing:
+        raise InputError(
+            f'{folder / missing[0]} does not exist, nor do '
+            f'{len(missing) - 1} more of the {len(items)} images needed. '
+            'Check --data-root and that the archive was unpacked whole.')

@@ -1,0 +1,150 @@
+"""Who is in which split: published split files, folders, few-shot samples.
+
+A split maps 'train', 'val' and 'test' to items (path, label, class name),
+paths being relative to the image folder.
+"""
+import json
+import random
+from pathlib import Path
+from typing import Dict, List, Tuple
+
+from mmpretrain.datasets.custom import find_folders, get_samples
+
+from ..errors import InputError
+
+Item = Tuple[str, int, str]
+Split = Dict[str, List[Item]]
+
+PARTS = ('train', 'val', 'test')
+MAX_VAL_SHOTS = 4
+EXTENSIONS = ('.jpg', '.jpeg', '.png', '.ppm', '.bmp', '.pgm', '.tif', '.webp')
+
+
+def read_split(path: Path) -> Split:
+    """Reads a published split file.
+
+    Args:
+        path (Path): JSON ``{"train" | "val" | "test": [[path, label, class
+            name], ...]}``.
+
+    Raises:
+        InputError: Not such a file, labels that are not 0 to N-1, or a label
+            with two class names.
+    """
+    if not path.is_file():
+        raise InputError(
+            f'the split file {path} does not exist. Check --data-root: it is '
+            'the folder that holds the folders of the datasets.')
+    try:
+        content = json.loads(path.read_text(encoding='utf-8'))
+        split = {
+            part: [(str(p), label, str(name)) for p, label, name in items]
+            for part, items in content.items() if part in PARTS
+        }
+    except (ValueError, TypeError, AttributeError) as error:
+        raise InputError(f'{path} is not a split file: {error}. Expected '
+                         '{"train": [[path, label, class name], ...], "val": '
+                         '..., "test": ...}.') from None
+    if not split:
+        raise InputError(f'{path} is not a split file: it has none of the '
+                         f'keys {", ".join(PARTS)}.')
+    class_names(split, path)
+    return split
+
+
+def class_names(split: Split, source: Path) -> Tuple[str, ...]:
+    """Class names in the order of their labels.
+
+    Raises:
+        InputError: Labels are not the integers 0 to N-1, or a label has two
+            names.
+    """
+    names: Dict[int, str] = {}
+    for part, items in split.items():
+        for path, label, name in items:
+            if not isinstance(label, int) or label < 0:
+                raise InputError(f'{source}: {path} in {part} has the label '
+                                 f'{label!r}; labels are integers from 0.')
+            if names.setdefault(label, name) != name:
+                raise InputError(
+                    f'{source}: label {label} is called {names[label]!r} and '
+                    f'{name!r} (in {part}). A label has one class name.')
+    missing = sorted(set(range(max(names, default=-1) + 1)) - set(names))
+    if missing or not names:
+        raise InputError(
+            f'{source}: labels go up to {max(names, default=-1)}, but there '
+            f'is no image of label {missing[:5]}; labels must be 0 to N-1.')
+    return tuple(names[label] for label in range(len(names)))
+
+
+def read_folders(root: Path) -> Split:
+    """Splits folder-per-class data that comes without a split file.
+
+    ``root/{train,val,test}/CLASS/*`` is taken as it is. ``root/CLASS/*`` is
+    divided 50 : 20 : 30 within each class, always the same way, so that the
+    test images do not depend on the seed of the few-shot sample.
+
+    Raises:
+        InputError: No such folder, no images, or a class without any.
+    """
+    if not root.is_dir():
+        raise InputError(f'the image folder {root} does not exist. Check '
+                         '--data-root and data_prefix.')
+    parts = [part for part in PARTS if (root / part).is_dir()]
+    if 'train' in parts:
+        split = {part: _folder_items(root / part, part) for part in parts}
+        return split
+    split = {part: [] for part in PARTS}
+    for group in group_by_label(_folder_items(root)).values():
+        random.Random(0).shuffle(group)
+        train, val = len(group) // 2, len(group) * 7 // 10
+        split['train'] += group[:train]
+        split['val'] += group[train:val]
+        split['test'] += group[val:]
+    return split
+
+
+def _folder_items(root: Path, prefix: str = '') -> List[Item]:
+    classes, folder_to_idx = find_folders(str(root))
+    samples, empty = get_samples(
+        str(root), folder_to_idx,
+        lambda name: name.lower().endswith(EXTENSIONS))
+    if empty or not samples:
+        raise InputError(
+            f'{root} should hold a folder of images for each class, but '
+            f'{", ".join(sorted(empty)) or "it"} has no images.')
+    return [(str(Path(prefix, path)), label, classes[label])
+            for path, label in samples]
+
+
+def group_by_label(items: List[Item]) -> Dict[int, List[Item]]:
+    """Items of each label, labels in the order of their first appearance."""
+    groups: Dict[int, List[Item]] = {}
+    for item in items:
+        groups.setdefault(item[1], []).append(item)
+    return groups
+
+
+def few_shot(split: Split, shots: int, seed: int) -> Split:
+    """Draws K images a class from train and min(K, 4) from val.
+
+    This is the published procedure, bit for bit: one stream of random
+    numbers serves train and then val, so that the seeds 1, 2 and 3 give the
+    published few-shot sets. Classes with fewer images give all they have.
+
+    Args:
+        split (dict): A whole split.
+        shots (int): K, images a class.
+        seed (int): Seed of Python's random numbers.
+
+    Returns:
+        dict: The split with the drawn items of train and val, test as it is.
+    """
+    rng = random.Random(seed)
+    drawn = dict(split)
+    for part, count in (('train', shots), ('val', min(shots, MAX_VAL_SHOTS))):
+        drawn[part] = []
+        for items in group_by_label(split.get(part, [])).values():
+            enough = len(items) >= count
+            drawn[part] += rng.sample(items, count) if enough else items
+    return drawn

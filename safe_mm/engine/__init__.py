@@ -1,0 +1,12 @@
+import mmpretrain.engine  # noqa: F401  registers what configs name beside ours
+
+from .checkpoint_hook import SlimCheckpointHook
+from .class_names_hook import ClassNamesHook
+from .early_stopping_hook import ResumableEarlyStoppingHook
+from .freeze_hook import FreezeHook
+from .schedulers import WarmupLR
+
+__all__ = [
+    'ClassNamesHook', 'FreezeHook', 'ResumableEarlyStoppingHook',
+    'SlimCheckpointHook', 'WarmupLR'
+]

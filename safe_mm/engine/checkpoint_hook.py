@@ -1,0 +1,133 @@
+"""Small checkpoints that load safely and resume exactly."""
+import os
+from typing import Optional
+
+from mmengine.fileio import LocalBackend, register_backend
+from mmengine.hooks import CheckpointHook
+from mmengine.model import is_model_wrapper
+
+from ..checkpoint import digest, frozen_keys, plain
+from ..errors import InputError
+from ..registry import HOOKS
+
+
+@register_backend('atomic_local')
+class AtomicLocalBackend(LocalBackend):
+    """mmengine's local files, written whole or not at all.
+
+    A run that is killed while it saves leaves the file that was there.
+    """
+
+    def put(self, obj: bytes, filepath: str) -> None:
+        temporary = f'{filepath}.tmp'
+        super().put(obj, temporary)
+        os.replace(temporary, filepath)
+
+
+@HOOKS.register_module()
+class SlimCheckpointHook(CheckpointHook):
+    """Saves what was trained; fills in the rest when loading.
+
+    Frozen weights are left out, and recognised by their SHA-256 when the
+    checkpoint is loaded into a model that has them from elsewhere. All else
+    is tensors and plain values, so that torch's safe loader reads it.
+
+    An iteration that ends with a validation is saved after it, so that a
+    resumed run knows its result, and the best weights are the same as in an
+    unbroken run.
+
+    Args:
+        interval (int): Iterations between checkpoints. Defaults to 100.
+        max_keep_ckpts (int): How many to keep beside the best; one of them
+            is intact while another is written. Defaults to 2.
+        save_best (str, optional): The metric, greater being better, whose
+            best checkpoint is kept; of equals, the earliest. Defaults to
+            'accuracy/top1'.
+
+    Raises:
+        InputError: A checkpoint does not fit the model it is loaded into.
+    """
+
+    def __init__(self,
+                 interval: int = 100,
+                 max_keep_ckpts: int = 2,
+                 save_best: Optional[str] = 'accuracy/top1') -> None:
+        super().__init__(
+            interval=interval,
+            by_epoch=False,
+            max_keep_ckpts=max_keep_ckpts,
+            save_best=save_best,
+            rule='greater',
+            backend_args=dict(backend='atomic_local'))
+        self._frozen_sha256: Optional[str] = None
+
+    def after_train_iter(self,
+                         runner,
+                         batch_idx: int,
+                         data_batch: dict = None,
+                         outputs: dict = None) -> None:
+        """Saves, unless a validation follows."""
+        loop, step = runner.train_loop, runner.iter + 1
+        due = step % loop.val_interval == 0 or step == loop.max_iters
+        validates = due and step >= loop.val_begin
+        if runner.val_loop is None or not validates:
+            super().after_train_iter(runner, batch_idx, data_batch, outputs)
+
+    def after_val_epoch(self, runner, metrics: dict) -> None:
+        """Saves the best, then the current iteration with that result."""
+        if self.out_dir is None:
+            return  # not training
+        super().after_val_epoch(runner, metrics)
+        saved = self.keep_ckpt_ids and self.keep_ckpt_ids[-1] == runner.iter
+        due = (
+            runner.iter % self.interval == 0
+            or runner.iter == runner.train_loop.max_iters)
+        if due and not saved:
+            self._save_checkpoint_with_step(
+                runner,
+                runner.iter,
+                meta=dict(epoch=runner.epoch, iter=runner.iter))
+
+    def before_save_checkpoint(self, runner, checkpoint: dict) -> None:
+        """Leaves out frozen weights and whatever is not plain."""
+        model = runner.model
+        model = model.module if is_model_wrapper(model) else model
+        frozen = frozen_keys(model)
+        if self._frozen_sha256 is None:
+            self._frozen_sha256 = digest(model.state_dict(), frozen)
+        for key in frozen:
+            del checkpoint['state_dict'][key]
+        checkpoint['meta'].update(
+            frozen_sha256=self._frozen_sha256,
+            clip=runner.cfg.get('clip', {}))
+        hub = checkpoint['message_hub']
+        hub['log_scalars'] = {}  # of a class of mmengine's, for display only
+        hub['resumed_keys'] = {
+            key: value
+            for key, value in hub['resumed_keys'].items()
+            if key in hub['runtime_info']
+        }
+        for key in list(checkpoint):
+            checkpoint[key] = plain(checkpoint[key])
+
+    def after_load_checkpoint(self, runner, checkpoint: dict) -> None:
+        """Checks that a checkpoint fits and fills in the frozen weights."""
+        model = runner.model
+        model = model.module if is_model_wrapper(model) else model
+        expected, state = model.state_dict(), checkpoint['state_dict']
+        wrong = [k for k in state if k not in expected] + [
+            k for k, v in expected.items()
+            if k in state and v.numel() and v.shape != state[k].shape
+        ]
+        left_out = [k for k in expected if k not in state]
+        meta = checkpoint.get('meta', {})
+        same = not left_out or digest(
+            expected, left_out) == meta.get('frozen_sha256')
+        if wrong or not same:
+            what = (f'{wrong[0]} and {len(wrong) - 1} more tensors differ'
+                    if wrong else 'its frozen weights are others')
+            raise InputError(
+                f'the checkpoint does not fit the model: {what}. It was '
+                f'trained with clip={dict(meta.get("clip") or {})}, and this '
+                f'config has clip={dict(runner.cfg.get("clip", {}))}.')
+        checkpoint['state_dict'] = {**expected, **state}

@@ -1,0 +1,30 @@
+"""The warm-up of SAFE's protocol."""
+from mmengine.optim import LinearLR, OptimWrapper
+
+from ..registry import PARAM_SCHEDULERS
+
+
+@PARAM_SCHEDULERS.register_module()
+class WarmupLR(LinearLR):
+    """Linear warm-up from a fixed learning rate to the base rate.
+
+    Iterations count from 0. A base rate below ``start_lr`` is used from the
+    start: warm-up never goes above it.
+
+    Args:
+        optimizer (OptimWrapper): The optimizer.
+        start_lr (float): Learning rate of the first iteration. Defaults to
+            1e-5.
+        end (int): Number of iterations until the base rate. Defaults to 50.
+    """
+
+    def __init__(self,
+                 optimizer: OptimWrapper,
+                 start_lr: float = 1e-5,
+                 end: int = 50) -> None:
+        base = max(group['lr'] for group in optimizer.param_groups)
+        super().__init__(
+            optimizer,
+            start_factor=min(1., start_lr / base),
+            end=end,
+            by_epoch=False)

@@ -1,0 +1,28 @@
+"""The one exception type for input that a user can correct."""
+import sys
+from contextlib import contextmanager
+
+
+class InputError(ValueError):
+    """A file, key or value given by the user does not fit.
+
+    The message names what was found, what was expected and the remedy. The
+    command line tools print it alone, without a traceback.
+    """
+
+
+@contextmanager
+def exit_on_input_error():
+    """Ends the program with the bare message of an :class:`InputError`.
+
+    Registries and data loader workers re-raise errors with the place or the
+    whole traceback put in front; only what was raised first is shown.
+    """
+    try:
+        yield
+    except InputError as error:
+        message = str(error).rsplit('InputError: ', 1)[-1].strip()
+        while isinstance(error.__context__, InputError):
+            error = error.__context__
+            message = str(error)
+        sys.exit(f'error: {message}')

@@ -1,0 +1,10 @@
+import mmpretrain.models  # noqa: F401  registers what configs name beside ours
+
+from .backbone import CLIPTrunk
+from .data_preprocessor import CLIPDataPreprocessor
+from .head import TextClsHead
+from .neck import BlendedAttentionPool
+
+__all__ = [
+    'BlendedAttentionPool', 'CLIPDataPreprocessor', 'CLIPTrunk', 'TextClsHead'
+]

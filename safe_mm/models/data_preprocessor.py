@@ -1,0 +1,32 @@
+"""Normalisation as the CLIP in use expects it."""
+from typing import Optional
+
+from mmpretrain.models import ClsDataPreprocessor
+
+from ..clip import preprocess_cfg
+from ..registry import MODELS
+
+
+@MODELS.register_module()
+class CLIPDataPreprocessor(ClsDataPreprocessor):
+    """mmpretrain's preprocessor with open_clip's mean and std for a CLIP.
+
+    Args:
+        clip (dict): ``model_name`` and ``pretrained``, see
+            :func:`safe_mm.clip.split_clip`.
+        to_rgb (bool): Whether images come as BGR, as mmcv loads them.
+            Defaults to True.
+        batch_augments (dict, optional): mmpretrain's batch augmentations.
+            Defaults to None.
+    """
+
+    def __init__(self,
+                 clip: dict,
+                 to_rgb: bool = True,
+                 batch_augments: Optional[dict] = None) -> None:
+        cfg = preprocess_cfg(**clip)
+        super().__init__(
+            mean=[255 * value for value in cfg.mean],
+            std=[255 * value for value in cfg.std],
+            to_rgb=to_rgb,
+            batch_augments=batch_augments)

@@ -1,0 +1,80 @@
+"""The blend of the original and the fine-tuned pooling layer (Eq. 3)."""
+import copy
+from typing import Tuple, Union
+
+import torch
+from mmengine.model import BaseModule
+
+from ..clip import LastBlockPool, split_clip
+from ..registry import MODELS
+
+
+def blend(original: torch.Tensor, finetuned: torch.Tensor,
+          beta: float) -> torch.Tensor:
+    """F_blend = beta * AttnPool_O(F) + AttnPool_F(F) (SAFE, Eq. 3).
+
+    Args:
+        original (Tensor): AttnPool_O(F), shape (B, C), not normalised.
+        finetuned (Tensor): AttnPool_F(F), same shape.
+        beta (float): Weight of the original; the paper's choice is 0.5.
+
+    Returns:
+        Tensor: Shape (B, C), not normalised.
+    """
+    return beta * original + finetuned
+
+
+@MODELS.register_module()
+class BlendedAttentionPool(BaseModule):
+    """Pools dense features by CLIP's own layer and its fine-tuned copy.
+
+    In training mode AttnPool_F is used alone (SAFE, Algorithm 1); in eval
+    mode the two are blended (Eq. 3).
+
+    Args:
+        clip (dict): ``model_name`` and ``pretrained``, see
+            :func:`safe_mm.clip.split_clip`.
+        beta (float): Weight of AttnPool_O. Defaults to 0.5.
+        tune_projection (bool): For a ViT, whether to fine-tune also the norm
+            and the projection behind the last block. Defaults to False.
+        init_cfg (dict, optional): mmengine's initialization config.
+            Defaults to None.
+
+    Attributes:
+        attn_pool_o (nn.Module): AttnPool_O, frozen.
+        attn_pool_f (nn.Module): AttnPool_F, its copy at the start.
+    """
+
+    def __init__(self,
+                 clip: dict,
+                 beta: float = 0.5,
+                 tune_projection: bool = False,
+                 init_cfg: dict = None) -> None:
+        super().__init__(init_cfg)
+        self.beta = beta
+        pool = split_clip(**clip).pool
+        self.attn_pool_o = copy.deepcopy(pool).requires_grad_(False)
+        self.attn_pool_f = copy.deepcopy(pool)
+        if isinstance(pool, LastBlockPool) and not tune_projection:
+            self.attn_pool_f.ln_post.requires_grad_(False)
+            self.attn_pool_f.proj.requires_grad_(False)
+
+    def forward(
+        self, features: Union[torch.Tensor, Tuple[torch.Tensor]]
+    ) -> Tuple[torch.Tensor]:
+        """Pools dense features.
+
+        Args:
+            features (Tensor | tuple[Tensor]): Dense features F; of a tuple,
+                the last. Shape (B, C, h, w) for a ResNet, (B, 1 + h*w, C)
+                for a ViT.
+
+        Returns:
+            tuple[Tensor]: One tensor of shape (B, embed_dim).
+        """
+        if isinstance(features, (tuple, list)):
+            features = features[-1]
+        finetuned = self.attn_pool_f(features)
+        if self.training:
+            return (finetuned, )
+        return (blend(self.attn_pool_o(features), finetuned, self.beta), )

@@ -1,0 +1,70 @@
+"""Installs safe_mm; ``configs/`` and ``tools/`` travel in ``safe_mm/.mim``."""
+import os
+import shutil
+from pathlib import Path
+
+from setuptools import find_packages, setup
+from setuptools.command.build_py import build_py
+
+ROOT = Path(__file__).parent
+CARRIED = ('configs', 'tools')
+
+
+class BuildWithMim(build_py):
+    """Copies what travels into the wheel; an editable install links to it."""
+
+    def run(self) -> None:
+        super().run()
+        if self.editable_mode:
+            mim = ROOT / 'safe_mm' / '.mim'
+            mim.mkdir(exist_ok=True)
+            for name in CARRIED:
+                if not (mim / name).is_symlink():
+                    os.symlink(Path('..', '..', name), mim / name)
+            return
+        for name in CARRIED:
+            shutil.copytree(
+                ROOT / name,
+                Path(self.build_lib, 'safe_mm', '.mim', name),
+                ignore=shutil.ignore_patterns('__pycache__'),
+                dirs_exist_ok=True)
+
+
+def version() -> str:
+    scope = {}
+    exec((ROOT / 'safe_mm' / 'version.py').read_text(), scope)
+    return scope['__version__']
+
+
+setup(
+    name='safe-mm',
+    version=version(),
+    description='SAFE: few-shot fine-tuning of CLIP in OpenMMLab',
+    long_description=(ROOT / 'README.md').read_text(encoding='utf-8'),
+    long_description_content_type='text/markdown',
+    license='Apache-2.0',
+    keywords='few-shot, CLIP, OpenMMLab, mmpretrain',
+    packages=find_packages(include=['safe_mm', 'safe_mm.*']),
+    cmdclass=dict(build_py=BuildWithMim),
+    python_requires='>=3.8',
+    install_requires=[
+        'numpy',
+        'open_clip_torch>=2.24,<4',
+        'packaging',
+        'safetensors',
+        'torch>=2.1',
+        'torchvision',
+        'tqdm',
+    ],
+    extras_require={
+        # Two families of distributions provide the same modules, and mmcv
+        # comes in two builds: nothing here replaces one that is there.
+        'openmmlab': ['mmengine>=0.10,<1', 'mmpretrain>=1.2,<2'],
+        'onedl': [
+            'onedl-mmengine>=0.10,<1', 'onedl-mmpretrain>=1.3,<2',
+            'onedl-mmcv>=2.3,<2.4'
+        ],
+        'mmcv-lite': ['mmcv-lite>=2.0,<2.4'],
+        'tests': ['pytest', 'ruff'],
+    },
+    zip_safe=False)
