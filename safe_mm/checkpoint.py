@@ -1,6 +1,5 @@
 """Checkpoints of plain tensors and values, read without running code."""
 import hashlib
-import pickle
 import re
 from fnmatch import fnmatch
 from pathlib import Path
@@ -11,6 +10,7 @@ import torch
 from torch import nn
 
 from .errors import InputError
+from .safe_load import safe_load
 
 
 def read_checkpoint(path: str) -> dict:
@@ -23,20 +23,7 @@ def read_checkpoint(path: str) -> dict:
         InputError: No such file, damaged, or holding more than tensors and
             plain values; then nothing of it has been executed.
     """
-    if not Path(path).is_file():
-        raise InputError(f'the checkpoint {path} does not exist.')
-    try:
-        checkpoint = torch.load(path, map_location='cpu', weights_only=True)
-    except pickle.UnpicklingError as error:
-        raise InputError(
-            f'the checkpoint {path} is refused: it holds Python objects that '
-            'could run code when loaded, or is damaged; nothing of it was '
-            f'run. ({str(error).splitlines()[0]})') from None
-    except (RuntimeError, EOFError, OSError, ValueError) as error:
-        raise InputError(
-            f'the checkpoint {path} cannot be read; it may be truncated. '
-            f'({(str(error) or type(error).__name__).splitlines()[0]})'
-        ) from None
+    checkpoint = safe_load(Path(path))
     if not isinstance(checkpoint, dict) or 'state_dict' not in checkpoint:
         raise InputError(f'{path} is not a checkpoint of a training run: it '
                          'has no state_dict.')

@@ -4,13 +4,12 @@ SAFE (Zhu et al., Sec. III) sees CLIP's visual encoder as a feature extractor
 followed by one pooling layer: ``attnpool`` of a ResNet, or the last block of
 a ViT with the norm and projection behind it.
 """
-import logging
+import warnings
 from pathlib import Path
 from typing import Dict, List, Optional, Tuple, Union
 
 import open_clip
 import torch
-from mmengine.logging import print_log
 from open_clip.modified_resnet import ModifiedResNet
 from open_clip.transformer import ResidualAttentionBlock, VisionTransformer
 from torch import nn
@@ -49,10 +48,10 @@ class SplitCLIP:
     def __init__(self, model_name: str, pretrained: Optional[str]) -> None:
         self._source = (model_name, pretrained)
         clip = _load(model_name, pretrained)
-        self.image_size = _side(clip.visual.image_size)
-        self.embed_dim = clip.visual.output_dim
-        self.logit_scale = clip.logit_scale.exp().item()
         self.trunk, self.pool = _split_visual(clip.visual, model_name)
+        self.image_size = _side(self.trunk.image_size)
+        self.embed_dim = self.trunk.output_dim
+        self.logit_scale = clip.logit_scale.exp().item()
         clip.visual = None
         self._text: Optional[nn.Module] = clip
 
@@ -117,11 +116,10 @@ def split_clip(model_name: str, pretrained: Optional[str]) -> SplitCLIP:
 def _load(model_name: str, pretrained: Optional[str]) -> open_clip.CLIP:
     """open_clip's model with its weights, in float32 on the CPU."""
     if pretrained is None:
-        print_log(
-            f'{model_name} has RANDOM weights, because clip.pretrained is '
+        warnings.warn(
+            f'{model_name} has random weights, because clip.pretrained is '
             'None: good for trying things out, not for results.',
-            'current',
-            level=logging.WARNING)
+            stacklevel=2)
         return _build(model_name, model_config(model_name).get('quick_gelu'))
 
     tag_cfg = open_clip.get_pretrained_cfg(base_name(model_name), pretrained)

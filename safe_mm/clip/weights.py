@@ -1,5 +1,4 @@
 """From an open_clip tag or a local file to a plain state dict."""
-import pickle
 import socket
 import urllib.error
 import urllib.request
@@ -10,10 +9,10 @@ from typing import Dict, List, Optional, Tuple
 import open_clip
 import torch
 from open_clip.pretrained import download_pretrained
-from safetensors import SafetensorError
 from safetensors.torch import load_file
 
 from ..errors import InputError
+from ..safe_load import safe_load
 
 CONNECT_TIMEOUT = 5  # seconds
 HF_NAMES = ('open_clip_model.safetensors', 'open_clip_pytorch_model.bin')
@@ -120,26 +119,12 @@ def read_state_dict(path: Path) -> Dict[str, torch.Tensor]:
     Raises:
         InputError: The file is damaged or holds more than plain tensors.
     """
-    try:
-        if path.suffix == '.safetensors':
-            state = load_file(path)
-        elif is_torchscript(path):
-            state = torch.jit.load(path, map_location='cpu').state_dict()
-        else:
-            state = torch.load(path, map_location='cpu', weights_only=True)
-    except pickle.UnpicklingError as error:
-        raise InputError(
-            f'{path} is refused: it is damaged, or holds Python objects that '
-            'could run code when loaded (nothing was run). Ask its author '
-            'for a .safetensors file or a plain state dict. '
-            f'({_first_line(error)})') from None
-    except (RuntimeError, EOFError, OSError, ValueError,
-            SafetensorError) as error:
-        raise InputError(
-            f'{path} cannot be read as a checkpoint; it may be truncated or '
-            f'of another format. Fetch it again. ({_first_line(error)})'
-        ) from None
-
+    if path.suffix == '.safetensors':
+        state = safe_load(path, load_file)
+    elif is_torchscript(path):
+        state = safe_load(path, _load_torchscript)
+    else:
+        state = safe_load(path)
     state = state.get('state_dict', state) if isinstance(state, dict) else {}
     state = {
         key[7:] if key.startswith('module.') else key: value
@@ -153,5 +138,5 @@ def read_state_dict(path: Path) -> Dict[str, torch.Tensor]:
     }
 
 
-def _first_line(error: Exception) -> str:
-    return (str(error).strip().splitlines() or [type(error).__name__])[0]
+def _load_torchscript(path: Path) -> Dict[str, torch.Tensor]:
+    return torch.jit.load(path, map_location='cpu').state_dict()

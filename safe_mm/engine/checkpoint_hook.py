@@ -4,11 +4,11 @@ from typing import Optional
 
 from mmengine.fileio import LocalBackend, register_backend
 from mmengine.hooks import CheckpointHook
-from mmengine.model import is_model_wrapper
 
 from ..checkpoint import digest, frozen_keys, plain
 from ..errors import InputError
 from ..registry import HOOKS
+from .unwrap import unwrap
 
 
 @register_backend('atomic_local')
@@ -90,8 +90,7 @@ class SlimCheckpointHook(CheckpointHook):
 
     def before_save_checkpoint(self, runner, checkpoint: dict) -> None:
         """Leaves out frozen weights and whatever is not plain."""
-        model = runner.model
-        model = model.module if is_model_wrapper(model) else model
+        model = unwrap(runner.model)
         frozen = frozen_keys(model)
         if self._frozen_sha256 is None:
             self._frozen_sha256 = digest(model.state_dict(), frozen)
@@ -112,8 +111,7 @@ class SlimCheckpointHook(CheckpointHook):
 
     def after_load_checkpoint(self, runner, checkpoint: dict) -> None:
         """Checks that a checkpoint fits and fills in the frozen weights."""
-        model = runner.model
-        model = model.module if is_model_wrapper(model) else model
+        model = unwrap(runner.model)
         expected, state = model.state_dict(), checkpoint['state_dict']
         wrong = [k for k in state if k not in expected] + [
             k for k, v in expected.items()

@@ -1,10 +1,10 @@
 """Class names and templates travel from the dataset to the classifier."""
 from mmengine.hooks import Hook
-from mmengine.model import is_model_wrapper
 from torch.utils.data import Dataset
 
 from ..errors import InputError
 from ..registry import HOOKS
+from .unwrap import unwrap
 
 
 @HOOKS.register_module()
@@ -48,6 +48,5 @@ class ClassNamesHook(Hook):
                 f'the checkpoint was trained on {len(trained)} classes, and '
                 f'the data has {len(classes)}; they differ{first}. Test on '
                 'data with the same classes.')
-        model = runner.model
-        head = (model.module if is_model_wrapper(model) else model).head
-        head.set_classes(classes, dataset.metainfo.get('templates'))
+        unwrap(runner.model).head.set_classes(
+            classes, dataset.metainfo.get('templates'))

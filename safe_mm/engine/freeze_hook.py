@@ -10,6 +10,7 @@ from torch import nn
 
 from ..errors import InputError
 from ..registry import HOOKS
+from .unwrap import unwrap
 
 
 def freeze_except(model: nn.Module, patterns: Sequence[str]) -> List[str]:
@@ -110,7 +111,7 @@ class FreezeHook(Hook):
         if not isinstance(runner.optim_wrapper, OptimWrapper):
             return  # no training in this run
         wrapped = is_model_wrapper(runner.model)
-        model = runner.model.module if wrapped else runner.model
+        model = unwrap(runner.model)
         left = freeze_except(model, self.trainable)
         self._frozen_modules = frozen_modules(model, self.trainable)
         for group in runner.optim_wrapper.param_groups:

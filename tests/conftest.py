@@ -1,0 +1,79 @@
+"""What tests share: small CLIPs, drawn pictures, the tools as functions."""
+import json
+import runpy
+import sys
+from pathlib import Path
+
+import open_clip
+import pytest
+from mmengine.registry import init_default_scope
+
+ROOT = Path(__file__).parents[1]
+TINY_RN = str(ROOT / 'tests' / 'data' / 'tiny-rn.json')
+TINY_VIT = str(ROOT / 'configs' / '_base_' / 'models' / 'tiny-vit.json')
+TINY = {'ResNet': TINY_RN, 'ViT': TINY_VIT}
+CONFIG = str(ROOT / 'configs' / 'safe' / 'safe_tiny-vit_shapes.py')
+
+# Tests start many short runs: no worker processes, and a schedule to match.
+SHORT = [
+    'train_dataloader.num_workers=0',
+    'train_dataloader.persistent_workers=False',
+    'val_dataloader.num_workers=0',
+    'val_dataloader.persistent_workers=False',
+    'test_dataloader.num_workers=0',
+    'param_scheduler.0.end=4',
+    'param_scheduler.1.begin=4',
+]
+
+
+def short(iters: int, *more: str) -> list:
+    """Options for a run of ``iters`` iterations."""
+    return [
+        '--cfg-options', *SHORT, f'train_cfg.max_iters={iters}',
+        f'param_scheduler.1.end={iters}', *more
+    ]
+
+
+@pytest.fixture(autouse=True)
+def mmpretrain_scope():
+    init_default_scope('mmpretrain')
+
+
+@pytest.fixture(params=TINY)
+def tiny_clip(request):
+    """A small CLIP of either kind, with random weights."""
+    return dict(model_name=TINY[request.param], pretrained=None)
+
+
+def run_tool(name: str, *args: str) -> None:
+    """Runs a tool in this process, as from the command line."""
+    argv, sys.argv = sys.argv, [name, *map(str, args)]
+    try:
+        runpy.run_path(str(ROOT / 'tools' / f'{name}.py'), run_name='__main__')
+    finally:
+        sys.argv = argv
+
+
+@pytest.fixture(scope='session')
+def shapes(tmp_path_factory) -> str:
+    """Data root with drawn pictures of six classes."""
+    root = tmp_path_factory.mktemp('data')
+    run_tool('draw_shapes', root, '--images', '20')
+    return str(root)
+
+
+@pytest.fixture(scope='session')
+def shallow(tmp_path_factory):
+    """Registers open_clip's architectures with fewer layers."""
+    folder = tmp_path_factory.mktemp('architectures')
+
+    def register(name: str) -> str:
+        cfg = open_clip.get_model_config(name)
+        deep = cfg['vision_cfg']['layers']
+        cfg['vision_cfg']['layers'] = [1] * 4 if isinstance(deep, list) else 2
+        cfg['text_cfg'].update(layers=1, vocab_size=49408)
+        file = folder / f'shallow-{name}.json'
+        file.write_text(json.dumps(cfg))
+        return str(file)
+
+    return register

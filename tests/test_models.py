@@ -1,0 +1,207 @@
+"""Backbone, neck and head against the paper's equations and open_clip."""
+import copy
+
+import open_clip
+import pytest
+import torch
+from mmpretrain.structures import DataSample
+from torch.nn import functional as F
+
+from safe_mm.clip import split_clip
+from safe_mm.clip.architecture import open_clip_name
+from safe_mm.errors import InputError
+from safe_mm.models.head import text_class_weights, text_logits
+from safe_mm.models.neck import blend
+from safe_mm.registry import MODELS
+
+from .test_clip_split import open_clip_model
+
+CLASSES = ('red_shape', 'green_shape', 'blue_shape')
+
+
+def build(clip: dict, **head) -> torch.nn.Module:
+    """The stock ImageClassifier with all three components."""
+    return MODELS.build(
+        dict(
+            type='ImageClassifier',
+            data_preprocessor=dict(
+                type='safe_mm.CLIPDataPreprocessor', clip=clip),
+            backbone=dict(type='safe_mm.CLIPTrunk', clip=clip),
+            neck=dict(type='safe_mm.BlendedAttentionPool', clip=clip),
+            head=dict(
+                type='safe_mm.TextClsHead',
+                clip=clip,
+                **{
+                    'classes': CLASSES,
+                    **head
+                })))
+
+
+def zero_shot(clip: dict, images: torch.Tensor) -> torch.Tensor:
+    """Zero-shot logits by open_clip's own functions."""
+    reference = open_clip_model(clip['model_name'])
+    weights = open_clip.build_zero_shot_classifier(
+        reference,
+        open_clip.get_tokenizer(open_clip_name(clip['model_name'])),
+        [name.replace('_', ' ') for name in CLASSES],
+        ['a photo of a {}.'])
+    with torch.no_grad():
+        features = reference.encode_image(images, normalize=True)
+        return reference.logit_scale.exp() * features @ weights
+
+
+@pytest.mark.parametrize('training', [True, False])
+def test_iteration_0_is_zero_shot_clip(tiny_clip, training):
+    """Also in eval mode: 0.5 O + F points where O = F points."""
+    images = torch.rand(4, 3, 64, 64)
+    model = build(tiny_clip).eval()
+    model.neck.train(training)
+    with torch.no_grad():
+        logits = model(images)
+    torch.testing.assert_close(
+        logits, zero_shot(tiny_clip, images), rtol=1e-4, atol=1e-4)
+
+
+def test_blend_equation():
+    original = torch.tensor([[2., 0.]])
+    finetuned = torch.tensor([[0., 3.]])
+    assert blend(original, finetuned, 0.5).tolist() == [[1., 3.]]
+    assert blend(original, finetuned, 0.).tolist() == [[0., 3.]]
+
+
+def test_logits_equation():
+    """Eq. 4 in float64: 10 * cos of angles known in closed form."""
+    features = torch.tensor([[3., 4.], [0., 2.]], dtype=torch.float64)
+    weights = torch.tensor([[1., 0.], [0.6, 0.8]], dtype=torch.float64)
+    logits = text_logits(features, weights, torch.tensor(10.).double())
+    expected = torch.tensor([[6., 10.], [0., 8.]], dtype=torch.float64)
+    torch.testing.assert_close(logits, expected, rtol=0, atol=1e-12)
+
+
+def test_class_weights_average_unit_vectors():
+    table = {'a': [1., 0.], 'b': [0., 1.], 'c': [0.6, 0.8]}
+    weights = text_class_weights(
+        [['a', 'b'], ['c']], lambda t: torch.tensor([table[x] for x in t]))
+    expected = torch.tensor([[0.5**0.5, 0.5**0.5], [0.6, 0.8]])
+    torch.testing.assert_close(weights, expected)
+
+
+def perturb(neck: torch.nn.Module) -> None:
+    torch.manual_seed(0)
+    with torch.no_grad():
+        for parameter in neck.attn_pool_f.parameters():
+            parameter.add_(0.1 * torch.randn_like(parameter))
+
+
+def test_training_uses_the_tuned_layer_alone(tiny_clip):
+    clip = dict(clip=tiny_clip)
+    neck = MODELS.build(dict(type='safe_mm.BlendedAttentionPool', **clip))
+    perturb(neck)
+    features = MODELS.build(dict(type='safe_mm.CLIPTrunk', **clip)).eval()(
+        torch.rand(2, 3, 64, 64))
+    original, tuned = neck.attn_pool_o(features[0]), neck.attn_pool_f(
+        features[0])
+    called = []
+    neck.attn_pool_o.register_forward_hook(lambda *args: called.append(1))
+    torch.testing.assert_close(neck.train()(features)[0], tuned)
+    assert not called  # Algorithm 1: O is not evaluated in training
+    torch.testing.assert_close(neck.eval()(features)[0],
+                               0.5 * original + tuned)
+    assert called
+
+
+def test_large_beta_predicts_as_the_original(tiny_clip):
+    images = torch.rand(16, 3, 64, 64)
+    model = build(tiny_clip).eval()
+    expected = zero_shot(tiny_clip, images)
+    perturb(model.neck)
+    with torch.no_grad():
+        tuned_far = (model(images) - expected).abs().max()
+        model.neck.beta = 1e6
+        torch.testing.assert_close(
+            model(images), expected, rtol=1e-3, atol=1e-3)
+    assert tuned_far > 0.05
+
+
+def test_what_is_trainable(tiny_clip):
+    neck = MODELS.build(
+        dict(type='safe_mm.BlendedAttentionPool', clip=tiny_clip))
+    left = {n for n, p in neck.named_parameters() if p.requires_grad}
+    assert left and all(name.startswith('attn_pool_f.') for name in left)
+    assert not any('ln_post' in name or name.endswith('.proj')
+                   for name in left)
+    assert not any('k_proj.bias' in name for name in left)
+
+
+def test_projection_can_be_tuned_too():
+    from .conftest import TINY_VIT
+    neck = MODELS.build(
+        dict(
+            type='safe_mm.BlendedAttentionPool',
+            clip=dict(model_name=TINY_VIT, pretrained=None),
+            tune_projection=True))
+    left = {n for n, p in neck.named_parameters() if p.requires_grad}
+    assert {'attn_pool_f.proj', 'attn_pool_f.ln_post.weight'} <= left
+
+
+def test_components_do_not_share_weights(tiny_clip):
+    """Training one model leaves the next one's start as it was."""
+    first = build(tiny_clip)
+    before = copy.deepcopy(first.state_dict())
+    with torch.no_grad():
+        for parameter in first.parameters():
+            parameter.add_(1)
+    second = build(tiny_clip).state_dict()
+    assert all(torch.equal(second[k], v) for k, v in before.items())
+
+
+def test_predict_and_loss(tiny_clip):
+    model = build(tiny_clip, topk=(1, 2), cal_acc=True).eval()
+    images = torch.rand(2, 3, 64, 64)
+    samples = [DataSample().set_gt_label(i) for i in (0, 2)]
+    predictions = model.predict(images, copy.deepcopy(samples))
+    logits = model(images)
+    for sample, row, label in zip(predictions, logits, (0, 2)):
+        torch.testing.assert_close(sample.pred_score, row.softmax(0))
+        assert sample.pred_label.item() == row.argmax().item()
+        assert sample.gt_label.item() == label
+    losses = model.loss(images, samples)
+    torch.testing.assert_close(
+        losses['loss'],
+        F.cross_entropy(logits, torch.tensor([0, 2])),
+        rtol=1e-4,
+        atol=1e-4)
+    assert {'accuracy_top-1', 'accuracy_top-2'} <= losses.keys()
+
+
+def test_head_takes_classes_from_a_checkpoint(tiny_clip):
+    trained = build(tiny_clip)
+    fresh = build(tiny_clip, classes=None)
+    fresh.load_state_dict(trained.state_dict())
+    assert torch.equal(fresh.head.class_weights, trained.head.class_weights)
+    assert split_clip(**tiny_clip)._text is None
+
+
+def test_head_refuses_to_work_without_classes(tiny_clip):
+    with pytest.raises(InputError, match='no class names yet'):
+        build(tiny_clip, classes=None)(torch.rand(1, 3, 64, 64))
+
+
+def test_head_refuses_other_classes(tiny_clip):
+    with pytest.raises(InputError, match='2 classes.*classifier 3'):
+        build(tiny_clip).head.set_classes(('a', 'b'))
+
+
+def test_wrong_image_size(tiny_clip):
+    with pytest.raises(InputError, match='64 x 64.*224'):
+        build(tiny_clip)(torch.rand(1, 3, 224, 224))
+
+
+@pytest.mark.parametrize('kind', ['CLIPTrunk', 'BlendedAttentionPool',
+                                  'TextClsHead', 'CLIPDataPreprocessor'])
+def test_rebuild_from_a_copied_config(tiny_clip, kind):
+    cfg = dict(type=f'safe_mm.{kind}', clip=tiny_clip)
+    first = MODELS.build(copy.deepcopy(cfg)).state_dict()
+    second = MODELS.build(copy.deepcopy(cfg)).state_dict()
+    assert first.keys() == second.keys()
+    assert all(torch.equal(first[k], second[k]) for k in first)

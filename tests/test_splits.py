@@ -1,0 +1,149 @@
+"""Who is drawn: the published procedure, written out a second time."""
+import json
+import random
+from collections import Counter
+from pathlib import Path
+
+import pytest
+
+from safe_mm.datasets.splits import few_shot, read_folders, read_split
+from safe_mm.errors import InputError
+
+SHARED = Path(__file__).parents[2] / 'shared' / 'data'
+PUBLISHED = sorted(SHARED.glob('*/split_zhou_*.json'))
+
+
+def published(train: list, val: list, shots: int, seed: int) -> tuple:
+    """The procedure in its own words, on Python's global generator."""
+
+    def draw(items, count):
+        labels = list(dict.fromkeys(label for _, label, _ in items))
+        out = []
+        for label in labels:
+            group = [item for item in items if item[1] == label]
+            out.extend(
+                random.sample(group, count) if len(group) >= count else group)
+        return out
+
+    state = random.getstate()
+    random.seed(seed)
+    drawn = draw(train, shots), draw(val, min(shots, 4))
+    random.setstate(state)
+    return drawn
+
+
+def toy_split() -> dict:
+    rng = random.Random(0)
+    split = {}
+    for part, size in (('train', 20), ('val', 5), ('test', 3)):
+        items = [(f'{part}/{label}_{i}.jpg', label, f'name{label}')
+                 for label in range(7) for i in range(size)]
+        rng.shuffle(items)
+        split[part] = items
+    return split
+
+
+@pytest.mark.parametrize('seed', [1, 2, 3])
+@pytest.mark.parametrize('shots', [1, 2, 4, 8, 16])
+def test_few_shot_is_the_published_procedure(shots, seed):
+    split = toy_split()
+    drawn = few_shot(split, shots, seed)
+    assert (drawn['train'], drawn['val']) == published(
+        split['train'], split['val'], shots, seed)
+    assert drawn['test'] == split['test']
+    counts = Counter(label for _, label, _ in drawn['train'])
+    assert set(counts.values()) == {shots}
+
+
+def test_literal_draw():
+    """Pinned: another Python must draw the same images."""
+    split = dict(
+        train=[(f'{i}.jpg', i % 2, 'ab'[i % 2]) for i in range(20)],
+        val=[(f'v{i}.jpg', i % 2, 'ab'[i % 2]) for i in range(20)])
+    drawn = few_shot(split, 2, 1)
+    assert [item[0] for item in drawn['train']] == [
+        '4.jpg', '2.jpg', '9.jpg', '3.jpg']
+    assert [item[0] for item in drawn['val']] == [
+        'v14.jpg', 'v18.jpg', 'v15.jpg', 'v13.jpg']
+
+
+@pytest.mark.skipif(not PUBLISHED, reason='published splits are not here')
+@pytest.mark.parametrize('path', PUBLISHED, ids=lambda p: p.stem)
+def test_published_split_files(path):
+    split = read_split(path)
+    for shots in (1, 2, 4, 8, 16):
+        for seed in (1, 2, 3):
+            drawn = few_shot(split, shots, seed)
+            assert (drawn['train'], drawn['val']) == published(
+                split['train'], split['val'], shots, seed)
+
+
+def test_short_class_gives_all():
+    split = toy_split()
+    drawn = few_shot(split, 50, 1)
+    assert sorted(drawn['train']) == sorted(split['train'])
+
+
+GOOD = [['a.jpg', 0, 'cat'], ['b.jpg', 1, 'dog']]
+
+
+@pytest.mark.parametrize('content,message', [
+    ('{"train": [', 'not a split file'),
+    ('[1, 2]', 'not a split file'),
+    ('{"images": []}', 'none of the keys'),
+    (json.dumps(dict(train=[['a.jpg', 0]])), 'not a split file'),
+    (json.dumps(dict(train=[['a.jpg', 'zero', 'cat']])), 'label .zero'),
+    (json.dumps(dict(train=[['a.jpg', -1, 'cat']])), 'label -1'),
+    (json.dumps(dict(train=[*GOOD, ['c.jpg', 3, 'cow']])), r'label \[2\]'),
+    (json.dumps(dict(train=GOOD, test=[['c.jpg', 1, 'wolf']])),
+     "label 1 is called 'dog' and 'wolf' .in test"),
+])
+def test_bad_split_files(tmp_path, content, message):
+    path = tmp_path / 'split.json'
+    path.write_text(content)
+    with pytest.raises(InputError, match=message) as error:
+        read_split(path)
+    assert 'split.json' in str(error.value)
+
+
+def test_missing_split_file(tmp_path):
+    with pytest.raises(InputError, match='does not exist.*--data-root'):
+        read_split(tmp_path / 'split.json')
+
+
+def make_images(folder: Path, count: int) -> None:
+    folder.mkdir(parents=True)
+    for i in range(count):
+        (folder / f'{i}.jpg').touch()
+
+
+def test_folders_are_divided_once_and_for_all(tmp_path):
+    for name, count in (('cat', 10), ('dog', 20)):
+        make_images(tmp_path / name, count)
+    split = read_folders(tmp_path)
+    sizes = {part: Counter(i[2] for i in items)
+             for part, items in split.items()}
+    assert sizes == dict(
+        train=Counter(cat=5, dog=10),
+        val=Counter(cat=2, dog=4),
+        test=Counter(cat=3, dog=6))
+    assert len({i[0] for items in split.values() for i in items}) == 30
+    assert read_folders(tmp_path) == split
+
+
+def test_folders_of_parts(tmp_path):
+    for part in ('train', 'val', 'test'):
+        for name in ('cat', 'dog'):
+            make_images(tmp_path / part / name, 2)
+    split = read_folders(tmp_path)
+    assert split['val'][0] == ('val/cat/0.jpg', 0, 'cat')
+    assert {len(items) for items in split.values()} == {4}
+
+
+def test_folder_without_images(tmp_path):
+    make_images(tmp_path / 'cat', 2)
+    (tmp_path / 'dog').mkdir()
+    with pytest.raises(InputError, match='dog has no images'):
+        read_folders(tmp_path)
+    with pytest.raises(InputError, match='does not exist'):
+        read_folders(tmp_path / 'nowhere')
