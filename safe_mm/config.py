@@ -58,8 +58,10 @@ def load_config(args: Namespace) -> Config:
             cfg[key] = getattr(args, key)
     cfg.merge_from_dict(args.cfg_options)
     for key in SHARED_KEYS:
-        if key in cfg:
-            share(cfg._cfg_dict, key, cfg[key])
+        used = key in cfg and share(cfg._cfg_dict, key, cfg[key])
+        if not used and getattr(args, key, None) is not None:
+            raise InputError(f'--{key.replace("_", "-")} has no effect: '
+                             f'nothing in {args.config} has {key}.')
     cfg.merge_from_dict(args.cfg_options)  # a nested option has the last word
 
     cfg.work_dir = args.work_dir or cfg.get('work_dir') or default_work_dir(
@@ -87,17 +89,24 @@ def find_config(path: str) -> str:
                      f'nor among those of the package in {carried.parents[1]}')
 
 
-def share(node: Any, key: str, value: Any, top: bool = True) -> None:
-    """Sets ``key`` to ``value`` wherever it occurs below the top level."""
+def share(node: Any, key: str, value: Any, top: bool = True) -> int:
+    """Sets ``key`` to ``value`` wherever it occurs below the top level.
+
+    Returns:
+        int: In how many places it was set.
+    """
     if isinstance(node, (list, tuple)):
-        for child in node:
-            share(child, key, value, top=False)
-    elif isinstance(node, dict):
-        for name, child in list(node.items()):
-            if name == key and not top:
-                node[name] = value
-            elif name not in SHARED_KEYS:
-                share(child, key, value, top=False)
+        return sum(share(child, key, value, top=False) for child in node)
+    if not isinstance(node, dict):
+        return 0
+    count = 0
+    for name, child in list(node.items()):
+        if name == key and not top:
+            node[name] = value
+            count += 1
+        elif name not in SHARED_KEYS:
+            count += share(child, key, value, top=False)
+    return count
 
 
 def default_work_dir(cfg: Config, config_file: str) -> str:

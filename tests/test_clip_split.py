@@ -8,7 +8,8 @@ import torch
 from safetensors.torch import save_file
 
 from safe_mm.clip import preprocess_cfg, split_clip
-from safe_mm.clip.split import _SPLITS, RANDOM_SEED
+from safe_mm.clip.loading import RANDOM_SEED
+from safe_mm.clip.split import _SPLITS
 from safe_mm.errors import InputError
 from safe_mm.registry import MODELS
 
@@ -124,7 +125,7 @@ def test_text_encoder(tmp_path):
 
 
 def test_weights_are_read_once(tmp_path, monkeypatch):
-    import safe_mm.clip.split as module
+    import safe_mm.clip.loading as module
     path = tmp_path / 'clip.safetensors'
     state = open_clip_model(TINY_VIT).state_dict()
     save_file({k: v.contiguous() for k, v in state.items()}, str(path))
@@ -165,7 +166,7 @@ def test_pretrained_has_no_default():
     ('coca_ViT-B-32', 'not supported|no pooling layer'),
     ('ViT-B-16-SigLIP', 'not supported|no pooling layer'),
     ('convnext_base', 'no pooling layer'),
-    ('nowhere/arch.json', 'does not exist'),
+    ('nowhere/arch.json', 'No such file'),
 ])
 def test_unknown_or_unfit_architecture(name, message):
     with pytest.raises(InputError, match=message):

@@ -1,5 +1,6 @@
 """open_clip's architectures by name, and which activation weights need."""
 import difflib
+import json
 from pathlib import Path
 from typing import Optional
 
@@ -19,10 +20,17 @@ def open_clip_name(model_name: str) -> str:
     if not model_name.endswith('.json'):
         return model_name.replace('/', '-')
     path = Path(model_name).expanduser()
-    if not path.is_file():
-        raise InputError(f'clip.model_name: {path} does not exist.')
+    try:
+        cfg = json.loads(path.read_text())
+    except (OSError, ValueError) as error:
+        raise InputError(f'clip.model_name={model_name!r} cannot be read as '
+                         f'an open_clip JSON file: {error}') from None
     if path.stem not in open_clip.list_models():
         open_clip.add_model_config(path)
+    if open_clip.get_model_config(path.stem) != cfg:
+        raise InputError(
+            f'{path} lacks embed_dim, vision_cfg or text_cfg, or open_clip '
+            f'has another architecture {path.stem!r}: then rename the file.')
     return path.stem
 
 

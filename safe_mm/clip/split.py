@@ -4,9 +4,7 @@ SAFE (Zhu et al., Sec. III) sees CLIP's visual encoder as a feature extractor
 followed by one pooling layer: ``attnpool`` of a ResNet, or the last block of
 a ViT with the norm and projection behind it.
 """
-import warnings
-from pathlib import Path
-from typing import Dict, List, Optional, Tuple, Union
+from typing import Dict, List, Optional, Tuple
 
 import open_clip
 import torch
@@ -16,17 +14,10 @@ from torch import nn
 from tqdm import tqdm
 
 from ..errors import InputError
-from .architecture import (
-    base_name,
-    choose_activation,
-    model_config,
-    open_clip_name,
-)
+from .architecture import open_clip_name
+from .loading import load_clip
 from .pooling import AttentionPool, LastBlockPool
-from .preprocess import sidecar
-from .weights import find_weights, is_torchscript, read_state_dict
 
-RANDOM_SEED = 0  # random weights are the same in every process and run
 TEXTS_PER_BATCH = 256
 
 
@@ -47,9 +38,10 @@ class SplitCLIP:
 
     def __init__(self, model_name: str, pretrained: Optional[str]) -> None:
         self._source = (model_name, pretrained)
-        clip = _load(model_name, pretrained)
+        clip = load_clip(model_name, pretrained)
         self.trunk, self.pool = _split_visual(clip.visual, model_name)
-        self.image_size = _side(self.trunk.image_size)
+        size = self.trunk.image_size
+        self.image_size = size if isinstance(size, int) else size[0]
         self.embed_dim = self.trunk.output_dim
         self.logit_scale = clip.logit_scale.exp().item()
         clip.visual = None
@@ -69,7 +61,7 @@ class SplitCLIP:
             Tensor: Shape (len(texts), embed_dim), float32, on the CPU.
         """
         if self._text is None:  # released after an earlier use
-            self._text = _load(*self._source)
+            self._text = load_clip(*self._source)
             self._text.visual = None
         encoder = self._text.to(device).eval()
         tokenizer = open_clip.get_tokenizer(open_clip_name(self._source[0]))
@@ -111,72 +103,6 @@ def split_clip(model_name: str, pretrained: Optional[str]) -> SplitCLIP:
     if key not in _SPLITS:
         _SPLITS[key] = SplitCLIP(model_name, pretrained)
     return _SPLITS[key]
-
-
-def _load(model_name: str, pretrained: Optional[str]) -> open_clip.CLIP:
-    """open_clip's model with its weights, in float32 on the CPU."""
-    if pretrained is None:
-        warnings.warn(
-            f'{model_name} has random weights, because clip.pretrained is '
-            'None: good for trying things out, not for results.',
-            stacklevel=2)
-        return _build(model_name, model_config(model_name).get('quick_gelu'))
-
-    tag_cfg = open_clip.get_pretrained_cfg(base_name(model_name), pretrained)
-    path = find_weights(base_name(model_name), pretrained)
-    state = read_state_dict(path)
-    if tag_cfg:
-        needed = tag_cfg.get('quick_gelu', False)
-    elif is_torchscript(path):  # the form in which OpenAI published
-        needed = True
-    else:
-        needed = sidecar(pretrained).get('model_cfg', {}).get('quick_gelu')
-    clip = _build(model_name,
-                  choose_activation(model_name, needed, pretrained))
-    _fill(clip, state, path, model_name)
-    return clip
-
-
-def _side(size: Union[int, Tuple[int, int]]) -> int:
-    return size if isinstance(size, int) else size[0]
-
-
-def _build(model_name: str, quick_gelu: bool) -> open_clip.CLIP:
-    cfg = model_config(model_name)
-    if cfg.pop('custom_text', False) or 'hf_model_name' in cfg['text_cfg']:
-        raise InputError(f'{model_name} is not a plain CLIP: its text encoder'
-                         ' is not open_clip\'s own, which is not supported.')
-    cfg['quick_gelu'] = bool(quick_gelu)
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(RANDOM_SEED)
-        return open_clip.CLIP(**cfg)
-
-
-def _fill(clip: open_clip.CLIP, state: Dict[str, torch.Tensor], path: Path,
-          model_name: str) -> None:
-    """Loads a state dict, all or nothing."""
-    expected = clip.state_dict()
-    state = {  # OpenAI's archives carry three settings beside the weights
-        key: value
-        for key, value in state.items() if key not in
-        ('input_resolution', 'context_length', 'vocab_size')
-    }
-    if 'logit_scale' in state:
-        state['logit_scale'] = state['logit_scale'].reshape(
-            expected['logit_scale'].shape)
-    problems = [f'lacks {k}' for k in expected if k not in state]
-    problems += [f'has {k}' for k in state if k not in expected]
-    problems += [
-        f'{k} is {tuple(state[k].shape)} instead of {tuple(v.shape)}'
-        for k, v in expected.items()
-        if k in state and state[k].shape != v.shape
-    ]
-    if problems:
-        raise InputError(
-            f'{path} does not hold the weights of {model_name}: '
-            f'{"; ".join(problems[:3])} ({len(problems)} differences). Set '
-            'clip.model_name to the architecture of the file.')
-    clip.load_state_dict(state)
 
 
 def _split_visual(visual: nn.Module,

@@ -1,5 +1,5 @@
 """From an open_clip tag or a local file to a plain state dict."""
-import socket
+import ssl
 import urllib.error
 import urllib.request
 import zipfile
@@ -80,20 +80,21 @@ def _download(model_name: str, tag: str, tag_cfg: dict) -> Path:
 
 
 def _unreachable(url: str) -> Optional[str]:
-    """Why ``url`` cannot be reached, or None. Asked once, so that a machine
-    without network fails in seconds instead of a minute of retries.
+    """Why ``url`` cannot be reached, or None.
+
+    Asked once, so that a machine without network fails in seconds instead of
+    after a minute of retries.
     """
     try:
         request = urllib.request.Request(url, method='HEAD')
         urllib.request.urlopen(request, timeout=CONNECT_TIMEOUT).close()
-    except urllib.error.HTTPError:
-        return None  # the host answers; let the hub's client sort it out
-    except urllib.error.URLError as error:
-        no_route = isinstance(error.reason, (socket.gaierror, socket.timeout,
-                                             ConnectionError, OSError))
-        return str(error.reason) if no_route else None
-    except (socket.timeout, ConnectionError) as error:
-        return str(error)
+    except OSError as error:
+        reason = getattr(error, 'reason', error)
+        # An answer of any kind is one; certificates are the hub client's
+        # own matter.
+        answered = isinstance(error, urllib.error.HTTPError)
+        if not answered and not isinstance(reason, ssl.SSLError):
+            return str(reason)
     return None
 
 

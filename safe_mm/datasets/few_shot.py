@@ -47,8 +47,6 @@ class FewShotDataset(BaseDataset):
         classes (Sequence[str], optional): Class names in place of the
             split's. Defaults to None.
         pipeline (Sequence): Transforms. Defaults to an empty tuple.
-        test_mode (bool): Whether a bad image is an error in validation too.
-            Defaults to False.
 
     Raises:
         InputError: No such data, a bad split file, missing images.
@@ -64,8 +62,7 @@ class FewShotDataset(BaseDataset):
                  mirror: bool = False,
                  templates: Union[str, Sequence[str], None] = None,
                  classes: Optional[Sequence[str]] = None,
-                 pipeline: Sequence = (),
-                 test_mode: bool = False) -> None:
+                 pipeline: Sequence = ()) -> None:
         if split not in PARTS:
             raise InputError(f'split={split!r} should be one of {PARTS}.')
         if shots is not None and shots < 1:
@@ -81,8 +78,7 @@ class FewShotDataset(BaseDataset):
             metainfo=dict(templates=[templates]
                           if isinstance(templates, str) else templates),
             classes=classes,
-            pipeline=pipeline,
-            test_mode=test_mode)
+            pipeline=pipeline)
 
     def load_data_list(self) -> List[dict]:
         """Reads the split, draws the few-shot sample, checks the images."""

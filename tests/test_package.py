@@ -1,0 +1,77 @@
+"""The wheel, away from the repository, and what README says."""
+import os
+import re
+import shutil
+import subprocess
+import sys
+import zipfile
+
+import pytest
+from mmengine.config import Config
+
+from .conftest import ROOT, run_tool, short
+
+
+@pytest.fixture(scope='module')
+def wheel(tmp_path_factory):
+    source = tmp_path_factory.mktemp('source') / 'safe_mm'
+    shutil.copytree(
+        ROOT, source, ignore=shutil.ignore_patterns(
+            '.*', 'work_dirs', 'build', '*.egg-info', '__pycache__'))
+    subprocess.run(
+        [sys.executable, '-m', 'pip', 'wheel', '--no-deps',
+         '--no-build-isolation', '-q', '-w', source.parent, source],
+        check=True)
+    return next(source.parent.glob('*.whl'))
+
+
+def test_wheel_carries_configs_and_tools(wheel):
+    names = set(zipfile.ZipFile(wheel).namelist())
+    for folder in ('configs', 'tools'):
+        for path in (ROOT / folder).rglob('*'):
+            if path.is_file() and '__pycache__' not in str(path):
+                assert f'safe_mm/.mim/{path.relative_to(ROOT)}' in names
+
+
+def test_wheel_works_away_from_the_repository(wheel, shapes, tmp_path):
+    site = tmp_path / 'site'
+    with zipfile.ZipFile(wheel) as archive:
+        archive.extractall(site)
+    result = subprocess.run(
+        [sys.executable, '-m', 'safe_mm', 'train',
+         'safe/safe_tiny-vit_shapes.py', '--data-root', shapes, *short(8)],
+        cwd=tmp_path, env=dict(os.environ, PYTHONPATH=str(site)),
+        capture_output=True, text=True)
+    assert result.returncode == 0, result.stderr[-2000:]
+    work_dir = tmp_path / 'work_dirs/safe_tiny-vit_shapes/shots16_seed1'
+    assert list(work_dir.glob('best_*.pth'))
+
+
+README = (ROOT / 'README.md').read_text()
+BLOCKS = re.findall(r'```python\n(.*?)```', README, re.DOTALL)
+
+
+def test_readme_shows_the_configs_as_they_are():
+    shown = ('configs/safe/safe_rn50_caltech101.py',
+             'configs/_base_/models/safe_rn50.py')
+    for path, block in zip(shown, BLOCKS):
+        code = (ROOT / path).read_text()
+        assert code.endswith(block) and f'`{path}`' in README
+        assert all(line.startswith('#') for line in
+                   code[:-len(block)].splitlines())
+
+
+def test_readme_config_for_own_data(shapes, tmp_path):
+    code = BLOCKS[2].replace("'configs/", f"'{ROOT}/configs/")
+    code = code.replace('safe_rn50_caltech101', 'safe_tiny-vit_shapes')
+    config = tmp_path / 'mine.py'
+    config.write_text(code.replace('my_images', 'shapes'))
+    assert Config.fromfile(config).val_dataloader.dataset.split == 'val'
+    run_tool('train', config, '--data-root', shapes, '--work-dir', tmp_path,
+             *short(8))
+    assert list(tmp_path.glob('best_*.pth'))
+
+
+def test_readme_links_exist():
+    for target in re.findall(r'\]\((?!http)(.*?)\)', README):
+        assert (ROOT / target).exists(), target
