@@ -11,6 +11,22 @@ GOOD = {
 }
 
 
+@pytest.fixture
+def pretend(monkeypatch):
+    """Pretends that these versions are installed."""
+
+    def install(found: dict) -> None:
+
+        def version(name: str) -> str:
+            if found.get(name) is None:
+                raise environment.PackageNotFoundError(name)
+            return found[name]
+
+        monkeypatch.setattr(environment, 'version', version)
+
+    return install
+
+
 @pytest.mark.parametrize('change,message', [
     ({'torch': '2.0.1'}, 'torch 2.0.1 .*>=2.1'),
     ({'mmcv': '1.7.0'}, r'mmcv 1.7.0 .*pip install "mmcv>=2.0'),
@@ -20,15 +36,8 @@ GOOD = {
     ({'pycocotools': '2.0', 'transformers': '5.0.0'},
      'transformers 5.0.0.*transformers<4.57'),
 ])
-def test_misfits_are_named_with_the_remedy(monkeypatch, change, message):
-    found = {**GOOD, **change}
-
-    def version(name):
-        if found.get(name) is None:
-            raise environment.PackageNotFoundError(name)
-        return found[name]
-
-    monkeypatch.setattr(environment, 'version', version)
+def test_misfits_are_named_with_the_remedy(pretend, change, message):
+    pretend({**GOOD, **change})
     with pytest.raises(ImportError, match=message):
         environment.check_environment()
 
@@ -42,13 +51,6 @@ def test_misfits_are_named_with_the_remedy(monkeypatch, change, message):
     {'torch': '2.14.1+cpu'},
     {'transformers': '5.0.0'},
 ])
-def test_either_family_fits(monkeypatch, change):
-    found = {**GOOD, **change}
-
-    def version(name):
-        if found.get(name) is None:
-            raise environment.PackageNotFoundError(name)
-        return found[name]
-
-    monkeypatch.setattr(environment, 'version', version)
+def test_either_family_fits(pretend, change):
+    pretend({**GOOD, **change})
     environment.check_environment()

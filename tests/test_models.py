@@ -14,6 +14,7 @@ from safe_mm.models.head import text_class_weights, text_logits
 from safe_mm.models.neck import blend
 from safe_mm.registry import MODELS
 
+from .conftest import TINY_RN, TINY_VIT
 from .test_clip_split import open_clip_model
 
 CLASSES = ('red_shape', 'green_shape', 'blue_shape')
@@ -134,7 +135,6 @@ def test_what_is_trainable(tiny_clip):
 
 
 def test_projection_can_be_tuned_too():
-    from .conftest import TINY_VIT
     neck = MODELS.build(
         dict(
             type='safe_mm.BlendedAttentionPool',
@@ -205,3 +205,39 @@ def test_rebuild_from_a_copied_config(tiny_clip, kind):
     second = MODELS.build(copy.deepcopy(cfg)).state_dict()
     assert first.keys() == second.keys()
     assert all(torch.equal(first[k], second[k]) for k in first)
+
+
+RESNET18 = dict(type='ResNet', depth=18)  # 512 channels, as the small CLIP's
+
+
+@pytest.mark.parametrize('parts', [
+    dict(
+        backbone=dict(type='safe_mm.CLIPTrunk'),
+        neck=dict(type='GlobalAveragePooling'),
+        head=dict(type='LinearClsHead', num_classes=3, in_channels=512)),
+    dict(
+        backbone=RESNET18,
+        neck=dict(type='safe_mm.BlendedAttentionPool'),
+        head=dict(type='LinearClsHead', num_classes=3, in_channels=64)),
+    dict(
+        backbone=RESNET18,
+        neck=[
+            dict(type='GlobalAveragePooling'),
+            dict(type='LinearNeck', in_channels=512, out_channels=64)
+        ],
+        head=dict(type='safe_mm.TextClsHead', classes=CLASSES)),
+], ids=['backbone', 'neck', 'head'])
+def test_each_component_works_alone(parts):
+    parts = copy.deepcopy(parts)
+    for part in parts.values():
+        if 'safe_mm' in str(part):
+            part['clip'] = dict(model_name=TINY_RN, pretrained=None)
+    necks = parts.get('neck')
+    if isinstance(necks, list):
+        parts['neck'] = torch.nn.Sequential(*map(MODELS.build, necks))
+    model = MODELS.build(dict(type='ImageClassifier', **parts))
+    samples = [DataSample().set_gt_label(i) for i in (0, 2)]
+    loss = model.loss(torch.rand(2, 3, 64, 64), samples)['loss']
+    loss.backward()
+    assert loss.isfinite()
+    assert len(model.predict(torch.rand(2, 3, 64, 64))) == 2

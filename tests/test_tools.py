@@ -16,6 +16,7 @@ from mmengine.runner import Runner
 
 from safe_mm.checkpoint import read_checkpoint
 from safe_mm.config import add_common_options, load_config
+from safe_mm.engine import ResumableEarlyStoppingHook
 
 from .conftest import CONFIG, ROOT, SHORT, TINY_RN, run_tool, short
 from .test_clip_weights import Payload
@@ -211,6 +212,12 @@ def test_early_stopping(shapes, tmp_path):
     runner.train()
     assert runner.iter == 9  # the first score, and twice none better
     assert list(tmp_path.glob('best_*_iter_3.pth'))  # ties to the earliest
+
+    hook = ResumableEarlyStoppingHook(patience=2)
+    runner.message_hub.load_state_dict(
+        read_checkpoint(str(tmp_path / 'iter_6.pth'))['message_hub'])
+    hook.before_train(runner)
+    assert hook.wait_count == 1 and hook.best_score > 0
 
 
 def fails(message: str, name: str, *args: str):
