@@ -122,6 +122,8 @@ def test_text_encoder(tmp_path):
     gc.collect()
     assert not [o for o in gc.get_objects() if type(o) is open_clip.CLIP]
     torch.testing.assert_close(split.encode_text(texts), expected)
+    assert split._text is None  # what was asked before needs no encoder
+    torch.testing.assert_close(split.encode_text(texts[:2]), expected[:2])
 
 
 def test_weights_are_read_once(tmp_path, monkeypatch):
@@ -137,8 +139,9 @@ def test_weights_are_read_once(tmp_path, monkeypatch):
     for name in ('CLIPTrunk', 'BlendedAttentionPool', 'TextClsHead',
                  'CLIPDataPreprocessor'):
         MODELS.build(dict(type=f'safe_mm.{name}', clip=clip))
-    MODELS.build(
-        dict(type='safe_mm.TextClsHead', clip=clip, classes=['a', 'b']))
+    for _ in range(2):
+        MODELS.build(
+            dict(type='safe_mm.TextClsHead', clip=clip, classes=['a', 'b']))
     assert reads == [path]
 
 

@@ -3,7 +3,7 @@ default_scope = 'mmpretrain'
 
 default_hooks = dict(
     timer=dict(type='IterTimerHook'),
-    logger=dict(type='LoggerHook', interval=50),
+    logger=dict(type='LoggerHook', interval=20),
     param_scheduler=dict(type='ParamSchedulerHook'),
     checkpoint=dict(type='safe_mm.SlimCheckpointHook', interval=100),
     sampler_seed=dict(type='DistSamplerSeedHook'),

@@ -46,12 +46,13 @@ class SplitCLIP:
         self.logit_scale = clip.logit_scale.exp().item()
         clip.visual = None
         self._text: Optional[nn.Module] = clip
+        self._encoded: Dict[Tuple[str, ...], torch.Tensor] = {}
 
     @torch.no_grad()
     def encode_text(self,
                     texts: List[str],
                     device: str = 'cpu') -> torch.Tensor:
-        """Text features of unit length.
+        """Text features of unit length; what was asked before is kept.
 
         Args:
             texts (list[str]): Sentences.
@@ -60,6 +61,9 @@ class SplitCLIP:
         Returns:
             Tensor: Shape (len(texts), embed_dim), float32, on the CPU.
         """
+        known = self._encoded.get(tuple(texts))
+        if known is not None:
+            return known
         if self._text is None:  # released after an earlier use
             self._text = load_clip(*self._source)
             self._text.visual = None
@@ -72,7 +76,8 @@ class SplitCLIP:
                 normalize=True).cpu() for i in tqdm(
                     batches, 'text encoder', disable=len(batches) == 1)
         ]
-        return torch.cat(features)
+        self._encoded[tuple(texts)] = torch.cat(features)
+        return self._encoded[tuple(texts)]
 
     def release_text_encoder(self) -> None:
         """Drops the text encoder, which nothing needs once W_c exists."""

@@ -26,14 +26,14 @@ train_dataloader = dict(
     dataset=dict(split='train', shots=shots, seed=seed, mirror=True,
                  **dataset))
 val_dataloader = dict(
-    batch_size=64,
+    batch_size=32,
     num_workers=2,
     persistent_workers=True,
     collate_fn=dict(type='default_collate'),
     sampler=dict(type='DefaultSampler', shuffle=False),
     dataset=dict(split='val', shots=shots, seed=seed, **dataset))
 test_dataloader = dict(
-    batch_size=64,
+    batch_size=32,
     num_workers=2,
     collate_fn=dict(type='default_collate'),
     sampler=dict(type='DefaultSampler', shuffle=False),
