@@ -200,6 +200,30 @@ def test_two_processes_take_the_same_step(shapes, tmp_path):
         tmp_path / 'two.json')
 
 
+def test_processes_exchange_trainable_tensors_only(shapes, tmp_path,
+                                                   monkeypatch):
+    """Asked of DDP itself; one process is enough for that."""
+    if torch.cuda.is_available():
+        pytest.skip('there is a GPU')
+    port = random.randrange(20000, 60000)
+    for key, value in dict(RANK=0, WORLD_SIZE=1, LOCAL_RANK=0,
+                           MASTER_ADDR='127.0.0.1', MASTER_PORT=port).items():
+        monkeypatch.setenv(key, str(value))
+    cfg = config('--launcher', 'pytorch', '--data-root', shapes, '--work-dir',
+                 tmp_path, *short(8))
+    try:
+        runner = Runner.from_cfg(cfg)
+        runner.train()
+        exchanged = runner.model._get_ddp_logging_data()
+        trainable = [p for p in runner.model.parameters() if p.requires_grad]
+        assert exchanged['num_parameter_tensors'] == len(trainable) > 0
+        assert exchanged['total_parameter_size_bytes'] == sum(
+            4 * p.numel() for p in trainable)
+        assert not exchanged['find_unused_parameters']
+    finally:
+        torch.distributed.destroy_process_group()
+
+
 def test_early_stopping(shapes, tmp_path):
     cfg = config(
         '--data-root', shapes, '--work-dir', tmp_path,
