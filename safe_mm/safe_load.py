@@ -31,9 +31,9 @@ def safe_load(path: Path, load: Callable[[Path], Any] = torch_load) -> Any:
         return load(path)
     except pickle.UnpicklingError as error:
         raise InputError(
-            f'{path} is refused: it holds Python objects that could run code '
-            'when loaded, or is damaged; nothing of it was run. Ask its '
-            'author for .safetensors or a plain state dict. '
+            f'{path} is refused: it holds more than tensors and plain values,'
+            ' which could run code when loaded, or is damaged; nothing of it '
+            'was run. Ask its author for .safetensors or a plain state dict. '
             f'({_first_line(error)})') from None
     except Exception as error:  # damaged bytes make loaders raise anything
         raise InputError(

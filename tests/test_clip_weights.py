@@ -4,6 +4,7 @@ import pickle
 import time
 import warnings
 import zipfile
+from typing import Tuple
 
 import open_clip
 import pytest
@@ -126,6 +127,40 @@ def test_payload_in_torchscript_clothes(tmp_path):
     with pytest.raises(InputError):
         split_clip(TINY_RN, str(path))
     assert not marker.exists()
+
+
+class RunsWhenLoaded(torch.nn.Module):
+    """TorchScript that writes a file from its ``__setstate__``."""
+
+    path: str
+
+    def __init__(self, path: str) -> None:
+        super().__init__()
+        self.path = path
+
+    @torch.jit.export
+    def __getstate__(self) -> Tuple[str, bool]:
+        return self.path, self.training
+
+    @torch.jit.export
+    def __setstate__(self, state: Tuple[str, bool]) -> None:
+        self.path, self.training = state
+        torch.from_file(self.path, shared=True, size=4)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return x
+
+
+def test_torchscript_that_runs_when_loaded(tmp_path):
+    marker, path = tmp_path / 'marker', tmp_path / 'evil.pt'
+    with warnings.catch_warnings():
+        warnings.simplefilter('ignore')
+        torch.jit.script(RunsWhenLoaded(str(marker))).save(str(path))
+        with pytest.raises(InputError, match='refused.*__setstate__'):
+            split_clip(TINY_RN, str(path))
+        assert not marker.exists()
+        torch.jit.load(str(path))
+    assert marker.exists()  # so the test can fail
 
 
 @pytest.mark.parametrize('name', FORMATS)

@@ -1,4 +1,5 @@
 """From an open_clip tag or a local file to a plain state dict."""
+import pickle
 import ssl
 import urllib.error
 import urllib.request
@@ -140,4 +141,12 @@ def read_state_dict(path: Path) -> Dict[str, torch.Tensor]:
 
 
 def _load_torchscript(path: Path) -> Dict[str, torch.Tensor]:
+    """Tensors of an archive; of its code, loading runs ``__setstate__``."""
+    with zipfile.ZipFile(path) as archive:
+        code = [
+            archive.read(record) for record in archive.infolist()
+            if record.filename.endswith('.py')
+        ]
+    if any(b'__setstate__' in text for text in code):
+        raise pickle.UnpicklingError('Its code defines __setstate__.')
     return torch.jit.load(path, map_location='cpu').state_dict()
