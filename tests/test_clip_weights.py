@@ -145,7 +145,7 @@ class RunsWhenLoaded(torch.nn.Module):
     @torch.jit.export
     def __setstate__(self, state: Tuple[str, bool]) -> None:
         self.path, self.training = state
-        torch.from_file(self.path, shared=True, size=4)
+        print(torch.from_file(self.path, shared=True, size=4).sum())
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         return x
