@@ -1,7 +1,7 @@
 """Prompts: what the text encoder is told about each class."""
 import json
 from pathlib import Path
-from typing import List, Sequence, Union
+from typing import Any, List, Sequence, Union
 
 import open_clip
 
@@ -63,9 +63,14 @@ def _from_json(names: List[str], path: Path) -> List[List[str]]:
     except (OSError, ValueError, AttributeError) as error:
         raise InputError(f'{path} cannot be read as a JSON file of '
                          f'{{class: [sentences]}}: {error}') from None
-    missing = [name for name in names if not sentences.get(name)]
+    missing = [name for name in names if not _is_texts(sentences.get(name))]
     if missing:
         raise InputError(
-            f'{path} has no sentences for {len(missing)} of {len(names)} '
-            f'classes: {", ".join(missing[:5])}.')
+            f'{path} has no list of sentences for {len(missing)} of '
+            f'{len(names)} classes: {", ".join(missing[:5])}.')
     return [sentences[name] for name in names]
+
+
+def _is_texts(value: Any) -> bool:
+    return isinstance(value, list) and len(value) > 0 and all(
+        isinstance(text, str) for text in value)

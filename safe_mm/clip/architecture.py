@@ -1,6 +1,7 @@
 """open_clip's architectures by name, and which activation weights need."""
 import difflib
 import json
+import logging
 from pathlib import Path
 from typing import Optional
 
@@ -10,6 +11,7 @@ from mmengine.logging import print_log
 from ..errors import InputError
 
 QUICKGELU = '-quickgelu'
+REQUIRED = ('embed_dim', 'vision_cfg', 'text_cfg')
 
 
 def open_clip_name(model_name: str) -> str:
@@ -25,12 +27,14 @@ def open_clip_name(model_name: str) -> str:
     except (OSError, ValueError) as error:
         raise InputError(f'clip.model_name={model_name!r} cannot be read as '
                          f'an open_clip JSON file: {error}') from None
+    if not isinstance(cfg, dict) or not set(REQUIRED) <= cfg.keys():
+        raise InputError(f'clip.model_name={model_name!r} is not an open_clip '
+                         f'JSON file: it lacks {", ".join(REQUIRED)}.')
     if path.stem not in open_clip.list_models():
         open_clip.add_model_config(path)
     if open_clip.get_model_config(path.stem) != cfg:
-        raise InputError(
-            f'{path} lacks embed_dim, vision_cfg or text_cfg, or open_clip '
-            f'has another architecture {path.stem!r}: then rename the file.')
+        raise InputError(f'open_clip has another architecture of the name '
+                         f'{path.stem!r}: rename {path}.')
     return path.stem
 
 
@@ -75,9 +79,12 @@ def choose_activation(model_name: str, needed: Optional[bool],
     """
     named = model_config(model_name).get('quick_gelu', False)
     if needed is None:
-        print_log(f'{source} does not tell its activation: using '
-                  f'{"QuickGELU" if named else "GELU"}. Weights from OpenAI '
-                  f'need a model_name that ends in {QUICKGELU}.', 'current')
+        print_log(
+            f'{source} does not tell its activation: {model_name} uses '
+            f'{"QuickGELU" if named else "GELU"}. Weights from OpenAI need a '
+            f'model_name that ends in {QUICKGELU}.',
+            'current',
+            level=logging.WARNING)
         return named
     if named and not needed:
         raise InputError(

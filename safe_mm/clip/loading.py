@@ -9,10 +9,12 @@ import torch
 from ..errors import InputError
 from .architecture import base_name, choose_activation, model_config
 from .preprocess import sidecar
-from .weights import find_weights, is_torchscript, read_state_dict
+from .torchscript import is_torchscript
+from .weights import find_weights, read_state_dict
 
 RANDOM_SEED = 0  # random weights are the same in every process and run
-OPENAI_SETTINGS = ('input_resolution', 'context_length', 'vocab_size')
+# What OpenAI's archives carry beside weights
+NO_WEIGHTS = ('input_resolution', 'context_length', 'vocab_size', 'attn_mask')
 
 
 def load_clip(model_name: str, pretrained: Optional[str]) -> open_clip.CLIP:
@@ -54,7 +56,11 @@ def build(model_name: str, quick_gelu: Optional[bool]) -> open_clip.CLIP:
     cfg['quick_gelu'] = bool(quick_gelu)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(RANDOM_SEED)
-        return open_clip.CLIP(**cfg)
+        try:
+            return open_clip.CLIP(**cfg)
+        except (TypeError, AttributeError, ValueError) as error:
+            raise InputError(f'open_clip cannot build {model_name}: '
+                             f'{error}') from None
 
 
 def fill(clip: open_clip.CLIP, state: Dict[str, torch.Tensor], path: Path,
@@ -65,9 +71,12 @@ def fill(clip: open_clip.CLIP, state: Dict[str, torch.Tensor], path: Path,
         InputError: Weights are missing, foreign or of another shape.
     """
     expected = clip.state_dict()
-    state = {k: v for k, v in state.items() if k not in OPENAI_SETTINGS}
-    if 'logit_scale' in state:  # a scalar, or a vector with one number
-        state['logit_scale'] = state['logit_scale'].reshape(())
+    state = {
+        k: v
+        for k, v in state.items() if k.split('.')[-1] not in NO_WEIGHTS
+    }
+    if state.get('logit_scale', expected['logit_scale']).shape == (1, ):
+        state['logit_scale'] = state['logit_scale'][0]
     problems = [f'lacks {k}' for k in expected if k not in state]
     problems += [f'has {k}' for k in state if k not in expected]
     problems += [

@@ -6,6 +6,7 @@ from typing import Optional
 import open_clip
 from open_clip.transform import PreprocessCfg, merge_preprocess_dict
 
+from ..errors import InputError
 from .architecture import base_name, model_config
 
 
@@ -14,7 +15,13 @@ def sidecar(pretrained: Optional[str]) -> dict:
     if pretrained is None:
         return {}
     path = Path(pretrained).expanduser().parent / 'open_clip_config.json'
-    return json.loads(path.read_text()) if path.is_file() else {}
+    if not path.is_file():
+        return {}
+    try:
+        return dict(json.loads(path.read_text()))
+    except (ValueError, TypeError) as error:
+        raise InputError(f'{path}, beside the weights, cannot be read as '
+                         f'JSON: {error}. Mend or remove it.') from None
 
 
 def preprocess_cfg(model_name: str,

@@ -1,9 +1,8 @@
 """From an open_clip tag or a local file to a plain state dict."""
-import pickle
+import re
 import ssl
 import urllib.error
 import urllib.request
-import zipfile
 from pathlib import Path
 from typing import Dict, List, Optional, Tuple
 
@@ -14,6 +13,8 @@ from safetensors.torch import load_file
 
 from ..errors import InputError
 from ..safe_load import safe_load
+from .architecture import QUICKGELU
+from .torchscript import is_torchscript, load_torchscript
 
 CONNECT_TIMEOUT = 5  # seconds
 HF_NAMES = ('open_clip_model.safetensors', 'open_clip_pytorch_model.bin')
@@ -54,11 +55,14 @@ def _cached(tag_cfg: dict) -> Optional[Path]:
     if tag_cfg.get('hf_hub'):
         from huggingface_hub import try_to_load_from_cache
         repo, names = _hub_files(tag_cfg)
-        found = (try_to_load_from_cache(repo, name) for name in names)
-        return next((Path(f) for f in found if isinstance(f, str)), None)
-    path = Path('~/.cache/clip').expanduser() / Path(tag_cfg['url']).name
-    # open_clip itself compares the file's checksum
-    return Path(download_pretrained(tag_cfg)) if path.is_file() else None
+        found = [try_to_load_from_cache(repo, name) for name in names]
+        for file in found:
+            if isinstance(file, str):
+                return Path(file)
+    if tag_cfg.get('url'):
+        path = Path('~/.cache/clip').expanduser() / Path(tag_cfg['url']).name
+        return path if path.is_file() else None
+    return None
 
 
 def _download(model_name: str, tag: str, tag_cfg: dict) -> Path:
@@ -73,11 +77,14 @@ def _download(model_name: str, tag: str, tag_cfg: dict) -> Path:
             return Path(download_pretrained(tag_cfg))
         except Exception as error:  # whatever the hub's client raises
             reason = str(error).strip().splitlines()[0]
+    options = 'clip.pretrained=PATH'
+    if tag_cfg.get('quick_gelu'):  # the tag tells; its file alone does not
+        options += f' clip.model_name={model_name}{QUICKGELU}'
     raise InputError(
         f'the weights {tag!r} of {model_name} are not in the cache of this '
         f'machine and cannot be downloaded ({reason}). Fetch {url} on a '
         'machine with network, copy the file here, and give its path: '
-        '--cfg-options clip.pretrained=PATH')
+        f'--cfg-options {options}')
 
 
 def _unreachable(url: str) -> Optional[str]:
@@ -99,14 +106,6 @@ def _unreachable(url: str) -> Optional[str]:
     return None
 
 
-def is_torchscript(path: Path) -> bool:
-    """Whether the file is a TorchScript archive, as OpenAI published."""
-    if not zipfile.is_zipfile(path):
-        return False
-    with zipfile.ZipFile(path) as archive:
-        return any(n.endswith('/constants.pkl') for n in archive.namelist())
-
-
 def read_state_dict(path: Path) -> Dict[str, torch.Tensor]:
     """Reads weights without running anything that a file may carry.
 
@@ -124,12 +123,16 @@ def read_state_dict(path: Path) -> Dict[str, torch.Tensor]:
     if path.suffix == '.safetensors':
         state = safe_load(path, load_file)
     elif is_torchscript(path):
-        state = safe_load(path, _load_torchscript)
+        state = safe_load(path, load_torchscript)
     else:
         state = safe_load(path)
-    state = state.get('state_dict', state) if isinstance(state, dict) else {}
+    if isinstance(state, dict):
+        state = state.get('state_dict', state)
+    if not isinstance(state, dict):
+        raise InputError(f'{path} holds a {type(state).__name__}, not a '
+                         'state dict.')
     state = {
-        key[7:] if key.startswith('module.') else key: value
+        re.sub(r'^module\.', '', str(key)): value
         for key, value in state.items() if isinstance(value, torch.Tensor)
     }
     if not state:
@@ -138,15 +141,3 @@ def read_state_dict(path: Path) -> Dict[str, torch.Tensor]:
         key: value.float() if value.is_floating_point() else value
         for key, value in state.items()
     }
-
-
-def _load_torchscript(path: Path) -> Dict[str, torch.Tensor]:
-    """Tensors of an archive; of its code, loading runs ``__setstate__``."""
-    with zipfile.ZipFile(path) as archive:
-        code = [
-            archive.read(record) for record in archive.infolist()
-            if record.filename.endswith('.py')
-        ]
-    if any(b'__setstate__' in text for text in code):
-        raise pickle.UnpicklingError('Its code defines __setstate__.')
-    return torch.jit.load(path, map_location='cpu').state_dict()

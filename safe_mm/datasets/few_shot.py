@@ -1,5 +1,6 @@
 """Few-shot classification data."""
 import logging
+from collections import Counter
 from pathlib import Path
 from typing import List, Optional, Sequence, Union
 
@@ -14,7 +15,6 @@ from .splits import (
     Split,
     class_names,
     few_shot,
-    group_by_label,
     read_folders,
     read_split,
 )
@@ -71,12 +71,11 @@ class FewShotDataset(BaseDataset):
         self.shots = shots
         self.seed = seed
         self.mirror = mirror
+        self.templates = templates
         super().__init__(
             ann_file=ann_file,
             data_root=data_root,
             data_prefix=data_prefix,
-            metainfo=dict(templates=[templates]
-                          if isinstance(templates, str) else templates),
             classes=classes,
             pipeline=pipeline)
 
@@ -88,6 +87,7 @@ class FewShotDataset(BaseDataset):
         if not split.get(self.split):
             raise InputError(f'{source} has no images for {self.split!r}.')
         self._name_classes(split, source)
+        self._metainfo['templates'] = self.templates
         if self.shots is not None:
             self._warn_if_short(split)
             split = few_shot(split, self.shots, self.seed)
@@ -109,9 +109,10 @@ class FewShotDataset(BaseDataset):
 
     def _warn_if_short(self, split: Split) -> None:
         """Names the classes that have fewer than K training images."""
-        groups = group_by_label(split['train']) if 'train' in split else {}
-        short = [f'{items[0][2]} ({len(items)})' for items in groups.values()
-                 if len(items) < self.shots]
+        counts = Counter(label for _, label, _ in split.get('train', []))
+        names = self._metainfo['classes']
+        short = [f'{name} ({counts[label]})' for label, name in enumerate(
+            names) if counts[label] < self.shots]
         if short and self.split == 'train':
             print_log(
                 f'{len(short)} classes have fewer than {self.shots} training '

@@ -60,6 +60,8 @@ def class_names(split: Split, source: Path) -> Tuple[str, ...]:
             names.
     """
     names: Dict[int, str] = {}
+    if not any(split.values()):
+        raise InputError(f'{source} lists no images.')
     for part, items in split.items():
         for path, label, name in items:
             if not isinstance(label, int) or label < 0:
@@ -69,17 +71,18 @@ def class_names(split: Split, source: Path) -> Tuple[str, ...]:
                 raise InputError(
                     f'{source}: label {label} is called {names[label]!r} and '
                     f'{name!r} (in {part}). A label has one class name.')
-    missing = sorted(set(range(max(names, default=-1) + 1)) - set(names))
-    if missing or not names:
+    missing = sorted(set(range(max(names) + 1)) - set(names))
+    if missing:
         raise InputError(
-            f'{source}: labels go up to {max(names, default=-1)}, but there '
-            f'is no image of label {missing[:5]}; labels must be 0 to N-1.')
+            f'{source}: labels go up to {max(names)}, but there is no image '
+            f'of label {missing[:5]}; labels must be 0 to N-1.')
     return tuple(names[label] for label in range(len(names)))
 
 
 def read_folders(root: Path) -> Split:
     """Splits folder-per-class data that comes without a split file.
 
+    Where there is a folder 'train', 'val' or 'test',
     ``root/{train,val,test}/CLASS/*`` is taken as it is. ``root/CLASS/*`` is
     divided 50 : 20 : 30 within each class, always the same way, so that the
     test images do not depend on the seed of the few-shot sample.
@@ -91,11 +94,17 @@ def read_folders(root: Path) -> Split:
         raise InputError(f'the image folder {root} does not exist. Check '
                          '--data-root and data_prefix.')
     parts = [part for part in PARTS if (root / part).is_dir()]
-    if 'train' in parts:
-        split = {part: _folder_items(root / part, part) for part in parts}
-        return split
+    if parts:
+        folders = {part: find_folders(str(root / part))[0] for part in parts}
+        classes = sorted(set().union(*folders.values()))
+        return {
+            part: _folder_items(root, part, folders[part], classes)
+            for part in parts
+        }
     split = {part: [] for part in PARTS}
-    for group in group_by_label(_folder_items(root)).values():
+    classes, _ = find_folders(str(root))
+    items = _folder_items(root, '', classes, classes)
+    for group in group_by_label(items).values():
         random.Random(0).shuffle(group)
         train, val = len(group) // 2, len(group) * 7 // 10
         split['train'] += group[:train]
@@ -104,16 +113,17 @@ def read_folders(root: Path) -> Split:
     return split
 
 
-def _folder_items(root: Path, prefix: str = '') -> List[Item]:
-    classes, folder_to_idx = find_folders(str(root))
+def _folder_items(root: Path, part: str, folders: List[str],
+                  classes: List[str]) -> List[Item]:
+    """Images in the folders of a part, with labels among all classes."""
     samples, empty = get_samples(
-        str(root), folder_to_idx,
+        str(root / part), {name: classes.index(name) for name in folders},
         lambda name: name.lower().endswith(EXTENSIONS))
     if empty or not samples:
         raise InputError(
-            f'{root} should hold a folder of images for each class, but '
-            f'{", ".join(sorted(empty)) or "it"} has no images.')
-    return [(str(Path(prefix, path)), label, classes[label])
+            f'{root / part} should hold a folder of images for each class, '
+            f'but {", ".join(sorted(empty)) or "it"} has no images.')
+    return [(str(Path(part, path)), label, classes[label])
             for path, label in samples]
 
 

@@ -1,4 +1,5 @@
 """CLIP's own view of a picture."""
+from types import FunctionType
 from typing import Optional
 
 import numpy as np
@@ -35,9 +36,9 @@ class CLIPCrop(BaseTransform):
         self.cfg = preprocess_cfg(**clip) if clip else PreprocessCfg()
         steps = image_transform_v2(self.cfg, is_train=False).transforms
         self.resize_and_crop = Compose([
-            step for step in steps if not isinstance(
-                step, (ToTensor, Normalize)) and hasattr(step, 'forward')
-        ])
+            step for step in steps
+            if not isinstance(step, (ToTensor, Normalize, FunctionType))
+        ])  # the function among them converts to RGB, which was done
 
     def transform(self, results: dict) -> dict:
         """Crops ``results['img']`` in Pillow, as open_clip does."""

@@ -16,6 +16,8 @@ class CLIPDataPreprocessor(ClsDataPreprocessor):
             :func:`safe_mm.clip.split_clip`.
         to_rgb (bool): Whether images come as BGR, as mmcv loads them.
             Defaults to True.
+        num_classes (int, optional): For batch augmentations that mix labels.
+            Defaults to None.
         batch_augments (dict, optional): mmpretrain's batch augmentations.
             Defaults to None.
     """
@@ -23,10 +25,12 @@ class CLIPDataPreprocessor(ClsDataPreprocessor):
     def __init__(self,
                  clip: dict,
                  to_rgb: bool = True,
+                 num_classes: Optional[int] = None,
                  batch_augments: Optional[dict] = None) -> None:
         cfg = preprocess_cfg(**clip)
         super().__init__(
             mean=[255 * value for value in cfg.mean],
             std=[255 * value for value in cfg.std],
             to_rgb=to_rgb,
+            num_classes=num_classes,
             batch_augments=batch_augments)
