@@ -1,12 +1,12 @@
 """Checkpoints of plain tensors and values, read without running code."""
 import hashlib
-import re
-from fnmatch import fnmatch
+import logging
 from pathlib import Path
 from typing import Any, Dict, List, Optional
 
 import numpy as np
 import torch
+from mmengine.logging import print_log
 from torch import nn
 
 from .errors import InputError
@@ -30,24 +30,31 @@ def read_checkpoint(path: str) -> dict:
     return checkpoint
 
 
-def find_checkpoint(path: str, pattern: str) -> Optional[str]:
-    """The readable checkpoint of the latest iteration in a folder, or None.
+def find_checkpoint(folder: str, pattern: str) -> Optional[str]:
+    """The newest readable checkpoint in a folder, or None if there is none.
 
     Args:
-        path (str): A work dir.
+        folder (str): A work dir.
         pattern (str): Glob pattern, such as ``iter_*.pth``.
+
+    Raises:
+        InputError: There are such files, and none can be read.
     """
-
-    def iteration(file: Path) -> int:
-        return int(re.findall(r'(\d+)\.pth$', file.name)[-1])
-
-    files = [f for f in Path(path).glob('*.pth') if fnmatch(f.name, pattern)]
-    for file in sorted(files, key=iteration, reverse=True):
+    files = sorted(
+        Path(folder).glob(pattern),
+        key=lambda file: file.stat().st_mtime,
+        reverse=True)
+    errors = []
+    for file in files:
         try:
             read_checkpoint(str(file))
             return str(file)
-        except InputError:
-            continue
+        except InputError as error:
+            errors.append(error)
+            print_log(
+                f'Passed over: {error}', 'current', level=logging.WARNING)
+    if errors:
+        raise errors[0]
     return None
 
 

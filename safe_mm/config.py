@@ -11,7 +11,8 @@ from mmengine.logging import print_log
 
 from .errors import InputError
 
-# Set once at the top level of a config, these rule wherever they occur.
+# Given as options, these rule wherever they occur in a config. The top level's
+# clip always does: components of different CLIPs do not fit together.
 SHARED_KEYS = ('clip', 'data_root', 'shots', 'seed')
 
 
@@ -53,13 +54,15 @@ def load_config(args: Namespace) -> Config:
     """
     os.environ.setdefault('LOCAL_RANK', str(args.local_rank))
     cfg = Config.fromfile(find_config(args.config))
-    for key in ('data_root', 'shots', 'seed'):
-        if getattr(args, key) is not None:
-            cfg[key] = getattr(args, key)
+    given = {option.split('.')[0] for option in args.cfg_options}
     cfg.merge_from_dict(args.cfg_options)
     for key in SHARED_KEYS:
-        used = key in cfg and share(cfg._cfg_dict, key, cfg[key])
-        if not used and getattr(args, key, None) is not None:
+        option = getattr(args, key, None)
+        if option is not None:
+            cfg[key] = option
+        rules = option is not None or key in given or key == 'clip'
+        count = rules and key in cfg and share(cfg._cfg_dict, key, cfg[key])
+        if option is not None and not count:
             raise InputError(f'--{key.replace("_", "-")} has no effect: '
                              f'nothing in {args.config} has {key}.')
     cfg.merge_from_dict(args.cfg_options)  # a nested option has the last word
@@ -73,6 +76,8 @@ def load_config(args: Namespace) -> Config:
         if cfg.get(loader):
             cfg[loader].setdefault('pin_memory', not args.no_pin_memory
                                    and torch.cuda.is_available())
+            if not cfg[loader].num_workers:
+                cfg[loader].persistent_workers = False
     cfg.launcher = args.launcher
     if args.launcher != 'none' and not torch.cuda.is_available():
         join_processes_without_gpu(cfg)

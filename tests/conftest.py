@@ -1,6 +1,7 @@
 """What tests share: small CLIPs, drawn pictures, the tools as functions."""
 import json
 import runpy
+import socket
 import sys
 from pathlib import Path
 
@@ -17,9 +18,7 @@ CONFIG = str(ROOT / 'configs' / 'safe' / 'safe_tiny-vit_shapes.py')
 # Tests start many short runs: no worker processes, and a schedule to match.
 SHORT = [
     'train_dataloader.num_workers=0',
-    'train_dataloader.persistent_workers=False',
     'val_dataloader.num_workers=0',
-    'val_dataloader.persistent_workers=False',
     'test_dataloader.num_workers=0',
     'param_scheduler.0.end=4',
     'param_scheduler.1.begin=4',
@@ -52,6 +51,12 @@ def run_tool(name: str, *args: str) -> None:
         runpy.run_path(str(ROOT / 'tools' / f'{name}.py'), run_name='__main__')
     finally:
         sys.argv = argv
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(('127.0.0.1', 0))
+        return probe.getsockname()[1]
 
 
 @pytest.fixture(scope='session')

@@ -1,6 +1,7 @@
 """Trunk and pooling layer against open_clip's whole encoder."""
 import gc
 import json
+from pathlib import Path
 
 import open_clip
 import pytest
@@ -174,6 +175,27 @@ def test_pretrained_has_no_default():
 def test_unknown_or_unfit_architecture(name, message):
     with pytest.raises(InputError, match=message):
         split_clip(name, None)
+
+
+@pytest.mark.parametrize('content,message', [
+    ('42', 'lacks embed_dim'),
+    ('{"embed_dim": 8', 'cannot be read'),
+    ('{"embed_dim": 8, "vision_cfg": {"depth": 1}, "text_cfg": {}}',
+     'cannot build.*depth'),
+])
+def test_bad_architecture_file(tmp_path, content, message):
+    path = tmp_path / f'bad{abs(hash(content))}.json'
+    path.write_text(content)
+    with pytest.raises(InputError, match=message):
+        split_clip(str(path), None)
+    split_clip(TINY_RN, None)  # others go on working
+
+
+def test_architecture_file_under_a_name_that_is_taken(tmp_path):
+    path = tmp_path / 'RN50.json'
+    path.write_text(Path(TINY_RN).read_text())
+    with pytest.raises(InputError, match='rename'):
+        split_clip(str(path), None)
 
 
 def test_preprocessing_comes_from_open_clip():

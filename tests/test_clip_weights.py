@@ -13,7 +13,7 @@ from safetensors.torch import save_file
 
 from safe_mm.clip.architecture import choose_activation
 from safe_mm.clip.split import _SPLITS, split_clip
-from safe_mm.clip.weights import read_state_dict
+from safe_mm.clip.weights import find_weights, read_state_dict
 from safe_mm.errors import InputError
 
 from .conftest import TINY, TINY_RN, TINY_VIT
@@ -156,7 +156,7 @@ def test_torchscript_that_runs_when_loaded(tmp_path):
     with warnings.catch_warnings():
         warnings.simplefilter('ignore')
         torch.jit.script(RunsWhenLoaded(str(marker))).save(str(path))
-        with pytest.raises(InputError, match='refused.*__setstate__'):
+        with pytest.raises(InputError, match='holds no tensors'):
             split_clip(TINY_RN, str(path))
         assert not marker.exists()
         torch.jit.load(str(path))
@@ -201,11 +201,11 @@ def test_unknown_tag_lists_tags():
         split_clip('RN50', 'opnai')
 
 
-@pytest.mark.parametrize('model_name,tag,host', [
-    ('RN50', 'openai', 'huggingface.co'),
-    ('ViT-B-16', 'laion2b_s34b_b88k', 'huggingface.co'),
+@pytest.mark.parametrize('model_name,tag,quick', [
+    ('RN50', 'openai', True),
+    ('ViT-B-16', 'laion2b_s34b_b88k', False),
 ])
-def test_no_network(monkeypatch, tmp_path, model_name, tag, host):
+def test_no_network(monkeypatch, tmp_path, model_name, tag, quick):
     """One short message, at once, that says which file to fetch."""
     import urllib.request
     monkeypatch.setattr(
@@ -217,8 +217,40 @@ def test_no_network(monkeypatch, tmp_path, model_name, tag, host):
         split_clip(model_name, tag)
     assert time.time() - start < 5
     message = str(error.value)
-    assert host in message and 'clip.pretrained=PATH' in message
+    assert 'huggingface.co' in message
+    assert 'clip.pretrained=PATH' in message
+    # the file alone does not tell its activation
+    assert (f'clip.model_name={model_name}-quickgelu' in message) == quick
     assert len(message) < 500
+
+
+def test_cache_of_openai_package(monkeypatch, tmp_path):
+    monkeypatch.setenv('HOME', str(tmp_path))
+    (tmp_path / '.cache' / 'clip').mkdir(parents=True)
+    (tmp_path / '.cache' / 'clip' / 'RN50.pt').touch()
+    assert find_weights('RN50', 'openai').name == 'RN50.pt'
+
+
+@pytest.mark.parametrize('content,message', [
+    ({0: torch.zeros(1)}, 'does not hold the weights'),
+    (dict(state_dict=torch.zeros(1)), 'a Tensor, not a state dict'),
+    (dict(state_dict=None), 'a NoneType, not a state dict'),
+    (dict(epoch=3), 'no tensors'),
+    ([1, 2], 'a list, not a state dict'),
+    (dict(logit_scale=torch.zeros(3)), 'does not hold the weights'),
+])
+def test_other_content(content, message, tmp_path):
+    torch.save(content, tmp_path / 'weights.pt')
+    with pytest.raises(InputError, match=f'weights.pt.*{message}'):
+        split_clip(TINY_VIT, str(tmp_path / 'weights.pt'))
+
+
+def test_bad_sidecar(tmp_path):
+    path = tmp_path / 'weights.pt'
+    torch.save(open_clip_model(TINY_VIT).state_dict(), path)
+    (tmp_path / 'open_clip_config.json').write_text('{')
+    with pytest.raises(InputError, match='open_clip_config.json'):
+        split_clip(TINY_VIT, str(path))
 
 
 @pytest.mark.parametrize('model_name,needed,quick', [

@@ -11,12 +11,15 @@ from open_clip.transform import PreprocessCfg, image_transform_v2
 from PIL import Image
 
 from safe_mm.errors import InputError
-from safe_mm.registry import DATASETS, MODELS
+from safe_mm.registry import DATASETS, MODELS, TRANSFORMS
 
 from .conftest import TINY_VIT
 
 PIPELINE = [
-    dict(type='LoadImageFromFile', imdecode_backend='pillow'),
+    dict(
+        type='LoadImageFromFile',
+        imdecode_backend='pillow',
+        color_type='color_ignore_orientation'),
     dict(type='safe_mm.CLIPCrop'),
     dict(type='PackInputs'),
 ]
@@ -57,6 +60,10 @@ def build(root: Path, split: str = 'train', **kwargs):
 
 def test_pixels_equal_open_clip(photos):
     """The same tensor as open_clip's own transform, mirror image included."""
+    path = photos / 'images' / '3.jpg'
+    exif = Image.Exif()
+    exif[274] = 6  # orientation, which CLIP's own preprocessing ignores
+    Image.open(path).save(path, exif=exif)
     dataset = build(photos, mirror=True)
     normalise = MODELS.build(
         dict(
@@ -88,7 +95,7 @@ def test_size_follows_the_clip(photos):
 def test_classes_and_templates(photos):
     dataset = build(photos, templates='a {}.')
     assert dataset.metainfo['classes'] == ('cat', 'big_dog')
-    assert dataset.metainfo['templates'] == ['a {}.']
+    assert dataset.metainfo['templates'] == 'a {}.'
     renamed = build(photos, classes=['kitten', 'dog'])
     assert renamed.metainfo['classes'] == ('kitten', 'dog')
 
@@ -115,6 +122,29 @@ def test_short_classes_are_named(photos, monkeypatch):
     assert len(lines) == 1
     assert '2 classes have fewer than 5' in lines[0]
     assert 'cat (3), big_dog (3)' in lines[0]
+
+
+def test_class_without_training_images_is_named(photos, monkeypatch):
+    lines = []
+    monkeypatch.setattr('safe_mm.datasets.few_shot.print_log',
+                        lambda message, *args, **kwargs: lines.append(message))
+    split = json.loads((photos / 'split.json').read_text())
+    split['train'] = split['train'][::2]
+    (photos / 'split.json').write_text(json.dumps(split))
+    build(photos, shots=2)
+    assert lines and 'big_dog (0)' in lines[0] and 'cat' not in lines[0]
+
+
+def test_longest_side_resize(photos, tmp_path):
+    """Models with another way to resize keep it."""
+    (tmp_path / 'open_clip_config.json').write_text(
+        json.dumps(dict(preprocess_cfg=dict(resize_mode='longest'))))
+    clip = dict(model_name=TINY_VIT, pretrained=str(tmp_path / 'x.pt'))
+    crop = TRANSFORMS.build(dict(type='safe_mm.CLIPCrop', clip=clip))
+    image = np.zeros((40, 100, 3), np.uint8)
+    image[:, 90:] = 255  # would be cut off by a centre crop
+    result = crop(dict(img=image))['img']
+    assert result.shape == (64, 64, 3) and result.max() == 255
 
 
 def test_missing_images_are_counted(photos):

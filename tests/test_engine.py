@@ -1,4 +1,7 @@
 """Schedule, checkpoints and hooks, part by part."""
+import os
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 import torch
@@ -6,12 +9,12 @@ from mmengine.logging import HistoryBuffer
 from mmengine.optim import CosineAnnealingLR, OptimWrapper
 
 from safe_mm.checkpoint import digest, find_checkpoint, frozen_keys, plain
-from safe_mm.engine import WarmupLR
+from safe_mm.engine import ClassNamesHook, SlimCheckpointHook, WarmupLR
 from safe_mm.engine.checkpoint_hook import AtomicLocalBackend
 from safe_mm.errors import InputError, exit_on_input_error
 
 
-@pytest.mark.parametrize('base', [1e-4, 1e-5, 1e-6])
+@pytest.mark.parametrize('base', [1e-4, 1e-5, 1e-6, 0.])
 def test_schedule(base):
     """Warm-up from 1e-5, never above the base rate, then to zero."""
     optimizer = OptimWrapper(
@@ -32,7 +35,7 @@ def test_schedule(base):
     steps = np.diff(rates[:50])
     np.testing.assert_allclose(steps, steps[0], rtol=1e-6, atol=1e-18)
     assert rates[125] == pytest.approx(base / 2, rel=0.02)
-    assert 0 < rates[-1] < 2e-4 * base
+    assert 0 <= rates[-1] <= 2e-4 * base
 
 
 def test_plain_is_what_the_safe_loader_reads(tmp_path):
@@ -78,13 +81,33 @@ def test_failed_save_leaves_the_old_file(tmp_path, monkeypatch):
     assert path.read_bytes() == b'old'
 
 
-def test_latest_readable_checkpoint(tmp_path):
-    assert find_checkpoint(str(tmp_path), 'iter_*.pth') is None
-    for step in (5, 10):
-        torch.save(dict(state_dict={}), tmp_path / f'iter_{step}.pth')
-    (tmp_path / 'iter_15.pth').write_bytes(b'torn')
-    found = find_checkpoint(str(tmp_path), 'iter_*.pth')
-    assert found.endswith('iter_10.pth')
+def test_newest_readable_checkpoint(tmp_path):
+    """The newest, not the highest: a work dir may be used again."""
+    folder = str(tmp_path)
+    assert find_checkpoint(folder, 'iter_*.pth') is None
+    for age, name in enumerate(('iter_5', 'iter_40', 'best_model')):
+        path = tmp_path / f'{name}.pth'
+        torch.save(dict(state_dict={}), path)
+        os.utime(path, (1000 - age, 1000 - age))
+    assert find_checkpoint(folder, 'iter_*.pth').endswith('iter_5.pth')
+    assert find_checkpoint(folder, 'best_*.pth').endswith('best_model.pth')
+    (tmp_path / 'iter_5.pth').write_bytes(b'torn')
+    assert find_checkpoint(folder, 'iter_*.pth').endswith('iter_40.pth')
+    (tmp_path / 'best_model.pth').write_bytes(b'torn')
+    with pytest.raises(InputError, match='best_model.pth'):
+        find_checkpoint(folder, 'best_*.pth')
+
+
+def test_class_names_leave_other_heads_alone():
+    dataset = SimpleNamespace(metainfo=dict(classes=('a', 'b')))
+    runner = SimpleNamespace(
+        model=SimpleNamespace(head=torch.nn.Linear(2, 2)),
+        train_dataloader=SimpleNamespace(dataset=dataset))
+    ClassNamesHook().before_train(runner)
+
+
+def test_checkpoints_are_written_whole():
+    assert SlimCheckpointHook().backend_args == dict(backend='atomic_local')
 
 
 def test_tools_print_the_bare_message():

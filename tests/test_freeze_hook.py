@@ -82,8 +82,11 @@ def test_pattern_without_match(pattern, near):
 
 def test_nothing_left_to_train():
     model = MODELS.build(copy.deepcopy(RESNET)).requires_grad_(False)
-    with pytest.raises(InputError, match='nothing is trained'):
+    with pytest.raises(InputError, match='itself has frozen.*head.fc'):
         freeze_except(model, ['head.*'])
+    model.backbone.requires_grad_(True)  # one good pattern is not enough
+    with pytest.raises(InputError, match='itself has frozen.*head.fc'):
+        freeze_except(model, ['backbone.*', 'head.*'])
 
 
 def test_frozen_modules_are_outermost():
@@ -93,6 +96,14 @@ def test_frozen_modules_are_outermost():
     names = [n for n, m in model.named_modules() if any(m is f
                                                         for f in frozen)]
     assert names == [
-        'backbone.conv1', 'backbone.bn1', 'backbone.layer1', 'backbone.layer2',
-        'backbone.layer3'
+        'data_preprocessor', 'backbone.conv1', 'backbone.bn1', 'backbone.relu',
+        'backbone.maxpool', 'backbone.layer1', 'backbone.layer2',
+        'backbone.layer3', 'neck'
     ]
+
+
+def test_dropout_rests_in_frozen_parts():
+    model = torch.nn.ModuleDict(dict(
+        frozen=torch.nn.Dropout(), tuned=torch.nn.Sequential(
+            torch.nn.Linear(2, 2), torch.nn.Dropout())))
+    assert frozen_modules(model, ['tuned.*']) == [model['frozen']]

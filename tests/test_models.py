@@ -174,6 +174,12 @@ def test_predict_and_loss(tiny_clip):
     assert {'accuracy_top-1', 'accuracy_top-2'} <= losses.keys()
 
 
+def test_text_encoder_is_dropped(tiny_clip):
+    """Also where it had to be read again, for other classes."""
+    build(tiny_clip, classes=['cat', 'dog', f'{tiny_clip["model_name"]}'])
+    assert split_clip(**tiny_clip)._text is None
+
+
 def test_head_takes_classes_from_a_checkpoint(tiny_clip):
     trained = build(tiny_clip)
     fresh = build(tiny_clip, classes=None)

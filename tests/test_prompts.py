@@ -33,6 +33,14 @@ def test_sentences_of_each_class(tmp_path):
         class_prompts(['b', 'c'], str(path))
 
 
+@pytest.mark.parametrize('value', ['a cat', 5, [1, 2], [], None])
+def test_sentences_must_be_a_list_of_texts(tmp_path, value):
+    path = tmp_path / 'cupl.json'
+    path.write_text(json.dumps(dict(cat=value)))
+    with pytest.raises(InputError, match='no list of sentences.*cat'):
+        class_prompts(['cat'], str(path))
+
+
 @pytest.mark.parametrize('templates,message', [
     ('openai_imagnet', 'openai_imagenet_sub'),
     (['a photo of a cat.'], r'no \{\}'),

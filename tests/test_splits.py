@@ -91,6 +91,7 @@ GOOD = [['a.jpg', 0, 'cat'], ['b.jpg', 1, 'dog']]
     ('{"train": [', 'not a split file'),
     ('[1, 2]', 'not a split file'),
     ('{"images": []}', 'none of the keys'),
+    ('{"train": []}', 'lists no images'),
     (json.dumps(dict(train=[['a.jpg', 0]])), 'not a split file'),
     (json.dumps(dict(train=[['a.jpg', 'zero', 'cat']])), 'label .zero'),
     (json.dumps(dict(train=[['a.jpg', -1, 'cat']])), 'label -1'),
@@ -138,6 +139,15 @@ def test_folders_of_parts(tmp_path):
     split = read_folders(tmp_path)
     assert split['val'][0] == ('val/cat/0.jpg', 0, 'cat')
     assert {len(items) for items in split.values()} == {4}
+
+
+def test_folders_of_parts_share_their_classes(tmp_path):
+    """A part may lack a class; labels are the same in all."""
+    for part, name in (('val', 'dog'), ('test', 'cat'), ('test', 'dog')):
+        make_images(tmp_path / part / name, 1)
+    split = read_folders(tmp_path)
+    assert split['val'] == [('val/dog/0.jpg', 1, 'dog')]
+    assert 'train' not in split
 
 
 def test_folder_without_images(tmp_path):

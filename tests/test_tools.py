@@ -2,6 +2,7 @@
 import copy
 import os
 import random
+import shutil
 import signal
 import subprocess
 import sys
@@ -12,13 +13,27 @@ from pathlib import Path
 import mmengine
 import pytest
 import torch
+from mmengine.config import Config
+from mmengine.hooks import Hook
 from mmengine.runner import Runner
 
-from safe_mm.checkpoint import read_checkpoint
+from safe_mm.checkpoint import find_checkpoint, read_checkpoint
+from safe_mm.clip import split_clip
 from safe_mm.config import add_common_options, load_config
 from safe_mm.engine import ResumableEarlyStoppingHook
+from safe_mm.models.head import text_class_weights
+from safe_mm.prompts import class_prompts
+from safe_mm.registry import MODELS
 
-from .conftest import CONFIG, ROOT, SHORT, TINY_RN, run_tool, short
+from .conftest import (
+    CONFIG,
+    ROOT,
+    SHORT,
+    TINY_RN,
+    free_port,
+    run_tool,
+    short,
+)
 from .test_clip_weights import Payload
 
 RN = f'clip.model_name={TINY_RN}'
@@ -55,8 +70,7 @@ def test_checkpoints_are_slim_and_safe(trained):
     assert last['meta']['iter'] == 120 and 'param_schedulers' in last
 
 
-def test_rn50_checkpoint_is_about_59_mb():
-    from safe_mm.registry import MODELS
+def test_rn50_trains_59_mb():
     clip = dict(model_name='RN50', pretrained=None)
     neck = MODELS.build(
         dict(type='safe_mm.BlendedAttentionPool', clip=clip))
@@ -130,10 +144,11 @@ def test_killed_and_resumed_run_ends_the_same(shapes, tmp_path):
     with open(tmp_path / 'log', 'w') as log:
         process = subprocess.Popen([*TRAIN, *data, str(broken)], stdout=log,
                                    stderr=log)
-        until = time.time() + 60
-        while not list(broken.glob('iter_*.pth')) and time.time() < until:
-            time.sleep(0.01)
-        time.sleep(random.uniform(0, 0.8))
+        step, until = 5 * random.randrange(1, 9), time.time() + 120
+        while not (broken / f'iter_{step}.pth').exists():
+            assert process.poll() is None and time.time() < until
+            time.sleep(0.001)
+        time.sleep(random.uniform(0, 0.1))
         process.send_signal(signal.SIGKILL)
         assert process.wait() == -signal.SIGKILL
     assert not (broken / 'iter_60.pth').exists()
@@ -165,7 +180,7 @@ def test_two_processes_take_the_same_step(shapes, tmp_path):
                'train_cfg.val_interval=8', 'optim_wrapper.optimizer.lr=1e-5')
     ]
     run_tool('train', CONFIG, '--work-dir', tmp_path / 'one', *options)
-    env = dict(os.environ, PORT=str(random.randrange(20000, 60000)),
+    env = dict(os.environ, PORT=str(free_port()),
                OMP_NUM_THREADS='1', PATH=f'{Path(sys.executable).parent}:'
                + os.environ['PATH'])
     result = subprocess.run(
@@ -175,7 +190,6 @@ def test_two_processes_take_the_same_step(shapes, tmp_path):
         env=env, capture_output=True, text=True, timeout=300)
     assert result.returncode == 0, result.stderr[-3000:]
     start = config('--data-root', shapes).model
-    from safe_mm.registry import MODELS
     start = MODELS.build(start.neck).state_dict()
     for step in (1, 8):
         one = weights(tmp_path / 'one' / f'iter_{step}.pth')
@@ -205,10 +219,11 @@ def test_processes_exchange_trainable_tensors_only(shapes, tmp_path,
     """Asked of DDP itself; one process is enough for that."""
     if torch.cuda.is_available():
         pytest.skip('there is a GPU')
-    port = random.randrange(20000, 60000)
-    for key, value in dict(RANK=0, WORLD_SIZE=1, LOCAL_RANK=0,
-                           MASTER_ADDR='127.0.0.1', MASTER_PORT=port).items():
-        monkeypatch.setenv(key, str(value))
+    for key in ('RANK', 'LOCAL_RANK'):
+        monkeypatch.setenv(key, '0')
+    monkeypatch.setenv('WORLD_SIZE', '1')
+    monkeypatch.setenv('MASTER_ADDR', '127.0.0.1')
+    monkeypatch.setenv('MASTER_PORT', str(free_port()))
     cfg = config('--launcher', 'pytorch', '--data-root', shapes, '--work-dir',
                  tmp_path, *short(8))
     try:
@@ -229,7 +244,6 @@ def test_early_stopping(shapes, tmp_path):
         '--data-root', shapes, '--work-dir', tmp_path,
         *short(30, 'train_cfg.val_interval=3', 'optim_wrapper.optimizer.lr=0.',
                'default_hooks.checkpoint.interval=3'))
-    cfg.param_scheduler = None
     cfg.custom_hooks.append(
         dict(type='safe_mm.ResumableEarlyStoppingHook', patience=2))
     runner = Runner.from_cfg(cfg)
@@ -242,6 +256,10 @@ def test_early_stopping(shapes, tmp_path):
         read_checkpoint(str(tmp_path / 'iter_6.pth'))['message_hub'])
     hook.before_train(runner)
     assert hook.wait_count == 1 and hook.best_score > 0
+    assert not runner.train_loop.stop_training
+    runner.message_hub.update_info('early_stopping', [2, 50.])
+    hook.before_train(runner)
+    assert runner.train_loop.stop_training  # a stopped run stays so
 
 
 def fails(message: str, name: str, *args: str):
@@ -259,6 +277,21 @@ def test_payload_in_a_checkpoint(shapes, tmp_path):
     fails('evil.pth is refused', 'train', CONFIG, '--resume', path,
           '--data-root', shapes, '--work-dir', tmp_path)
     assert not marker.exists()
+
+
+def test_payload_in_load_from(shapes, tmp_path):
+    marker, path = tmp_path / 'marker', tmp_path / 'evil.pth'
+    torch.save(dict(state_dict={}, evil=Payload(marker)), path)
+    fails('evil.pth is refused', 'train', CONFIG, '--data-root', shapes,
+          '--work-dir', tmp_path, '--cfg-options', f'load_from={path}')
+    assert not marker.exists()
+
+
+def test_names_of_results(trained, shapes, tmp_path):
+    options = ['--data-root', shapes, '--work-dir', tmp_path, '--out']
+    fails('ends in .pkl', 'test', CONFIG, trained, *options, 'x.json')
+    fails('ends in .json', 'test', CONFIG, trained, *options, 'x.txt',
+          '--out-item', 'metrics')
 
 
 def test_bad_checkpoints(trained, shapes, tmp_path):
@@ -279,7 +312,7 @@ def test_checkpoint_on_other_frozen_weights(trained, shapes, tmp_path):
     checkpoint = read_checkpoint(str(next(trained.glob('best_*.pth'))))
     checkpoint['meta']['frozen_sha256'] = '0' * 64
     torch.save(checkpoint, path)
-    fails('its frozen weights are others', 'test', CONFIG, path,
+    fails('not those of this model', 'test', CONFIG, path,
           '--data-root', shapes, '--work-dir', tmp_path)
 
 
@@ -334,15 +367,116 @@ def test_shared_keys_rule_everywhere(shapes):
     assert cfg.work_dir == 'work_dirs/safe_tiny-vit_shapes/shots4_seed3'
 
 
+def test_values_nested_in_a_config_are_kept(shapes, tmp_path):
+    """Without options, a user's own config is taken as it is."""
+    own = tmp_path / 'own.py'
+    own.write_text(f"_base_ = ['{CONFIG}']\n"
+                   "randomness = dict(seed=7)\n"
+                   "train_dataloader = dict(dataset=dict(shots=2))\n"
+                   "test_dataloader = dict(dataset=dict(data_root='/else'))")
+    parser = ArgumentParser()
+    add_common_options(parser)
+    cfg = load_config(parser.parse_args([str(own)]))
+    assert cfg.randomness.seed == 7
+    assert cfg.train_dataloader.dataset.shots == 2
+    assert cfg.test_dataloader.dataset.data_root == '/else'
+    size = cfg.test_dataloader.dataset.pipeline[1].clip.model_name
+    assert size.endswith('tiny-vit.json')  # the model's
+
+
+def test_templates_of_the_dataset(shapes, tmp_path):
+    run_tool('train', CONFIG, '--data-root', shapes, '--work-dir', tmp_path,
+             *short(8, 'train_dataloader.dataset.templates=openai_imagenet_sub'
+                    ))
+    split = split_clip(**config('--data-root', shapes).clip)
+    expected = text_class_weights(
+        class_prompts(
+            [f'{c}_shape' for c in ('blue', 'green', 'orange', 'purple', 'red',
+                                    'yellow')], 'openai_imagenet_sub'),
+        split.encode_text)
+    saved = weights(tmp_path / 'iter_8.pth')['head.class_weights']
+    torch.testing.assert_close(saved, expected)
+
+
+def test_two_classes(tmp_path):
+    run_tool('draw_shapes', tmp_path, '--images', '10')
+    for color in ('green', 'blue', 'yellow', 'purple'):
+        shutil.rmtree(tmp_path / 'shapes' / f'{color}_shape')
+    run_tool('train', CONFIG, '--data-root', tmp_path, '--work-dir',
+             tmp_path / 'work', *short(8))
+    assert list((tmp_path / 'work').glob('best_*'))
+
+
+def test_work_dir_used_again(shapes, tmp_path):
+    options = ['--data-root', shapes, '--work-dir', tmp_path]
+    for iters in (16, 8):
+        run_tool('train', CONFIG, *options,
+                 *short(iters, f'train_cfg.val_interval={iters}'))
+    assert find_checkpoint(str(tmp_path),
+                           'best_*.pth').endswith('iter_8.pth')
+    assert find_checkpoint(str(tmp_path),
+                           'iter_*.pth').endswith('iter_8.pth')
+
+
+def test_resume_into_another_work_dir(trained, shapes, tmp_path):
+    """The best so far comes along; the source keeps its own."""
+    before = sorted(f.name for f in trained.glob('*.pth'))
+    options = short(124, 'optim_wrapper.optimizer.lr=0.')
+    run_tool('train', CONFIG, '--data-root', shapes, '--work-dir', tmp_path,
+             '--resume', trained, *options)
+    assert sorted(f.name for f in trained.glob('*.pth')) == before
+    assert len(list(tmp_path.glob('best_*.pth'))) == 1
+    assert (tmp_path / 'iter_124.pth').exists()
+
+
+def test_resume_from_the_config(trained, shapes, tmp_path):
+    run_tool('train', CONFIG, '--data-root', shapes, '--work-dir', tmp_path,
+             *short(124, 'resume=True', f'load_from={trained}/iter_120.pth'))
+    assert read_checkpoint(str(tmp_path / 'iter_124.pth'))['meta']['seed'] == 1
+    log = next(tmp_path.glob('*/*.log')).read_text()
+    assert 'resumed epoch: 0, iter: 120' in log
+
+
+class Interrupt(Hook):
+
+    def before_val(self, runner):
+        raise KeyboardInterrupt
+
+
+def test_nothing_is_saved_before_its_validation(shapes, tmp_path):
+    """A run that dies in a validation repeats it when resumed."""
+    cfg = config('--data-root', shapes, '--work-dir', tmp_path,
+                 *short(8, 'train_cfg.val_interval=4',
+                        'default_hooks.checkpoint.interval=2'))
+    runner = Runner.from_cfg(cfg)
+    runner.register_hook(Interrupt())
+    with pytest.raises(KeyboardInterrupt):
+        runner.train()
+    assert [f.name for f in tmp_path.glob('*.pth')] == ['iter_2.pth']
+
+
+def test_configs_follow_the_protocol():
+    """Paper, Sec. IV-A; see configs/_base_/schedules/safe_12800i.py."""
+    cfg = Config.fromfile(ROOT / 'configs/safe/safe_rn50_caltech101.py')
+    assert cfg.optim_wrapper.optimizer.type == 'AdamW'
+    assert cfg.train_dataloader.batch_size == 8
+    assert cfg.train_dataloader.dataset.mirror
+    assert (cfg.train_cfg.max_iters, cfg.train_cfg.val_interval) == (12800,
+                                                                     100)
+    warmup, cosine = cfg.param_scheduler
+    assert (warmup.type, warmup.start_lr, warmup.end) == ('safe_mm.WarmupLR',
+                                                          1e-5, 50)
+    assert (cosine.type, cosine.begin, cosine.end,
+            cosine.get('eta_min', 0)) == ('CosineAnnealingLR', 50, 12800, 0)
+    assert cfg.model.neck.beta == 0.5
+    assert cfg.default_hooks.checkpoint.interval == 100
+
+
 CONFIGS = sorted((ROOT / 'configs' / 'safe').glob('*.py'))
 
 
 @pytest.mark.parametrize('path', CONFIGS, ids=lambda p: p.stem)
-def test_configs_build_with_the_stock_runner(path, shapes, monkeypatch):
-    """Without the tools of this package, as mmpretrain's own tools do."""
-    from mmengine.config import Config
-
-    from safe_mm.registry import MODELS
+def test_model_of_each_config(path):
     cfg = Config.fromfile(path)
     for part in cfg.model.values():
         if isinstance(part, dict):

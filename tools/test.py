@@ -12,6 +12,9 @@ from safe_mm.checkpoint import find_checkpoint, read_checkpoint
 from safe_mm.config import add_common_options, load_config
 from safe_mm.errors import InputError, exit_on_input_error
 
+ENDINGS = dict(
+    pred=('.pkl', '.pickle'), metrics=('.json', '.yaml', '.yml', '.pkl'))
+
 
 def parse_args() -> Namespace:
     parser = ArgumentParser(description='Test a model')
@@ -51,6 +54,10 @@ def checkpoint_file(path: str) -> str:
 
 
 def apply_test_options(cfg: Config, args: Namespace) -> None:
+    endings = ENDINGS[args.out_item]
+    if args.out and not args.out.endswith(endings):
+        raise InputError(f'--out {args.out}: for {args.out_item}, the name '
+                         f'ends in {" or ".join(endings)}.')
     cfg.load_from = checkpoint_file(args.checkpoint)
     if args.amp:
         cfg.test_cfg.fp16 = True

@@ -8,7 +8,7 @@ from mmengine.runner import Runner
 
 from safe_mm.checkpoint import find_checkpoint, read_checkpoint
 from safe_mm.config import add_common_options, load_config
-from safe_mm.errors import exit_on_input_error
+from safe_mm.errors import InputError, exit_on_input_error
 
 
 def parse_args() -> Namespace:
@@ -18,8 +18,8 @@ def parse_args() -> Namespace:
         '--resume',
         nargs='?',
         const='auto',
-        help='go on from a checkpoint, or without a value from the latest in '
-        'the work dir')
+        help='go on from a checkpoint or the latest in a folder; without a '
+        'value, from the latest in the work dir')
     parser.add_argument(
         '--no-validate', action='store_true', help='do not validate')
     parser.add_argument(
@@ -36,20 +36,30 @@ def apply_training_options(cfg: Config, args: Namespace) -> None:
     if args.amp:
         cfg.optim_wrapper.type = 'AmpOptimWrapper'
     if args.auto_scale_lr:
+        if 'auto_scale_lr' not in cfg:
+            raise InputError('--auto-scale-lr needs auto_scale_lr=dict('
+                             f'base_batch_size=...) in {args.config}.')
         cfg.auto_scale_lr.enable = True
     if args.no_persistent_workers:
         for loader in (cfg.train_dataloader, cfg.get('val_dataloader')):
             if loader:
                 loader.persistent_workers = False
-    if args.resume == 'auto':
-        cfg.load_from = find_checkpoint(cfg.work_dir, 'iter_*.pth')
-        if cfg.load_from is None:
-            print_log(f'No checkpoint in {cfg.work_dir}: starting from the '
-                      'beginning.', 'current')
-    elif args.resume:
-        cfg.load_from = args.resume
+    if args.resume or cfg.get('resume'):
+        resume_from(cfg, args.resume or cfg.get('load_from') or 'auto')
+    if cfg.get('load_from') and '://' not in cfg.load_from:
         read_checkpoint(cfg.load_from)  # refuses what is not safe to load
-    cfg.resume = bool(args.resume and cfg.load_from)
+
+
+def resume_from(cfg: Config, source: str) -> None:
+    """Resumes from a file, the latest in a folder, or ('auto') work dir."""
+    folder = cfg.work_dir if source == 'auto' else source
+    found = source
+    if source == 'auto' or Path(source).is_dir():
+        found = find_checkpoint(folder, 'iter_*.pth')
+    cfg.load_from, cfg.resume = found, found is not None
+    if found is None:
+        print_log(f'No checkpoint in {folder}: starting from the beginning.',
+                  'current')
 
 
 def main() -> None:
@@ -59,9 +69,9 @@ def main() -> None:
     Runner.from_cfg(cfg).train()
     best = find_checkpoint(cfg.work_dir, 'best_*.pth')
     if best:
-        tool = Path(__file__).with_name('test.py')
-        print_log(f'Best validated weights: {best}. Test them by: python '
-                  f'{tool} {args.config} {best}', 'current')
+        print_log(
+            f'Best validated weights: {best}. test.py takes them with the '
+            'same --data-root and --cfg-options.', 'current')
 
 
 if __name__ == '__main__':

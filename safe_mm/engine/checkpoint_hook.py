@@ -1,7 +1,9 @@
 """Small checkpoints that load safely and resume exactly."""
 import os
+import shutil
 from typing import Optional
 
+from mmengine.dist import is_main_process
 from mmengine.fileio import LocalBackend, register_backend
 from mmengine.hooks import CheckpointHook
 
@@ -29,8 +31,9 @@ class SlimCheckpointHook(CheckpointHook):
     """Saves what was trained; fills in the rest when loading.
 
     Frozen weights are left out, and recognised by their SHA-256 when the
-    checkpoint is loaded into a model that has them from elsewhere. All else
-    is tensors and plain values, so that torch's safe loader reads it.
+    checkpoint is loaded into a model that has them as soon as it is built, as
+    :class:`safe_mm.models.CLIPTrunk` does. All else is tensors and plain
+    values, so that torch's safe loader reads it.
 
     An iteration that ends with a validation is saved after it, so that a
     resumed run knows its result, and the best weights are the same as in an
@@ -60,6 +63,18 @@ class SlimCheckpointHook(CheckpointHook):
             rule='greater',
             backend_args=dict(backend='atomic_local'))
         self._frozen_sha256: Optional[str] = None
+
+    def before_train(self, runner) -> None:
+        """Takes over the best weights of the run that is resumed."""
+        super().before_train(runner)
+        best = getattr(self, 'best_ckpt_path', None)
+        own = best and os.path.join(self.out_dir, os.path.basename(best))
+        if not best or os.path.abspath(best) == os.path.abspath(own):
+            return
+        if is_main_process() and os.path.isfile(best):
+            shutil.copy(best, own)
+        self.best_ckpt_path = own
+        runner.message_hub.update_info('best_ckpt', own)
 
     def after_train_iter(self,
                          runner,
@@ -122,8 +137,10 @@ class SlimCheckpointHook(CheckpointHook):
         same = not left_out or digest(
             expected, left_out) == meta.get('frozen_sha256')
         if wrong or not same:
-            what = (f'{wrong[0]} and {len(wrong) - 1} more tensors differ'
-                    if wrong else 'its frozen weights are others')
+            what = (
+                f'{wrong[0]} and {len(wrong) - 1} more tensors differ' if wrong
+                else 'the frozen weights that it leaves out are not those of '
+                'this model')
             raise InputError(
                 f'the checkpoint does not fit the model: {what}. It was '
                 f'trained with clip={dict(meta.get("clip") or {})}, and this '

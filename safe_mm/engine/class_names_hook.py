@@ -3,6 +3,7 @@ from mmengine.hooks import Hook
 from torch.utils.data import Dataset
 
 from ..errors import InputError
+from ..models import TextClsHead
 from ..registry import HOOKS
 from .unwrap import unwrap
 
@@ -11,7 +12,7 @@ from .unwrap import unwrap
 class ClassNamesHook(Hook):
     """Gives the head the class names of the dataset, after checkpoints load.
 
-    Text features are computed only if no checkpoint brought them.
+    Heads other than :class:`safe_mm.models.TextClsHead` need none.
 
     Raises:
         InputError: Dataset and classifier have different classes.
@@ -48,5 +49,6 @@ class ClassNamesHook(Hook):
                 f'the checkpoint was trained on {len(trained)} classes, and '
                 f'the data has {len(classes)}; they differ{first}. Test on '
                 'data with the same classes.')
-        unwrap(runner.model).head.set_classes(
-            classes, dataset.metainfo.get('templates'))
+        head = unwrap(runner.model).head
+        if isinstance(head, TextClsHead):
+            head.set_classes(classes, dataset.metainfo.get('templates'))

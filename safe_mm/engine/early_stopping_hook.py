@@ -32,6 +32,7 @@ class ResumableEarlyStoppingHook(EarlyStoppingHook):
         if STATE in runner.message_hub.runtime_info:
             self.wait_count, self.best_score = runner.message_hub.get_info(
                 STATE)
+            runner.train_loop.stop_training = self.wait_count >= self.patience
 
     def after_val_epoch(self, runner, metrics: dict) -> None:
         super().after_val_epoch(runner, metrics)

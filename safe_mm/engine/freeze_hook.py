@@ -5,7 +5,7 @@ from typing import Iterable, List, Sequence
 
 from mmengine.hooks import Hook
 from mmengine.model import is_model_wrapper
-from mmengine.optim import OptimWrapper
+from mmengine.optim import OptimWrapper, OptimWrapperDict
 from torch import nn
 
 from ..errors import InputError
@@ -26,22 +26,24 @@ def freeze_except(model: nn.Module, patterns: Sequence[str]) -> List[str]:
         list[str]: Names of the parameters that are left to train.
 
     Raises:
-        InputError: A pattern matches no parameter, or nothing is left.
+        InputError: A pattern matches no parameter, or none that the model
+            itself lets train.
     """
-    names = [name for name, _ in model.named_parameters()]
+    parameters = dict(model.named_parameters())
     for pattern in patterns:
-        if not any(fnmatchcase(name, pattern) for name in names):
+        matches = [n for n in parameters if fnmatchcase(n, pattern)]
+        if not matches:
             raise InputError(
                 f'the pattern {pattern!r} matches no parameter. Near matches:'
                 f' {", ".join(near_matches(pattern, model))}.')
-    for name, parameter in model.named_parameters():
+        if not any(parameters[name].requires_grad for name in matches):
+            raise InputError(
+                f'the pattern {pattern!r} matches only parameters that the '
+                f'model itself has frozen, such as {matches[0]}.')
+    for name, parameter in parameters.items():
         if not any(fnmatchcase(name, pattern) for pattern in patterns):
             parameter.requires_grad_(False)
-    left = [n for n, p in model.named_parameters() if p.requires_grad]
-    if not left:
-        raise InputError(f'all parameters that match {list(patterns)} are '
-                         'frozen by the model itself: nothing is trained.')
-    return left
+    return [n for n, p in parameters.items() if p.requires_grad]
 
 
 def near_matches(pattern: str, model: nn.Module) -> List[str]:
@@ -57,7 +59,7 @@ def near_matches(pattern: str, model: nn.Module) -> List[str]:
 
 def frozen_modules(model: nn.Module,
                    patterns: Sequence[str]) -> List[nn.Module]:
-    """The outermost modules that hold weights or statistics, none to train.
+    """The outermost modules of which nothing is to train.
 
     A module below a pattern counts as to train even without parameters, so
     that a tuned part keeps its dropout.
@@ -71,8 +73,7 @@ def frozen_modules(model: nn.Module,
 
     def outermost(name: str, module: nn.Module) -> Iterable[nn.Module]:
         if not trains(name, module):
-            if module.state_dict():
-                yield module
+            yield module
             return
         for child_name, child in module.named_children():
             prefix = name + '.' if name else ''
@@ -108,14 +109,19 @@ class FreezeHook(Hook):
 
     def before_run(self, runner) -> None:
         """Freezes, filters the optimizer, and wraps the model anew."""
-        if not isinstance(runner.optim_wrapper, OptimWrapper):
+        wrapper = runner.optim_wrapper
+        if not isinstance(wrapper, (OptimWrapper, OptimWrapperDict)):
             return  # no training in this run
         wrapped = is_model_wrapper(runner.model)
         model = unwrap(runner.model)
         left = freeze_except(model, self.trainable)
         self._frozen_modules = frozen_modules(model, self.trainable)
-        for group in runner.optim_wrapper.param_groups:
-            group['params'] = [p for p in group['params'] if p.requires_grad]
+        several = isinstance(wrapper, OptimWrapperDict)
+        for one in wrapper.values() if several else [wrapper]:
+            for group in one.param_groups:
+                group['params'] = [
+                    p for p in group['params'] if p.requires_grad
+                ]
         if wrapped:
             runner.model = None  # the old wrapper lets go of its tensors
             runner.model = runner.wrap_model(

@@ -25,6 +25,6 @@ class WarmupLR(LinearLR):
         base = max(group['lr'] for group in optimizer.param_groups)
         super().__init__(
             optimizer,
-            start_factor=min(1., start_lr / base),
+            start_factor=start_lr / base if base > start_lr else 1.,
             end=end,
             by_epoch=False)

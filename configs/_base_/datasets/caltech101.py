@@ -12,7 +12,10 @@ dataset = dict(
     ann_file='caltech-101/split_zhou_Caltech101.json',
     templates='a photo of a {}.',
     pipeline=[
-        dict(type='LoadImageFromFile', imdecode_backend='pillow'),
+        dict(
+            type='LoadImageFromFile',
+            imdecode_backend='pillow',
+            color_type='color_ignore_orientation'),
         dict(type='safe_mm.CLIPCrop', clip=None),  # the model's, see tools
         dict(type='PackInputs'),
     ])
@@ -39,5 +42,5 @@ test_dataloader = dict(
     sampler=dict(type='DefaultSampler', shuffle=False),
     dataset=dict(split='test', **dataset))
 
-val_evaluator = dict(type='Accuracy', topk=(1, 5))
+val_evaluator = dict(type='Accuracy', topk=(1, ))
 test_evaluator = val_evaluator
