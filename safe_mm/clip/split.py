@@ -90,7 +90,8 @@ _SPLITS: Dict[Tuple[str, Optional[str]], SplitCLIP] = {}
 def split_clip(model_name: str, pretrained: Optional[str]) -> SplitCLIP:
     """The parts of a CLIP; its weights are read once per process.
 
-    The parts are shared: copy what is to be changed.
+    The parts are shared, and stay in memory for whoever asks next: copy what
+    is to be changed.
 
     Args:
         model_name (str): Name of an open_clip architecture (ModifiedResNet

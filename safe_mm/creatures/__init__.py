@@ -1,0 +1,1 @@
+"""A drawn world of creatures made of parts, with captions and masks."""

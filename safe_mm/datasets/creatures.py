@@ -1,0 +1,66 @@
+"""Few-shot tasks among drawn creatures."""
+from pathlib import Path
+from typing import Optional, Sequence
+
+from ..creatures.captions import TEMPLATES
+from ..creatures.world import TASKS, VARIANTS, build_task
+from ..errors import InputError
+from ..registry import DATASETS
+from .few_shot import FewShotDataset
+
+
+@DATASETS.register_module()
+class CreatureDataset(FewShotDataset):
+    """Drawn creatures; the classes of a task differ in one part alone.
+
+    The pictures are drawn on first use and kept; nothing is downloaded.
+
+    Args:
+        task (str): 'ears' (10 classes), 'tail' (8) or 'pattern' (8).
+        split (str): 'train', 'val' or 'test'.
+        variant (str): Of the test pictures: 'seen', with the grounds of the
+            training pictures; 'grounds', with new ones; 'rendering', grey
+            with dark and light exchanged. Defaults to 'seen'.
+        shots (int, optional): See :class:`FewShotDataset`. Defaults to None.
+        seed (int): Of the few-shot sample. Defaults to 1.
+        world_seed (int): Of the pictures. Defaults to 0.
+        data_root (str): Where to keep the pictures.
+            Defaults to '~/.cache/safe_mm'.
+        mirror (bool): See :class:`FewShotDataset`. Defaults to False.
+        pipeline (Sequence): Transforms. Defaults to an empty tuple.
+
+    Attributes:
+        folder (Path): Holds the pictures, masks of their parts, captions and
+            keypoints, see :func:`safe_mm.creatures.world.build_task`.
+
+    Raises:
+        InputError: No such task or variant.
+    """
+
+    def __init__(self,
+                 task: str,
+                 split: str,
+                 variant: str = 'seen',
+                 shots: Optional[int] = None,
+                 seed: int = 1,
+                 world_seed: int = 0,
+                 data_root: str = '~/.cache/safe_mm',
+                 mirror: bool = False,
+                 pipeline: Sequence = ()) -> None:
+        if task not in TASKS:
+            raise InputError(f'task={task!r} should be one of {TASKS}.')
+        if variant not in VARIANTS:
+            raise InputError(
+                f'variant={variant!r} should be one of {tuple(VARIANTS)}.')
+        root = Path(data_root).expanduser()
+        self.folder = build_task(root, task, world_seed)
+        super().__init__(
+            split=split,
+            shots=shots,
+            seed=seed,
+            data_root=str(self.folder),
+            data_prefix='images',
+            ann_file=f'{variant}.json',
+            mirror=mirror,
+            templates=TEMPLATES[task],
+            pipeline=pipeline)
