@@ -16,7 +16,7 @@ dataset = dict(
             type='LoadImageFromFile',
             imdecode_backend='pillow',
             color_type='color_ignore_orientation'),
-        dict(type='safe_mm.CLIPCrop', clip=None),  # the model's, see tools
+        dict(type='safe_mm.CLIPCrop', clip=None),  # tools set the model's
         dict(type='PackInputs'),
     ])
 
