@@ -1,4 +1,5 @@
 """From a config file and command line options to a config ready to run."""
+import atexit
 import os
 from argparse import ArgumentParser, Namespace
 from pathlib import Path
@@ -131,6 +132,9 @@ def join_processes_without_gpu(cfg: Config) -> None:
                          ' use torchrun (tools/dist_train.sh).')
     if not dist.is_initialized():
         dist.init_process_group('gloo')
+        # Left to itself, it may abort a process that is about to end
+        atexit.register(
+            lambda: dist.is_initialized() and dist.destroy_process_group())
     cfg.model_wrapper_cfg = dict(
         type='MMDistributedDataParallel',
         device_ids=None,

@@ -26,9 +26,11 @@ def safe_load(path: Path, load: Callable[[Path], Any] = torch_load) -> Any:
             than tensors and plain values.
     """
     if not Path(path).is_file():
-        raise InputError(f'{path} does not exist.')
+        raise InputError(f'{path} does not exist; it should be a local file.')
     try:
         return load(path)
+    except InputError:
+        raise
     except pickle.UnpicklingError as error:
         raise InputError(
             f'{path} is refused: it holds more than tensors and plain values,'

@@ -13,6 +13,7 @@ from safetensors.torch import save_file
 
 from safe_mm.clip.architecture import choose_activation
 from safe_mm.clip.split import _SPLITS, split_clip
+from safe_mm.clip.torchscript import load_torchscript
 from safe_mm.clip.weights import find_weights, read_state_dict
 from safe_mm.errors import InputError
 
@@ -178,6 +179,47 @@ def test_not_a_checkpoint(content, tmp_path):
     path.write_bytes(content)
     with pytest.raises(InputError, match='weights.pt'):
         read_state_dict(path)
+
+
+@pytest.mark.parametrize('name', ['state_dict.pt', 'torchscript.pt'])
+def test_damaged_directory(name, tmp_path):
+    """One byte of the zip directory, whose end is as it was."""
+    path = tmp_path / name
+    FORMATS[name](open_clip_model(TINY_VIT), str(path))
+    content = bytearray(path.read_bytes())
+    content[content.rfind(b'PK\x01\x02')] = 0
+    path.write_bytes(content)
+    with pytest.raises(InputError, match=name):
+        read_state_dict(path)
+
+
+class Several(torch.nn.Module):
+
+    def __init__(self):
+        super().__init__()
+        self.inner = torch.nn.BatchNorm1d(3)
+        self.again = self.inner
+        self.empty = torch.nn.Parameter(torch.zeros(0, 3))
+        for dtype in (torch.uint8, torch.int8, torch.int16, torch.float16,
+                      torch.bfloat16, torch.float64, torch.bool):
+            self.register_buffer(f'x_{dtype}'.replace('.', '_'),
+                                 torch.ones(2, 3, dtype=dtype).T)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return self.inner(x)
+
+
+def test_torchscript_equals_its_own_loader(tmp_path):
+    path = tmp_path / 'several.pt'
+    with warnings.catch_warnings():
+        warnings.simplefilter('ignore')
+        torch.jit.script(Several()).save(str(path))
+        expected = torch.jit.load(str(path)).state_dict()
+    actual = load_torchscript(path)
+    assert actual.keys() == expected.keys()
+    for name, value in expected.items():
+        assert actual[name].dtype == value.dtype
+        assert torch.equal(actual[name], value)
 
 
 def test_wrong_architecture(tmp_path):

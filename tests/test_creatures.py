@@ -191,6 +191,23 @@ def test_a_failed_build_leaves_nothing(few, tmp_path, monkeypatch):
     assert not [f for f in tmp_path.rglob('*') if f.is_file()]
 
 
+def test_another_process_was_faster(few, tmp_path, monkeypatch):
+    build = world._build
+
+    def slow(folder, task, seed):
+        build(folder, task, seed)
+        done = folder.parent / task
+        if not done.exists():
+            monkeypatch.setattr(world, '_build', build)
+            world.build_task(tmp_path, task, seed)
+
+    monkeypatch.setattr(world, '_build', slow)
+    folder = world.build_task(tmp_path, 'ears', 0)
+    assert [f.name for f in folder.parent.iterdir()] == ['ears']
+    assert (folder / 'index.json').is_file()
+    assert folder.stat().st_mode == folder.parent.stat().st_mode
+
+
 def test_dataset(few, tmp_path):
     cfg = dict(
         type='safe_mm.CreatureDataset',

@@ -284,6 +284,9 @@ def test_payload_in_load_from(shapes, tmp_path):
     torch.save(dict(state_dict={}, evil=Payload(marker)), path)
     fails('evil.pth is refused', 'train', CONFIG, '--data-root', shapes,
           '--work-dir', tmp_path, '--cfg-options', f'load_from={path}')
+    fails('evil.pth does not exist; it should be a local file', 'train',
+          CONFIG, '--data-root', shapes, '--work-dir', tmp_path,
+          '--cfg-options', 'load_from=http://127.0.0.1/evil.pth')
     assert not marker.exists()
 
 
@@ -427,6 +430,37 @@ def test_resume_into_another_work_dir(trained, shapes, tmp_path):
     assert sorted(f.name for f in trained.glob('*.pth')) == before
     assert len(list(tmp_path.glob('best_*.pth'))) == 1
     assert (tmp_path / 'iter_124.pth').exists()
+
+
+def test_resume_of_a_renamed_work_dir(trained, shapes, tmp_path):
+    """Its own best weights, not those that lie now where they were."""
+    old, new = tmp_path / 'old', tmp_path / 'new'
+    shutil.copytree(trained, old)
+    best = next(old.glob('best_*.pth'))
+    own = weights(best)
+    (trained / 'kept').mkdir()
+    original = trained / best.name
+    shutil.copy(original, trained / 'kept')
+    try:
+        torch.save(dict(state_dict={}), original)  # another run's
+        run_tool('train', CONFIG, '--data-root', shapes, '--work-dir', old,
+                 '--resume', *short(124, 'optim_wrapper.optimizer.lr=0.'))
+    finally:
+        shutil.move(trained / 'kept' / best.name, original)
+        (trained / 'kept').rmdir()
+    assert weights(best).keys() == own.keys()
+
+    shutil.copytree(old, new)
+    (new / best.name).unlink()  # lost: the next validation starts anew
+    run_tool('train', CONFIG, '--data-root', shapes, '--work-dir', new,
+             '--resume', *short(128, 'optim_wrapper.optimizer.lr=0.'))
+    assert [f.name for f in new.glob('best_*')] == [
+        'best_accuracy_top1_iter_128.pth']
+
+
+def test_resume_from_an_empty_folder(shapes, tmp_path):
+    fails('has no iter_', 'train', CONFIG, '--data-root', shapes,
+          '--work-dir', tmp_path / 'work', '--resume', tmp_path)
 
 
 def test_resume_from_the_config(trained, shapes, tmp_path):

@@ -46,29 +46,39 @@ def apply_training_options(cfg: Config, args: Namespace) -> None:
                 loader.persistent_workers = False
     if args.resume or cfg.get('resume'):
         resume_from(cfg, args.resume or cfg.get('load_from') or 'auto')
-    if cfg.get('load_from') and '://' not in cfg.load_from:
+    if cfg.get('load_from'):
         read_checkpoint(cfg.load_from)  # refuses what is not safe to load
 
 
 def resume_from(cfg: Config, source: str) -> None:
-    """Resumes from a file, the latest in a folder, or ('auto') work dir."""
-    folder = cfg.work_dir if source == 'auto' else source
-    found = source
+    """Resumes from a file, the latest in a folder, or ('auto') work dir.
+
+    Raises:
+        InputError: A folder that was named has no checkpoint.
+    """
     if source == 'auto' or Path(source).is_dir():
+        folder = cfg.work_dir if source == 'auto' else source
         found = find_checkpoint(folder, 'iter_*.pth')
-    cfg.load_from, cfg.resume = found, found is not None
-    if found is None:
-        print_log(f'No checkpoint in {folder}: starting from the beginning.',
-                  'current')
+        if found is None and source != 'auto':
+            raise InputError(f'--resume: {folder} has no iter_*.pth.')
+        if found is None:
+            cfg.resume = False
+            print_log(
+                f'No checkpoint in {folder}: starting from the beginning.',
+                'current')
+            return
+        source = found
+    cfg.load_from, cfg.resume = source, True
 
 
 def main() -> None:
     args = parse_args()
     cfg = load_config(args)
     apply_training_options(cfg, args)
-    Runner.from_cfg(cfg).train()
-    best = find_checkpoint(cfg.work_dir, 'best_*.pth')
-    if best:
+    runner = Runner.from_cfg(cfg)
+    runner.train()
+    if 'best_ckpt' in runner.message_hub.runtime_info:
+        best = runner.message_hub.get_info('best_ckpt')
         print_log(
             f'Best validated weights: {best}. test.py takes them with the '
             'same --data-root and --cfg-options.', 'current')

@@ -6,7 +6,7 @@ nothing but tensors and empty shells for the archive's classes.
 import pickle
 import zipfile
 from pathlib import Path
-from typing import Any, Dict, Iterator, Tuple
+from typing import Any, Dict, Tuple
 
 import torch
 
@@ -17,8 +17,12 @@ DTYPES = {
     'DoubleStorage': torch.float64,
     'LongStorage': torch.int64,
     'IntStorage': torch.int32,
+    'ShortStorage': torch.int16,
+    'CharStorage': torch.int8,
+    'ByteStorage': torch.uint8,
     'BoolStorage': torch.bool,
 }
+MAX_MODULES = 10000  # shared modules may be nested to any number of names
 
 
 class Shell:
@@ -44,20 +48,25 @@ class ArchiveUnpickler(pickle.Unpickler):
 
     def find_class(self, module: str, name: str) -> Any:
         if module == '__torch__' or module.startswith('__torch__.'):
-            return Shell
+            return type('Module', (Shell, ), {})
         if module == 'torch' and name in DTYPES:
             return DTYPES[name]
+        # What is handed out can be written to: each time a new one
         if (module, name) == ('torch._utils', '_rebuild_tensor_v2'):
-            return rebuild_tensor
+            return lambda *args: rebuild_tensor(*args)
         if (module, name) == ('collections', 'OrderedDict'):
             return dict
         if module == 'torch.jit._pickle':  # typed lists and the like
             return lambda value, *_: value
+        if (module, name) == ('torch', 'device'):
+            return lambda *_: None
         raise pickle.UnpicklingError(f'It asks for {module}.{name}.')
 
     def persistent_load(self, pid: tuple) -> torch.Tensor:
         _, dtype, key, _, length = pid
         content = self.archive.read(f'{self.folder}/data/{key}')
+        if not content:
+            return torch.empty(0, dtype=dtype)
         return torch.frombuffer(bytearray(content), dtype=dtype)[:length]
 
 
@@ -65,21 +74,29 @@ def is_torchscript(path: Path) -> bool:
     """Whether the file is a TorchScript archive, as OpenAI published."""
     if not zipfile.is_zipfile(path):
         return False
-    with zipfile.ZipFile(path) as archive:
-        return any(n.endswith('/constants.pkl') for n in archive.namelist())
+    try:
+        with zipfile.ZipFile(path) as archive:
+            names = archive.namelist()
+    except zipfile.BadZipFile:  # whoever reads the file will tell
+        return False
+    return any(name.endswith('/constants.pkl') for name in names)
 
 
 def load_torchscript(path: Path) -> Dict[str, torch.Tensor]:
-    """Tensors among the attributes of the archive's modules, by full name."""
+    """Tensors among the attributes of the archive's modules, by full name.
 
-    def tensors(module: Shell,
-                prefix: str) -> Iterator[Tuple[str, torch.Tensor]]:
-        for name, value in vars(module).items():
-            if isinstance(value, torch.Tensor):
-                yield prefix + name, value
-            elif isinstance(value, Shell):
-                yield from tensors(value, f'{prefix}{name}.')
-
+    Beside parameters and buffers, these may be constants of a module.
+    """
     with zipfile.ZipFile(path) as archive:
         folder = archive.namelist()[0].split('/')[0]
-        return dict(tensors(ArchiveUnpickler(archive, folder).load(), ''))
+        modules = [('', ArchiveUnpickler(archive, folder).load())]
+    tensors = {}
+    for prefix, module in modules:  # the list grows while it is walked
+        for name, value in vars(module).items():
+            if isinstance(value, torch.Tensor):
+                tensors[prefix + name] = value
+            elif isinstance(value, Shell):
+                modules.append((f'{prefix}{name}.', value))
+        if len(modules) > MAX_MODULES:
+            raise pickle.UnpicklingError('Its modules are without end.')
+    return tensors

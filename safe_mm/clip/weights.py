@@ -12,7 +12,7 @@ from open_clip.pretrained import download_pretrained
 from safetensors.torch import load_file
 
 from ..errors import InputError
-from ..safe_load import safe_load
+from ..safe_load import safe_load, torch_load
 from .architecture import QUICKGELU
 from .torchscript import is_torchscript, load_torchscript
 
@@ -120,12 +120,16 @@ def read_state_dict(path: Path) -> Dict[str, torch.Tensor]:
     Raises:
         InputError: The file is damaged or holds more than plain tensors.
     """
+    return safe_load(path, _read_state_dict)
+
+
+def _read_state_dict(path: Path) -> Dict[str, torch.Tensor]:
     if path.suffix == '.safetensors':
-        state = safe_load(path, load_file)
+        state = load_file(path)
     elif is_torchscript(path):
-        state = safe_load(path, load_torchscript)
+        state = load_torchscript(path)
     else:
-        state = safe_load(path)
+        state = torch_load(path)
     if isinstance(state, dict):
         state = state.get('state_dict', state)
     if not isinstance(state, dict):

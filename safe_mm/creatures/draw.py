@@ -12,7 +12,6 @@ FINE = 2 * SIZE  # drawn at twice the size, then averaged
 
 GROUNDS = ('grass', 'sand', 'water', 'snow', 'bricks', 'planks')
 NEW_GROUNDS = ('tiles', 'leaves', 'stars', 'gravel')
-RENDERINGS = ('color', 'negative')
 PARTS = ('ground', 'tail', 'legs', 'body', 'pattern', 'head', 'ears', 'eye')
 
 GROUND_COLORS = {
@@ -35,7 +34,8 @@ class Picture(NamedTuple):
     Attributes:
         image (ndarray): RGB, uint8, shape (112, 112, 3).
         parts (ndarray): Index into ``PARTS`` of the last part that shows in
-            each pixel, be it in a quarter of it; uint8, shape (112, 112).
+            each pixel, be it in a quarter of it; uint8, shape (112, 112). A
+            'plain' creature has no 'pattern'.
         keypoints (dict): Name -> (x, y) in pixels, as floats.
     """
 
@@ -171,7 +171,10 @@ def finish(canvas: np.ndarray, rng: random.Random,
 
 
 def keypoints(pose: Pose) -> Dict[str, tuple]:
-    """Where the parts are rooted, in pixels of the picture."""
+    """Where the parts are rooted, in pixels of the picture.
+
+    The root of an ear or tail may be hidden behind the head or the body.
+    """
     points = dict(
         body=(0, 0),
         head=(46, -30),

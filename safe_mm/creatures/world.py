@@ -49,6 +49,7 @@ def build_task(root: Path, task: str, seed: int) -> Path:
     draft = Path(tempfile.mkdtemp(prefix=f'{task}-', dir=folder.parent))
     try:
         _build(draft, task, seed)
+        draft.chmod(folder.parent.stat().st_mode)  # others may read it too
         os.rename(draft, folder)
     except OSError:
         if not folder.is_dir():  # not because another process was faster
@@ -79,7 +80,7 @@ def _build(folder: Path, task: str, seed: int) -> None:
     notes = track_parallel_progress(
         partial(save_picture, folder, task, seed),
         names,
-        nproc=os.cpu_count(),
+        nproc=len(os.sched_getaffinity(0)),
         chunksize=16)
     index = dict(zip((file_name(*item) for item in names), notes))
     (folder / 'index.json').write_text(json.dumps(index))

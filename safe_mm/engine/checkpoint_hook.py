@@ -68,13 +68,24 @@ class SlimCheckpointHook(CheckpointHook):
         """Takes over the best weights of the run that is resumed."""
         super().before_train(runner)
         best = getattr(self, 'best_ckpt_path', None)
-        own = best and os.path.join(self.out_dir, os.path.basename(best))
-        if not best or os.path.abspath(best) == os.path.abspath(own):
+        if not best:
             return
-        if is_main_process() and os.path.isfile(best):
-            shutil.copy(best, own)
-        self.best_ckpt_path = own
-        runner.message_hub.update_info('best_ckpt', own)
+        # It lies beside the checkpoint that is resumed, wherever that is now
+        name = os.path.basename(best)
+        own = os.path.join(self.out_dir, name)
+        source = os.path.join(os.path.dirname(runner._load_from or own), name)
+        if os.path.isfile(source) or os.path.isfile(own):
+            if is_main_process() and os.path.isfile(source) and not (
+                    os.path.isfile(own) and os.path.samefile(source, own)):
+                shutil.copy(source, own)
+            self.best_ckpt_path = own
+            runner.message_hub.update_info('best_ckpt', own)
+            return
+        runner.logger.warning(f'{source}, the best weights so far, does not '
+                              'exist: the next validation starts anew.')
+        self.best_ckpt_path = None
+        for key in ('best_ckpt', 'best_score'):
+            runner.message_hub.runtime_info.pop(key, None)
 
     def after_train_iter(self,
                          runner,
