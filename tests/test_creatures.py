@@ -6,6 +6,7 @@ from collections import Counter
 
 import numpy as np
 import pytest
+from mmengine.config import Config
 
 from safe_mm.creatures import anatomy, raster, world
 from safe_mm.creatures.captions import TEMPLATES, caption
@@ -18,6 +19,8 @@ from safe_mm.creatures.draw import (
 )
 from safe_mm.errors import InputError
 from safe_mm.registry import DATASETS
+
+from .conftest import ROOT
 
 
 def attributes(rng: random.Random, **fixed: str) -> dict:
@@ -227,3 +230,12 @@ def test_dataset(few, tmp_path):
     for wrong in (dict(task='wings'), dict(variant='moon')):
         with pytest.raises(InputError, match='should be one of'):
             DATASETS.build({**cfg, **wrong})
+
+
+def test_config_base(few, tmp_path):
+    cfg = Config.fromfile(ROOT / 'configs/_base_/datasets/creatures.py')
+    sizes = dict(train=8 * 3 * 2, val=8 * 2, test=8 * 2)
+    for part, size in sizes.items():
+        loader = cfg[f'{part}_dataloader']
+        dataset = DATASETS.build({**loader.dataset, 'data_root': tmp_path})
+        assert dataset.split == part and len(dataset) == size

@@ -1,0 +1,17 @@
+# Drawn creatures whose classes differ in one part alone: task is 'ears',
+# 'tail' or 'pattern'. They are drawn on first use into data_root and kept.
+_base_ = './caltech101.py'
+
+data_root = '~/.cache/safe_mm'
+dataset = dict(
+    _delete_=True,
+    type='safe_mm.CreatureDataset',
+    task='pattern',
+    data_root=data_root,
+    pipeline={{_base_.dataset.pipeline}})
+few_shot = dict(shots={{_base_.shots}}, seed={{_base_.seed}})
+
+train_dataloader = dict(
+    dataset=dict(split='train', mirror=True, **few_shot, **dataset))
+val_dataloader = dict(dataset=dict(split='val', **few_shot, **dataset))
+test_dataloader = dict(dataset=dict(split='test', **dataset))
