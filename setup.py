@@ -59,9 +59,9 @@ setup(
     extras_require={
         # Two families of distributions provide the same modules, and mmcv
         # comes in two builds: nothing here replaces one that is there.
-        'openmmlab': ['mmengine>=0.10.3,<1', 'mmpretrain>=1.2,<2'],
+        'openmmlab': ['mmengine>=0.10.4,<1', 'mmpretrain>=1.2,<2'],
         'onedl': [
-            'onedl-mmengine>=0.10.3,<1', 'onedl-mmpretrain>=1.3,<2',
+            'onedl-mmengine>=0.10.4,<1', 'onedl-mmpretrain>=1.3,<2',
             'onedl-mmcv>=2.3,<2.4'
         ],
         'mmcv-lite': ['mmcv-lite>=2.0,<2.4'],

@@ -9,9 +9,10 @@ REQUIREMENTS = {
     'torch': (('torch', ), '>=2.1', 'torch'),
     # A tag tells whether it needs QuickGELU from 2.29 on.
     'open_clip': (('open_clip_torch', ), '>=2.29,<4', 'open_clip_torch'),
-    # A resumed run skips the data it has seen from 0.10.3 on.
+    # From 0.10.4 on, a resumed run skips the data it has seen, and the last
+    # iteration is validated.
     'mmengine': (('mmengine', 'mmengine-lite', 'onedl-mmengine'),
-                 '>=0.10.3,<1', 'mmengine (or onedl-mmengine)'),
+                 '>=0.10.4,<1', 'mmengine (or onedl-mmengine)'),
     'mmcv': (('mmcv', 'mmcv-lite', 'onedl-mmcv'), '>=2.0,<2.4',
              'mmcv-lite (or mmcv, or onedl-mmcv)'),
     'mmpretrain': (('mmpretrain', 'onedl-mmpretrain'), '>=1.2,<2',
