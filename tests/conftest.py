@@ -3,11 +3,16 @@ import json
 import runpy
 import socket
 import sys
+from argparse import ArgumentParser
 from pathlib import Path
 
 import open_clip
 import pytest
+from mmengine.config import Config
 from mmengine.registry import init_default_scope
+
+from safe_mm.checkpoint import read_checkpoint
+from safe_mm.config import add_common_options, load_config
 
 ROOT = Path(__file__).parents[1]
 TINY_RN = str(ROOT / 'tests' / 'data' / 'tiny-rn.json')
@@ -82,3 +87,33 @@ def shallow(tmp_path_factory):
         return str(file)
 
     return register
+
+
+def config(*args) -> Config:
+    """The config of the short runs, as the tools see it."""
+    parser = ArgumentParser()
+    add_common_options(parser)
+    return load_config(parser.parse_args([CONFIG, *map(str, args)]))
+
+
+def weights(path: Path) -> dict:
+    """What a checkpoint holds for the model."""
+    return read_checkpoint(str(path))['state_dict']
+
+
+def fails(message: str, name: str, *args: str):
+    """Runs a tool that should end with one short message."""
+    with pytest.raises(SystemExit, match=message) as error:
+        run_tool(name, *args)
+    assert str(error.value).startswith('error: ')
+    assert len(str(error.value)) < 600
+
+
+@pytest.fixture(scope='session')
+def trained(shapes, tmp_path_factory):
+    """Work dir of a short run of tools/train.py."""
+    work_dir = tmp_path_factory.mktemp('trained')
+    run_tool('train', CONFIG, '--data-root', shapes, '--work-dir', work_dir,
+             *short(120, 'train_cfg.val_interval=30',
+                    'default_hooks.checkpoint.interval=30'))
+    return work_dir

@@ -1,0 +1,75 @@
+"""Configs, and options that rule in them."""
+from argparse import ArgumentParser
+
+import pytest
+from mmengine.config import Config
+
+from safe_mm.config import add_common_options, load_config
+from safe_mm.registry import MODELS
+
+from .conftest import CONFIG, ROOT, config
+
+
+def test_shared_keys_rule_everywhere(shapes):
+    cfg = config('--shots', 4, '--seed', 3, '--data-root', shapes,
+                 '--cfg-options', 'clip.pretrained=x.pt',
+                 'val_dataloader.dataset.seed=9')
+    assert cfg.train_dataloader.dataset.shots == 4
+    assert cfg.train_dataloader.dataset.seed == 3
+    assert cfg.val_dataloader.dataset.seed == 9  # a nested option wins
+    assert cfg.randomness.seed == 3
+    assert cfg.test_dataloader.dataset.data_root == shapes
+    assert 'shots' not in cfg.test_dataloader.dataset
+    for part in (cfg.model.backbone, cfg.model.neck, cfg.model.head,
+                 cfg.model.data_preprocessor,
+                 cfg.test_dataloader.dataset.pipeline[1]):
+        assert part.clip.pretrained == 'x.pt'
+    assert cfg.work_dir == 'work_dirs/safe_tiny-vit_shapes/shots4_seed3'
+
+
+def test_values_nested_in_a_config_are_kept(shapes, tmp_path):
+    """Without options, a user's own config is taken as it is."""
+    own = tmp_path / 'own.py'
+    own.write_text(f"_base_ = ['{CONFIG}']\n"
+                   "randomness = dict(seed=7)\n"
+                   "train_dataloader = dict(dataset=dict(shots=2))\n"
+                   "test_dataloader = dict(dataset=dict(data_root='/else'))")
+    parser = ArgumentParser()
+    add_common_options(parser)
+    cfg = load_config(parser.parse_args([str(own)]))
+    assert cfg.randomness.seed == 7
+    assert cfg.train_dataloader.dataset.shots == 2
+    assert cfg.test_dataloader.dataset.data_root == '/else'
+    size = cfg.test_dataloader.dataset.pipeline[1].clip.model_name
+    assert size.endswith('tiny-vit.json')  # the model's
+
+
+def test_configs_follow_the_protocol():
+    """Paper, Sec. IV-A; see configs/_base_/schedules/safe_12800i.py."""
+    cfg = Config.fromfile(ROOT / 'configs/safe/safe_rn50_caltech101.py')
+    assert cfg.optim_wrapper.optimizer.type == 'AdamW'
+    assert cfg.train_dataloader.batch_size == 8
+    assert cfg.train_dataloader.dataset.mirror
+    assert (cfg.train_cfg.max_iters, cfg.train_cfg.val_interval) == (12800,
+                                                                     100)
+    warmup, cosine = cfg.param_scheduler
+    assert (warmup.type, warmup.start_lr, warmup.end) == ('safe_mm.WarmupLR',
+                                                          1e-5, 50)
+    assert (cosine.type, cosine.begin, cosine.end,
+            cosine.get('eta_min', 0)) == ('CosineAnnealingLR', 50, 12800, 0)
+    assert cfg.model.neck.beta == 0.5
+    assert cfg.default_hooks.checkpoint.interval == 100
+
+
+CONFIGS = sorted((ROOT / 'configs' / 'safe').glob('*.py'))
+
+
+@pytest.mark.parametrize('path', CONFIGS, ids=lambda p: p.stem)
+def test_model_of_each_config(path):
+    cfg = Config.fromfile(path)
+    for part in cfg.model.values():
+        if isinstance(part, dict):
+            part.clip.pretrained = None
+    assert MODELS.build(cfg.model) is not None
+    text = path.read_text()
+    assert f'python tools/train.py configs/safe/{path.name}' in text

@@ -1,0 +1,84 @@
+"""Two processes without a GPU."""
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import mmengine
+import pytest
+import torch
+from mmengine.runner import Runner
+
+from safe_mm.registry import MODELS
+
+from .conftest import CONFIG, ROOT, config, free_port, run_tool, short, weights
+
+
+def test_two_processes_take_the_same_step(shapes, tmp_path):
+    """Two processes with batches of 4 against one with batches of 8."""
+    options = [
+        '--data-root', shapes,
+        *short(8, 'default_hooks.checkpoint.interval=1',
+               'default_hooks.checkpoint.max_keep_ckpts=9',
+               'train_cfg.val_interval=8', 'optim_wrapper.optimizer.lr=1e-5')
+    ]
+    run_tool('train', CONFIG, '--work-dir', tmp_path / 'one', *options)
+    env = dict(os.environ, PORT=str(free_port()),
+               OMP_NUM_THREADS='1', PATH=f'{Path(sys.executable).parent}:'
+               + os.environ['PATH'])
+    result = subprocess.run(
+        ['bash', str(ROOT / 'tools' / 'dist_train.sh'), CONFIG, '2',
+         '--work-dir', str(tmp_path / 'two'), *options,
+         'train_dataloader.batch_size=4'],
+        env=env, capture_output=True, text=True, timeout=300)
+    assert result.returncode == 0, result.stderr[-3000:]
+    start = config('--data-root', shapes).model
+    start = MODELS.build(start.neck).state_dict()
+    for step in (1, 8):
+        one = weights(tmp_path / 'one' / f'iter_{step}.pth')
+        two = weights(tmp_path / 'two' / f'iter_{step}.pth')
+        assert one.keys() == two.keys()
+        for key in one:
+            torch.testing.assert_close(one[key], two[key], rtol=0, atol=1e-6)
+        moved = max((one['neck.' + k] - v).abs().max().item()
+                    for k, v in start.items() if 'neck.' + k in one)
+        assert moved > 2e-6  # more than what is tolerated
+
+    result = subprocess.run(
+        ['bash', str(ROOT / 'tools' / 'dist_test.sh'), CONFIG,
+         str(tmp_path / 'two'), '2', '--work-dir', str(tmp_path / 'two'),
+         '--out', str(tmp_path / 'two.json'), '--out-item', 'metrics',
+         *options],
+        env=env, capture_output=True, text=True, timeout=300)
+    assert result.returncode == 0, result.stderr[-3000:]
+    run_tool('test', CONFIG, tmp_path / 'two', '--work-dir', tmp_path, '--out',
+             tmp_path / 'one.json', '--out-item', 'metrics', *options)
+    assert mmengine.load(tmp_path / 'one.json') == mmengine.load(
+        tmp_path / 'two.json')
+
+
+def test_processes_exchange_trainable_tensors_only(shapes, tmp_path,
+                                                   monkeypatch):
+    """Asked of DDP itself; one process is enough for that."""
+    if torch.cuda.is_available():
+        pytest.skip('there is a GPU')
+    for key in ('RANK', 'LOCAL_RANK'):
+        monkeypatch.setenv(key, '0')
+    monkeypatch.setenv('WORLD_SIZE', '1')
+    for key in ('OMP_NUM_THREADS', 'MKL_NUM_THREADS'):  # mmengine sets these
+        monkeypatch.setenv(key, str(torch.get_num_threads()))
+    monkeypatch.setenv('MASTER_ADDR', '127.0.0.1')
+    monkeypatch.setenv('MASTER_PORT', str(free_port()))
+    cfg = config('--launcher', 'pytorch', '--data-root', shapes, '--work-dir',
+                 tmp_path, *short(8))
+    try:
+        runner = Runner.from_cfg(cfg)
+        runner.train()
+        exchanged = runner.model._get_ddp_logging_data()
+        trainable = [p for p in runner.model.parameters() if p.requires_grad]
+        assert exchanged['num_parameter_tensors'] == len(trainable) > 0
+        assert exchanged['total_parameter_size_bytes'] == sum(
+            4 * p.numel() for p in trainable)
+        assert not exchanged['find_unused_parameters']
+    finally:
+        torch.distributed.destroy_process_group()
