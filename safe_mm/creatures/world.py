@@ -8,6 +8,7 @@ from functools import partial
 from pathlib import Path
 from typing import Dict, List, Tuple
 
+import torch
 from mmengine.logging import print_log
 from mmengine.utils import track_parallel_progress
 from PIL import Image
@@ -80,7 +81,7 @@ def _build(folder: Path, task: str, seed: int) -> None:
     notes = track_parallel_progress(
         partial(save_picture, folder, task, seed),
         names,
-        nproc=len(os.sched_getaffinity(0)),
+        nproc=torch.get_num_threads(),  # fewer where processes share cores
         chunksize=16)
     index = dict(zip((file_name(*item) for item in names), notes))
     (folder / 'index.json').write_text(json.dumps(index))
