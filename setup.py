@@ -45,6 +45,7 @@ setup(
     license='Apache-2.0',
     keywords='few-shot, CLIP, OpenMMLab, mmpretrain',
     packages=find_packages(include=['safe_mm', 'safe_mm.*']),
+    package_data={'safe_mm': ['small_clip/*']},
     cmdclass=dict(build_py=BuildWithMim),
     python_requires='>=3.8',
     install_requires=[

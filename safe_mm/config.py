@@ -14,7 +14,7 @@ from .errors import InputError
 
 # Given as options, these rule wherever they occur in a config. The top level's
 # clip always does: components of different CLIPs do not fit together.
-SHARED_KEYS = ('clip', 'data_root', 'shots', 'seed')
+SHARED_KEYS = ('clip', 'data_root', 'task', 'shots', 'seed')
 
 
 def add_common_options(parser: ArgumentParser) -> None:
@@ -117,8 +117,9 @@ def share(node: Any, key: str, value: Any, top: bool = True) -> int:
 
 def default_work_dir(cfg: Config, config_file: str) -> str:
     """``work_dirs/CONFIG``, and a folder for each few-shot task."""
-    task = [f'{key}{cfg[key]}' for key in ('shots', 'seed') if key in cfg]
-    return str(Path('work_dirs', Path(config_file).stem, '_'.join(task)))
+    run = [str(cfg.task)] if 'task' in cfg else []
+    run += [f'{key}{cfg[key]}' for key in ('shots', 'seed') if key in cfg]
+    return str(Path('work_dirs', Path(config_file).stem, '_'.join(run)))
 
 
 def join_processes_without_gpu(cfg: Config) -> None:
@@ -138,7 +139,8 @@ def join_processes_without_gpu(cfg: Config) -> None:
     cfg.model_wrapper_cfg = dict(
         type='MMDistributedDataParallel',
         device_ids=None,
-        broadcast_buffers=False)
+        broadcast_buffers=False,
+        find_unused_parameters=cfg.get('find_unused_parameters', False))
     print_log(
         f'{dist.get_world_size()} processes without a GPU, joined by gloo',
         'current')

@@ -14,11 +14,13 @@ from mmengine.registry import init_default_scope
 from safe_mm.checkpoint import read_checkpoint
 from safe_mm.config import add_common_options, load_config
 
+from .shapes import draw_shapes
+
 ROOT = Path(__file__).parents[1]
 TINY_RN = str(ROOT / 'tests' / 'data' / 'tiny-rn.json')
-TINY_VIT = str(ROOT / 'configs' / '_base_' / 'models' / 'tiny-vit.json')
+TINY_VIT = str(ROOT / 'tests' / 'data' / 'tiny-vit.json')
 TINY = {'ResNet': TINY_RN, 'ViT': TINY_VIT}
-CONFIG = str(ROOT / 'configs' / 'safe' / 'safe_tiny-vit_shapes.py')
+CONFIG = str(ROOT / 'tests' / 'data' / 'tiny.py')
 
 # Tests start many short runs: no worker processes, and a schedule to match.
 SHORT = [
@@ -68,7 +70,7 @@ def free_port() -> int:
 def shapes(tmp_path_factory) -> str:
     """Data root with drawn pictures of six classes."""
     root = tmp_path_factory.mktemp('data')
-    run_tool('draw_shapes', root, '--images', '20')
+    draw_shapes(root, images=20)
     return str(root)
 
 

@@ -4,7 +4,8 @@ import torch
 
 from safe_mm.checkpoint import read_checkpoint
 
-from .conftest import CONFIG, TINY_RN, fails, run_tool, short
+from .conftest import CONFIG, TINY_RN, fails, short
+from .shapes import draw_shapes
 from .test_clip_weights import Payload
 
 RN = f'clip.model_name={TINY_RN}'
@@ -62,7 +63,7 @@ def test_checkpoint_on_other_frozen_weights(trained, shapes, tmp_path):
 
 def test_data_with_other_classes(trained, tmp_path):
     """A checkpoint of six classes against data with five."""
-    run_tool('draw_shapes', tmp_path, '--images', '10')
+    draw_shapes(tmp_path, images=10)
     for file in (tmp_path / 'shapes' / 'red_shape').glob('*'):
         file.unlink()
     (tmp_path / 'shapes' / 'red_shape').rmdir()

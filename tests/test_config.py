@@ -24,7 +24,7 @@ def test_shared_keys_rule_everywhere(shapes):
                  cfg.model.data_preprocessor,
                  cfg.test_dataloader.dataset.pipeline[1]):
         assert part.clip.pretrained == 'x.pt'
-    assert cfg.work_dir == 'work_dirs/safe_tiny-vit_shapes/shots4_seed3'
+    assert cfg.work_dir == 'work_dirs/tiny/shots4_seed3'
 
 
 def test_values_nested_in_a_config_are_kept(shapes, tmp_path):

@@ -9,7 +9,7 @@ import zipfile
 import pytest
 from mmengine.config import Config
 
-from .conftest import ROOT, run_tool, short
+from .conftest import CONFIG, ROOT, run_tool, short
 
 
 @pytest.fixture(scope='module')
@@ -33,17 +33,17 @@ def test_wheel_carries_configs_and_tools(wheel):
                 assert f'safe_mm/.mim/{path.relative_to(ROOT)}' in names
 
 
-def test_wheel_works_away_from_the_repository(wheel, shapes, tmp_path):
+def test_wheel_works_away_from_the_repository(wheel, tmp_path):
     site = tmp_path / 'site'
     with zipfile.ZipFile(wheel) as archive:
         archive.extractall(site)
     result = subprocess.run(
         [sys.executable, '-m', 'safe_mm', 'train',
-         'safe/safe_tiny-vit_shapes.py', '--data-root', shapes, *short(8)],
+         'safe/safe_creatures-rn.py', '--data-root', 'world', *short(8)],
         cwd=tmp_path, env=dict(os.environ, PYTHONPATH=str(site)),
         capture_output=True, text=True)
     assert result.returncode == 0, result.stderr[-2000:]
-    work_dir = tmp_path / 'work_dirs/safe_tiny-vit_shapes/shots16_seed1'
+    work_dir = tmp_path / 'work_dirs/safe_creatures-rn/ears_shots16_seed1'
     assert list(work_dir.glob('best_*.pth'))
 
 
@@ -62,8 +62,7 @@ def test_readme_shows_the_configs_as_they_are():
 
 
 def test_readme_config_for_own_data(shapes, tmp_path):
-    code = BLOCKS[2].replace("'configs/", f"'{ROOT}/configs/")
-    code = code.replace('safe_rn50_caltech101', 'safe_tiny-vit_shapes')
+    code = BLOCKS[2].replace('configs/safe/safe_rn50_caltech101.py', CONFIG)
     config = tmp_path / 'mine.py'
     config.write_text(code.replace('my_images', 'shapes'))
     assert Config.fromfile(config).val_dataloader.dataset.split == 'val'

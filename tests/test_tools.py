@@ -16,6 +16,7 @@ from safe_mm.prompts import class_prompts
 from safe_mm.registry import MODELS
 
 from .conftest import CONFIG, TINY_RN, config, run_tool, short, weights
+from .shapes import draw_shapes
 
 RN = f'clip.model_name={TINY_RN}'
 
@@ -131,7 +132,7 @@ def test_templates_of_the_dataset(shapes, tmp_path):
 
 
 def test_two_classes(tmp_path):
-    run_tool('draw_shapes', tmp_path, '--images', '10')
+    draw_shapes(tmp_path, images=10)
     for color in ('green', 'blue', 'yellow', 'purple'):
         shutil.rmtree(tmp_path / 'shapes' / f'{color}_shape')
     run_tool('train', CONFIG, '--data-root', tmp_path, '--work-dir',

@@ -2,8 +2,9 @@
 from .pooling import AttentionPool, LastBlockPool
 from .preprocess import preprocess_cfg
 from .split import SplitCLIP, split_clip
+from .tokenizer import get_tokenizer
 
 __all__ = [
-    'AttentionPool', 'LastBlockPool', 'SplitCLIP', 'preprocess_cfg',
-    'split_clip'
+    'AttentionPool', 'LastBlockPool', 'SplitCLIP', 'get_tokenizer',
+    'preprocess_cfg', 'split_clip'
 ]

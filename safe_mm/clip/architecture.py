@@ -12,6 +12,9 @@ from ..errors import InputError
 
 QUICKGELU = '-quickgelu'
 REQUIRED = ('embed_dim', 'vision_cfg', 'text_cfg')
+# Small CLIPs that come with the package, known to open_clip by name
+SHIPPED = Path(__file__).parents[1] / 'small_clip'
+open_clip.add_model_config(SHIPPED)
 
 
 def open_clip_name(model_name: str) -> str:

@@ -7,7 +7,12 @@ import open_clip
 import torch
 
 from ..errors import InputError
-from .architecture import base_name, choose_activation, model_config
+from .architecture import (
+    SHIPPED,
+    base_name,
+    choose_activation,
+    model_config,
+)
 from .preprocess import sidecar
 from .torchscript import is_torchscript
 from .weights import find_weights, read_state_dict
@@ -42,20 +47,24 @@ def needs_quick_gelu(model_name: str, pretrained: str,
     tag_cfg = open_clip.get_pretrained_cfg(base_name(model_name), pretrained)
     if tag_cfg:
         return tag_cfg.get('quick_gelu', False)
+    if path.parent == SHIPPED:
+        return model_config(model_name).get('quick_gelu', False)
     if is_torchscript(path):  # the form in which OpenAI published
         return True
     return sidecar(pretrained).get('model_cfg', {}).get('quick_gelu')
 
 
-def build(model_name: str, quick_gelu: Optional[bool]) -> open_clip.CLIP:
-    """The architecture with random weights, the same ones each time."""
+def build(model_name: str,
+          quick_gelu: Optional[bool],
+          seed: int = RANDOM_SEED) -> open_clip.CLIP:
+    """The architecture with random weights, the same ones for one seed."""
     cfg = model_config(model_name)
     if cfg.pop('custom_text', False) or 'hf_model_name' in cfg['text_cfg']:
         raise InputError(f'{model_name} is not a plain CLIP: its text encoder'
                          " is not open_clip's own, which is not supported.")
     cfg['quick_gelu'] = bool(quick_gelu)
     with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(RANDOM_SEED)
+        torch.manual_seed(seed)
         try:
             return open_clip.CLIP(**cfg)
         except (TypeError, AttributeError, ValueError) as error:

@@ -76,6 +76,11 @@ class AttentionPool(nn.Module):
         self.v_proj = attnpool.v_proj
         self.c_proj = attnpool.c_proj
         self.k_proj.bias.requires_grad_(False)
+        self.width = self.q_proj.in_features
+
+    def cells(self, features: torch.Tensor) -> torch.Tensor:
+        """F_j: (B, C, h, w) -> (B, h*w, C)."""
+        return features.flatten(2).transpose(1, 2)
 
     def tokens(self, features: torch.Tensor) -> torch.Tensor:
         """The mean token, then F_j, each with its position.
@@ -86,7 +91,7 @@ class AttentionPool(nn.Module):
         Returns:
             Tensor: Shape (B, 1 + h*w, C).
         """
-        x = features.flatten(2).transpose(1, 2)
+        x = self.cells(features)
         x = torch.cat([x.mean(dim=1, keepdim=True), x], dim=1)
         return x + self.positional_embedding
 
@@ -123,6 +128,11 @@ class LastBlockPool(nn.Module):
         self.block = block
         self.ln_post = ln_post
         self.proj = proj
+        self.width = len(proj)
+
+    def cells(self, features: torch.Tensor) -> torch.Tensor:
+        """All but the class token: (B, 1 + h*w, C) -> (B, h*w, C)."""
+        return features[:, 1:]
 
     def tokens(self, features: torch.Tensor) -> torch.Tensor:
         """Normed tokens, shape (B, 1 + h*w, C) as ``features``."""

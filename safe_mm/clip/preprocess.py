@@ -14,8 +14,9 @@ def sidecar(pretrained: Optional[str]) -> dict:
     """``open_clip_config.json`` beside a local checkpoint, or ``{}``."""
     if pretrained is None:
         return {}
-    path = Path(pretrained).expanduser().parent / 'open_clip_config.json'
-    if not path.is_file():
+    weights = Path(pretrained).expanduser()
+    path = weights.parent / 'open_clip_config.json'
+    if not (weights.is_file() and path.is_file()):
         return {}
     try:
         return dict(json.loads(path.read_text()))

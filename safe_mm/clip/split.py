@@ -6,7 +6,6 @@ a ViT with the norm and projection behind it.
 """
 from typing import Dict, List, Optional, Tuple
 
-import open_clip
 import torch
 from open_clip.modified_resnet import ModifiedResNet
 from open_clip.transformer import ResidualAttentionBlock, VisionTransformer
@@ -14,9 +13,9 @@ from torch import nn
 from tqdm import tqdm
 
 from ..errors import InputError
-from .architecture import open_clip_name
 from .loading import load_clip
 from .pooling import AttentionPool, LastBlockPool
+from .tokenizer import get_tokenizer
 
 TEXTS_PER_BATCH = 256
 
@@ -39,7 +38,7 @@ class SplitCLIP:
     def __init__(self, model_name: str, pretrained: Optional[str]) -> None:
         self._source = (model_name, pretrained)
         clip = load_clip(model_name, pretrained)
-        self.trunk, self.pool = _split_visual(clip.visual, model_name)
+        self.trunk, self.pool = split_visual(clip.visual, model_name)
         size = self.trunk.image_size
         self.image_size = size if isinstance(size, int) else size[0]
         self.embed_dim = self.trunk.output_dim
@@ -68,7 +67,7 @@ class SplitCLIP:
             self._text = load_clip(*self._source)
             self._text.visual = None
         encoder = self._text.to(device).eval()
-        tokenizer = open_clip.get_tokenizer(open_clip_name(self._source[0]))
+        tokenizer = get_tokenizer(self._source[0])
         batches = range(0, len(texts), TEXTS_PER_BATCH)
         features = [
             encoder.encode_text(
@@ -111,7 +110,7 @@ def split_clip(model_name: str, pretrained: Optional[str]) -> SplitCLIP:
     return _SPLITS[key]
 
 
-def _split_visual(visual: nn.Module,
+def split_visual(visual: nn.Module,
                   model_name: str) -> Tuple[nn.Module, nn.Module]:
     """Takes the pooling layer off open_clip's visual encoder."""
     if isinstance(visual, ModifiedResNet):

@@ -13,7 +13,7 @@ from safetensors.torch import load_file
 
 from ..errors import InputError
 from ..safe_load import safe_load, torch_load
-from .architecture import QUICKGELU
+from .architecture import QUICKGELU, SHIPPED
 from .torchscript import is_torchscript, load_torchscript
 
 CONNECT_TIMEOUT = 5  # seconds
@@ -25,7 +25,8 @@ def find_weights(model_name: str, pretrained: str) -> Path:
 
     Args:
         model_name (str): Name of an open_clip architecture.
-        pretrained (str): open_clip tag, such as ``'openai'``, or a path.
+        pretrained (str): open_clip tag, such as ``'openai'``, the name of
+            weights that come with the package, or a path.
 
     Raises:
         InputError: No such tag or file, or the tag's file is not in the cache
@@ -34,10 +35,14 @@ def find_weights(model_name: str, pretrained: str) -> Path:
     tag_cfg = open_clip.get_pretrained_cfg(model_name, pretrained)
     if tag_cfg:
         return _cached(tag_cfg) or _download(model_name, pretrained, tag_cfg)
-    path = Path(pretrained).expanduser()
-    if path.is_file():
-        return path
-    tags = open_clip.list_pretrained_tags_by_model(model_name)
+    shipped = SHIPPED / f'{model_name}_{pretrained}.safetensors'
+    for path in (shipped, Path(pretrained).expanduser()):
+        if path.is_file():
+            return path
+    tags = open_clip.list_pretrained_tags_by_model(model_name) + [
+        path.stem[len(model_name) + 1:]
+        for path in sorted(SHIPPED.glob(f'{model_name}_*.safetensors'))
+    ]
     raise InputError(
         f'clip.pretrained={pretrained!r} is neither a file nor an open_clip '
         f'tag of {model_name}. Give the path of a checkpoint, or one of the '

@@ -29,10 +29,17 @@ TAILS = ('thin', 'bushy', 'forked', 'curled', 'paddle', 'zigzag', 'balled',
          'fan')
 PATTERNS = ('plain', 'striped', 'banded', 'spotted', 'checked', 'ringed',
             'patched', 'speckled')
+CRESTS = ('spiked', 'sail', 'humped', 'twin', 'stepped', 'combed', 'swept',
+          'plated')
 LEGS = ('short', 'long')
 
 KINDS: Dict[str, Tuple[str, ...]] = dict(
-    ears=EARS, tail=TAILS, pattern=PATTERNS, legs=LEGS, color=tuple(COLORS))
+    ears=EARS,
+    tail=TAILS,
+    crest=CRESTS,
+    pattern=PATTERNS,
+    legs=LEGS,
+    color=tuple(COLORS))
 
 BODY = ellipse(0, 0, 46, 30)
 HEAD = ellipse(46, -30, 23, 21)
@@ -47,27 +54,52 @@ def polygon(*corners: Tuple[int, int]) -> Polygon:
 
 # Outlines of one ear that stands on (0, 0)
 EAR_OUTLINES: Dict[str, List[Polygon]] = {
-    'pointed': [polygon((-8, 4), (0, -28), (8, 4))],
-    'round': [ellipse(0, -9, 11, 11)],
-    'long': [ellipse(0, -20, 6, 24)],
-    'floppy': [rotate(ellipse(0, 14, 7, 19), 20)],
-    'square': [polygon((-9, 4), (-9, -18), (9, -18), (9, 4))],
+    'pointed': [polygon((-11, 5), (0, -37), (11, 5))],
+    'round': [ellipse(0, -12, 15, 15)],
+    'long': [ellipse(0, -24, 8, 30)],
+    'floppy': [rotate(ellipse(0, 19, 9, 25), 20)],
+    'square': [polygon((-12, 5), (-12, -24), (12, -24), (12, 5))],
     'forked': [
-        polygon((-4, 4), (-4, -8), (-12, -26), (-6, -26), (0, -13), (6, -26),
-                (12, -26), (4, -8), (4, 4))
+        polygon((-5, 5), (-5, -11), (-16, -35), (-8, -35), (0, -17), (8, -35),
+                (16, -35), (5, -11), (5, 5))
     ],
-    'leaf': [polygon((-2, 4), (-11, -13), (0, -30), (11, -13), (2, 4))],
+    'leaf': [polygon((-3, 5), (-15, -17), (0, -40), (15, -17), (3, 5))],
     'curved': [
-        polygon((-7, 4), (-8, -8), (-3, -19), (8, -26), (18, -26), (9, -18),
-                (5, -9), (6, 4))
+        polygon((-9, 5), (-11, -11), (-4, -25), (11, -35), (24, -35),
+                (12, -24), (7, -12), (8, 5))
     ],
     'clubbed': [
-        polygon((-2, 4), (-2, -20), (2, -20), (2, 4)),
-        ellipse(0, -23, 7, 7, corners=16)
+        polygon((-3, 5), (-3, -27), (3, -27), (3, 5)),
+        ellipse(0, -31, 9, 9, corners=16)
     ],
     'notched': [
-        polygon((-9, 4), (-9, -22), (-3, -22), (0, -8), (3, -22), (9, -22),
-                (9, 4))
+        polygon((-12, 5), (-12, -29), (-4, -29), (0, -11), (4, -29),
+                (12, -29), (12, 5))
+    ],
+}
+
+# Outlines of a crest on the back, which the body's lower part hides
+CREST_OUTLINES: Dict[str, List[Polygon]] = {
+    'spiked': [
+        polygon((x - 5, -18), (x, -48), (x + 5, -18))
+        for x in (-28, -14, 0, 14)
+    ],
+    'sail': [polygon((-36, -12), (-20, -44), (-4, -54), (8, -44), (20, -18))],
+    'humped': [ellipse(-8, -26, 24, 20)],
+    'twin': [ellipse(-23, -26, 13, 17), ellipse(8, -28, 13, 17)],
+    'stepped': [
+        polygon((-34, -14), (-34, -30), (-18, -30), (-18, -40), (-2, -40),
+                (-2, -50), (16, -50), (16, -14))
+    ],
+    'combed': [
+        polygon((x - 5, -18), (x - 5, -44), (x + 4, -44), (x + 4, -18))
+        for x in (-28, -12, 4, 20)
+    ],
+    'swept': [polygon((20, -18), (8, -36), (-40, -56), (-18, -34),
+                      (-26, -16))],
+    'plated': [
+        polygon((x - 4, -16), (x - 12, -36), (x, -50), (x + 12, -36),
+                (x + 4, -16)) for x in (-22, 6)
     ],
 }
 

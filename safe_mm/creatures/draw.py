@@ -1,6 +1,6 @@
 """Pictures of creatures, with masks and keypoints of their parts."""
 import random
-from typing import Dict, NamedTuple
+from typing import Dict, NamedTuple, Optional, Tuple
 
 import numpy as np
 
@@ -12,7 +12,9 @@ FINE = 2 * SIZE  # drawn at twice the size, then averaged
 
 GROUNDS = ('grass', 'sand', 'water', 'snow', 'bricks', 'planks')
 NEW_GROUNDS = ('tiles', 'leaves', 'stars', 'gravel')
-PARTS = ('ground', 'tail', 'legs', 'body', 'pattern', 'head', 'ears', 'eye')
+MORE_GROUNDS = ('mud', 'cloth', 'pebbles', 'carpet')
+PARTS = ('ground', 'tail', 'crest', 'legs', 'body', 'pattern', 'head', 'ears',
+         'eye')
 
 GROUND_COLORS = {
     'grass': (95, 140, 75),
@@ -25,7 +27,12 @@ GROUND_COLORS = {
     'leaves': (70, 100, 60),
     'stars': (35, 35, 60),
     'gravel': (130, 125, 120),
+    'mud': (110, 85, 60),
+    'cloth': (190, 170, 180),
+    'pebbles': (150, 150, 140),
+    'carpet': (120, 50, 60),
 }
+CHECKS = dict(gravel=4, pebbles=16, mud=32)  # sides of squares, fine pixels
 
 
 class Picture(NamedTuple):
@@ -48,10 +55,11 @@ class Pose:
     """Place, size, turn and side of a creature, drawn by chance."""
 
     def __init__(self, rng: random.Random) -> None:
-        self.scale = rng.randrange(13, 19)  # 1/16 pixels to the hundredth
+        self.scale = rng.randrange(13, 18)  # 1/16 pixels to the hundredth
         self.angle = rng.randrange(-16, 17) % TURN
         self.side = rng.choice((-1, 1))
-        margin = 92 * self.scale  # all parts stay in the picture
+        # All stays in the picture, but the tip of an ear once in a hundred
+        margin = 104 * self.scale
         self.center = np.array(
             [rng.randrange(margin, FINE * SUB - margin) for _ in range(2)])
 
@@ -68,7 +76,9 @@ class Pose:
         return np.moveaxis(points * (self.side, 1), -1, 0)
 
 
-def draw_ground(kind: str, rng: random.Random) -> np.ndarray:
+def draw_ground(kind: str,
+                rng: random.Random,
+                color: Optional[Tuple[int, int, int]] = None) -> np.ndarray:
     """A textured ground, integers, shape (224, 224, 3)."""
     bits = np.random.PCG64(rng.getrandbits(63))
     x, y = np.meshgrid(np.arange(FINE), np.arange(FINE))
@@ -89,33 +99,41 @@ def draw_ground(kind: str, rng: random.Random) -> np.ndarray:
         shade = coarse // 3
     elif kind == 'stars':
         shade = -180 * (fine > 253)
-    elif kind == 'gravel':
-        shade = noise(bits, (FINE // 4, FINE // 4)).repeat(4, 0).repeat(
-            4, 1) // 3
+    elif kind in CHECKS:
+        side = CHECKS[kind]
+        shade = noise(bits, (FINE // side, FINE // side)).repeat(
+            side, 0).repeat(side, 1) // 3
+    elif kind == 'cloth':
+        shade = 40 * ((x // 4 + y // 4) % 2)
+    elif kind == 'carpet':
+        shade = -50 * ((x % 16 - 8)**2 + (y % 16 - 8)**2 < 16)
     else:  # sand and snow: hardly any texture
         shade = coarse // 16
     shade = shade + fine // 12
-    return np.array(GROUND_COLORS[kind]) - shade[..., None]
+    return np.array(color or GROUND_COLORS[kind]) - shade[..., None]
 
 
 def draw(attributes: Dict[str, str],
          ground: str,
          rng: random.Random,
-         rendering: str = 'color') -> Picture:
+         rendering: str = 'color',
+         ground_color: Optional[Tuple[int, int, int]] = None) -> Picture:
     """Draws a creature.
 
     Args:
         attributes (dict): A kind for each of ``anatomy.KINDS``.
-        ground (str): One of ``GROUNDS`` or ``NEW_GROUNDS``.
+        ground (str): One of ``GROUND_COLORS``.
         rng (random.Random): Chooses place, size, turn, light, distractors
             and the second colour.
         rendering (str): 'color', or 'negative' for grey with dark and light
             exchanged. Defaults to 'color'.
+        ground_color (tuple[int], optional): RGB, in place of the ground's
+            own. Defaults to None.
 
     Returns:
         Picture: Image, parts and keypoints.
     """
-    canvas = draw_ground(ground, rng)
+    canvas = draw_ground(ground, rng, ground_color)
     parts = np.zeros((FINE, FINE), np.uint8)
     pose = Pose(rng)
     color = np.array(anatomy.COLORS[attributes['color']])
@@ -135,6 +153,8 @@ def draw(attributes: Dict[str, str],
 
     for outline in anatomy.TAIL_OUTLINES[attributes['tail']]:
         paint('tail', outline + anatomy.TAIL_ROOT, color * 4 // 5)
+    for outline in anatomy.CREST_OUTLINES[attributes['crest']]:
+        paint('crest', outline, color * 7 // 8)
     for outline in anatomy.legs(attributes['legs']):
         paint('legs', outline, color * 3 // 4)
     paint('body', anatomy.BODY, color)

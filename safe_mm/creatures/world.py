@@ -1,4 +1,4 @@
-"""Tasks of few-shot learning in the world of creatures, built on disk."""
+"""The world of creatures on disk: few-shot tasks, and captioned pictures."""
 import json
 import os
 import random
@@ -6,26 +6,28 @@ import shutil
 import tempfile
 from functools import partial
 from pathlib import Path
-from typing import Dict, List, Tuple
+from typing import Callable, Dict, List, Sequence, Tuple
 
+import numpy as np
 import torch
 from mmengine.logging import print_log
-from mmengine.utils import track_parallel_progress
 from PIL import Image
+from tqdm.contrib.concurrent import process_map
 
 from . import anatomy
 from .captions import caption
-from .draw import GROUNDS, NEW_GROUNDS, draw
+from .draw import GROUNDS, MORE_GROUNDS, NEW_GROUNDS, Picture, draw
 
-VERSION = 1  # of the pictures: part of the name of the folder
-TASKS = ('ears', 'tail', 'pattern')  # classes differ in this part alone
+VERSION = 2  # of the pictures: part of the name of the folder
+# A task's classes differ in this part alone
+TASKS = ('ears', 'tail', 'crest', 'pattern')
 COUNTS = dict(train=32, val=16, test=50)  # images a class
 # variant: grounds and rendering of its test images
 VARIANTS = dict(
     seen=(GROUNDS, 'color'),
     grounds=(NEW_GROUNDS, 'color'),
     rendering=(GROUNDS, 'negative'))
-CAPTIONS = 4  # for each picture
+CAPTIONS = 8  # for each picture
 
 
 def build_task(root: Path, task: str, seed: int) -> Path:
@@ -43,13 +45,37 @@ def build_task(root: Path, task: str, seed: int) -> Path:
     Returns:
         Path: The folder of the task.
     """
-    folder = root / f'creatures-v{VERSION}' / f'seed{seed}' / task
+    return _once(root, seed, task, partial(_build_task, task=task, seed=seed))
+
+
+def build_pairs(root: Path, count: int, seed: int) -> Path:
+    """Draws pictures with captions to pretrain on, unless they are there.
+
+    They are other pictures than those of any task, on ``GROUNDS`` and
+    ``MORE_GROUNDS`` of any colour: as with CLIP, what is learned from is more
+    varied than any task. The folder then holds ``images`` and ``index.json``.
+
+    Args:
+        root (Path): Where to keep the world.
+        count (int): How many pictures.
+        seed (int): Another seed is another set of pictures.
+
+    Returns:
+        Path: The folder of the pictures.
+    """
+    return _once(root, seed, f'pairs{count}',
+                 partial(_build_pairs, count=count, seed=seed))
+
+
+def _once(root: Path, seed: int, name: str, build: Callable) -> Path:
+    """The folder of that name, built whole or not at all."""
+    folder = root / f'creatures-v{VERSION}' / f'seed{seed}' / name
     if folder.is_dir():
         return folder
     folder.parent.mkdir(parents=True, exist_ok=True)
-    draft = Path(tempfile.mkdtemp(prefix=f'{task}-', dir=folder.parent))
+    draft = Path(tempfile.mkdtemp(prefix=f'{name}-', dir=folder.parent))
     try:
-        _build(draft, task, seed)
+        build(draft)
         draft.chmod(folder.parent.stat().st_mode)  # others may read it too
         os.rename(draft, folder)
     except OSError:
@@ -72,17 +98,11 @@ def file_name(variant: str, part: str, kind: str, number: int) -> str:
     return f'{part}_{variant}_{kind}_{number:03}.png'
 
 
-def _build(folder: Path, task: str, seed: int) -> None:
+def _build_task(folder: Path, task: str, seed: int) -> None:
     for name in ('images', 'masks'):
         (folder / name).mkdir()
     names = items(task)
-    print_log(f'Drawing {len(names)} pictures of creatures for the task '
-              f'{task!r}, once', 'current')
-    notes = track_parallel_progress(
-        partial(save_picture, folder, task, seed),
-        names,
-        nproc=torch.get_num_threads(),  # fewer where processes share cores
-        chunksize=16)
+    notes = _draw_all(names, partial(_task_picture, folder, task, seed))
     index = dict(zip((file_name(*item) for item in names), notes))
     (folder / 'index.json').write_text(json.dumps(index))
     for variant in VARIANTS:
@@ -94,21 +114,59 @@ def _build(folder: Path, task: str, seed: int) -> None:
         (folder / f'{variant}.json').write_text(json.dumps(split))
 
 
-def save_picture(folder: Path, task: str, seed: int,
-                 item: Tuple[str, str, str, int]) -> dict:
+def _build_pairs(folder: Path, count: int, seed: int) -> None:
+    (folder / 'images').mkdir()
+    notes = _draw_all(range(count), partial(_pairs_picture, folder, seed))
+    index = {f'{number:06}.png': note for number, note in enumerate(notes)}
+    (folder / 'index.json').write_text(json.dumps(index))
+
+
+def _draw_all(items: Sequence, draw_one: Callable) -> List[dict]:
+    print_log(f'Drawing {len(items)} pictures, once', 'current')
+    return process_map(
+        draw_one,
+        items,
+        max_workers=torch.get_num_threads(),  # fewer where cores are shared
+        chunksize=16,
+        desc='creatures')
+
+
+def _task_picture(folder: Path, task: str, seed: int,
+                  item: Tuple[str, str, str, int]) -> dict:
     """Draws and saves one picture; returns what the index says of it."""
     variant, part, kind, _ = item
     rng = random.Random(f'{VERSION}/{seed}/{task}/{item}')
     grounds, rendering = VARIANTS[variant]
-    attributes = {k: rng.choice(v) for k, v in anatomy.KINDS.items()}
-    attributes[task] = kind
+    attributes = {**_attributes(rng), task: kind}
     ground = rng.choice(grounds)
     picture = draw(attributes, ground, rng, rendering)
-    name = file_name(*item)
     for sub, pixels in (('images', picture.image), ('masks', picture.parts)):
-        Image.fromarray(pixels).save(folder / sub / name, compress_level=1)
+        _save(pixels, folder / sub / file_name(*item))
+    return _note(picture, attributes, ground, rng)
+
+
+def _pairs_picture(folder: Path, seed: int, number: int) -> dict:
+    """Draws and saves one picture; returns what the index says of it."""
+    rng = random.Random(f'{VERSION}/{seed}/pairs/{number}')
+    attributes, ground = _attributes(rng), rng.choice(GROUNDS + MORE_GROUNDS)
+    color = tuple(rng.randrange(30, 230) for _ in range(3))
+    picture = draw(attributes, ground, rng, ground_color=color)
+    _save(picture.image, folder / 'images' / f'{number:06}.png')
+    return _note(picture, attributes, ground, rng)
+
+
+def _attributes(rng: random.Random) -> Dict[str, str]:
+    return {name: rng.choice(kinds) for name, kinds in anatomy.KINDS.items()}
+
+
+def _note(picture: Picture, attributes: Dict[str, str], ground: str,
+          rng: random.Random) -> dict:
     return dict(
         attributes=attributes,
         ground=ground,
         captions=[caption(attributes, ground, rng) for _ in range(CAPTIONS)],
         keypoints=picture.keypoints)
+
+
+def _save(pixels: np.ndarray, path: Path) -> None:
+    Image.fromarray(pixels).save(path, compress_level=1)

@@ -16,7 +16,7 @@ class CreatureDataset(FewShotDataset):
     The pictures are drawn on first use and kept; nothing is downloaded.
 
     Args:
-        task (str): 'ears' (10 classes), 'tail' (8) or 'pattern' (8).
+        task (str): 'ears' (10 classes), 'tail', 'crest' or 'pattern' (8).
         split (str): 'train', 'val' or 'test'.
         variant (str): Of the test pictures: 'seen', with the grounds of the
             training pictures; 'grounds', with new ones; 'rendering', grey

@@ -5,8 +5,9 @@ from .class_names_hook import ClassNamesHook
 from .early_stopping_hook import ResumableEarlyStoppingHook
 from .freeze_hook import FreezeHook
 from .schedulers import WarmupLR
+from .zero_shot_hook import ZeroShotHook
 
 __all__ = [
     'ClassNamesHook', 'FreezeHook', 'ResumableEarlyStoppingHook',
-    'SlimCheckpointHook', 'WarmupLR'
+    'SlimCheckpointHook', 'WarmupLR', 'ZeroShotHook'
 ]

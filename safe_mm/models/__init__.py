@@ -4,7 +4,9 @@ from .backbone import CLIPTrunk
 from .data_preprocessor import CLIPDataPreprocessor
 from .head import TextClsHead
 from .neck import BlendedAttentionPool
+from .pretrainer import CLIPPretrainer
 
 __all__ = [
-    'BlendedAttentionPool', 'CLIPDataPreprocessor', 'CLIPTrunk', 'TextClsHead'
+    'BlendedAttentionPool', 'CLIPDataPreprocessor', 'CLIPPretrainer',
+    'CLIPTrunk', 'TextClsHead'
 ]

@@ -1,6 +1,5 @@
-"""Draws a small data set of shapes: python tools/draw_shapes.py DATA_ROOT"""
+"""A small data set of coloured shapes, in a folder for each class."""
 import random
-from argparse import ArgumentParser
 from pathlib import Path
 
 from PIL import Image, ImageDraw
@@ -32,20 +31,11 @@ def draw(color: str, rng: random.Random) -> Image.Image:
     return image
 
 
-def main() -> None:
-    parser = ArgumentParser(description='Draw a small data set of shapes')
-    parser.add_argument('data_root', type=Path)
-    parser.add_argument('--images', type=int, default=60, help='a class')
-    args = parser.parse_args()
+def draw_shapes(data_root: Path, images: int) -> None:
+    """Draws so many pictures of each class into ``data_root/shapes``."""
     rng = random.Random(0)
     for color in COLORS:
-        folder = args.data_root / 'shapes' / f'{color}_shape'
+        folder = data_root / 'shapes' / f'{color}_shape'
         folder.mkdir(parents=True, exist_ok=True)
-        for number in range(args.images):
+        for number in range(images):
             draw(color, rng).save(folder / f'{number:03}.png')
-    print(f'{args.images} images of each of {len(COLORS)} classes in '
-          f'{args.data_root / "shapes"}')
-
-
-if __name__ == '__main__':
-    main()

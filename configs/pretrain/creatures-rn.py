@@ -1,0 +1,30 @@
+# Small ResNet CLIP on drawn creatures, stage 2 of 2: pictures and captions.
+#
+#   python tools/train.py configs/pretrain/creatures-rn.py --seed 1
+_base_ = [
+    '../_base_/models/pretrain.py',
+    '../_base_/datasets/creature_pairs.py',
+    '../_base_/default_runtime.py',
+]
+seed = 1
+load_from = 'work_dirs/creatures-rn_words/seed1/iter_3600.pth'
+model = dict(contrast=1, words=1)
+train_dataloader = dict(batch_size=256)
+
+optim_wrapper = dict(
+    type='OptimWrapper',
+    optimizer=dict(
+        type='AdamW', lr=1e-3, betas=(0.9, 0.98), weight_decay=0.05))
+param_scheduler = [
+    dict(type='LinearLR', start_factor=0.02, by_epoch=False, end=50),
+    dict(type='CosineAnnealingLR', by_epoch=False, begin=50, end=400),
+]
+train_cfg = dict(by_epoch=False, max_iters=400)
+custom_hooks = [
+    dict(
+        type='safe_mm.ZeroShotHook',
+        dataloaders={{_base_.labelled}},
+        interval=100)
+]
+default_hooks = dict(
+    logger=dict(interval=20), checkpoint=dict(interval=100, save_best=None))

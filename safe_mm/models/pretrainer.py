@@ -1,0 +1,159 @@
+"""CLIP, trained from scratch on images with captions."""
+import random
+from typing import Dict, List, Optional
+
+import torch
+from mmengine.dist import get_rank, get_world_size
+from mmengine.model import BaseModel
+from open_clip.loss import ClipLoss
+from torch import nn
+from torch.nn import functional as F
+
+from ..clip.architecture import model_config
+from ..clip.loading import build
+from ..clip.pooling import AttentionPool
+from ..clip.split import split_visual
+from ..clip.tokenizer import get_tokenizer
+from ..registry import MODELS
+
+MAX_LOGIT_SCALE = 4.6052  # ln 100 (CLIP, Radford et al. 2021, Sec. 2.5)
+
+
+def words_loss(scores: torch.Tensor, bags: torch.Tensor) -> torch.Tensor:
+    """How well positions of a picture foretell the words of its captions.
+
+    Each position has a say: a word's probability is proportional to the sum
+    of exp(score) over positions. After Joulin et al. (Learning visual
+    features from large weakly supervised data, 2016), who average over
+    positions first.
+
+    Args:
+        scores (Tensor): Of each word at each position, shape (B, L, V).
+        bags (Tensor): 1 where a picture's captions have the word, shape
+            (B, V).
+
+    Returns:
+        Tensor: Mean cross-entropy, a scalar.
+    """
+    targets = bags / bags.sum(-1, keepdim=True)
+    return F.cross_entropy(scores.logsumexp(dim=1), targets)
+
+
+@MODELS.register_module()
+class CLIPPretrainer(BaseModel):
+    """Trains an open_clip architecture on pictures with captions.
+
+    Two losses: CLIP's own, between each picture and one of its captions; and
+    one that teaches the dense features the words of all its captions
+    (:func:`words_loss`), since CLIP's alone takes very long to find small
+    parts. The words need no pooling, so any image size will do for them with
+    a ResNet.
+
+    Args:
+        clip (dict): ``model_name``, see :func:`safe_mm.clip.split_clip`;
+            weights start at random, by ``randomness.seed`` of the config.
+        contrast (float): Weight of CLIP's loss; 0 leaves it out.
+            Defaults to 1.0.
+        words (float): Weight of the loss of words; 0 leaves it out.
+            Defaults to 0.0.
+        bf16 (bool): Whether the image encoder computes in bfloat16 where it
+            is safe. Defaults to True.
+        data_preprocessor (dict, optional): Config. Defaults to None.
+        init_cfg (dict, optional): mmengine's initialization config.
+            Defaults to None.
+
+    Attributes:
+        trunk (nn.Module): G, see :class:`safe_mm.clip.SplitCLIP`.
+        pool (nn.Module): The pooling layer.
+        text (open_clip.CLIP): All but the image encoder.
+    """
+
+    def __init__(self,
+                 clip: dict,
+                 contrast: float = 1.0,
+                 words: float = 0.0,
+                 bf16: bool = True,
+                 data_preprocessor: Optional[dict] = None,
+                 init_cfg: Optional[dict] = None) -> None:
+        super().__init__(data_preprocessor, init_cfg)
+        name = clip['model_name']
+        self.contrast, self.words, self.bf16 = contrast, words, bf16
+        cfg = model_config(name)
+        self.text = build(name, cfg.get('quick_gelu'), torch.initial_seed())
+        whole = self.text.state_dict(keep_vars=True)
+        self.trunk, self.pool = split_visual(self.text.visual, name)
+        self.text.visual = None
+        if isinstance(self.pool, AttentionPool):  # has no effect
+            nn.init.zeros_(self.pool.k_proj.bias)
+        self.trunk.to(memory_format=torch.channels_last)
+        self.word_scores = nn.Linear(self.pool.width,
+                                     cfg['text_cfg']['vocab_size'])
+        own = {id(v): k for k, v in self.state_dict(keep_vars=True).items()}
+        self._own_keys = {key: own[id(v)] for key, v in whole.items()}
+        self.tokenize = get_tokenizer(name)
+        self.clip_loss = ClipLoss(
+            local_loss=True,
+            gather_with_grad=True,
+            rank=get_rank(),
+            world_size=get_world_size())
+
+    def forward(self,
+                inputs: torch.Tensor,
+                data_samples: List,
+                mode: str = 'loss') -> Dict[str, torch.Tensor]:
+        """Losses of a batch.
+
+        Args:
+            inputs (Tensor): Normalised images, shape (B, 3, H, W).
+            data_samples (list[DataSample]): Each with ``captions``.
+            mode (str): 'loss'; there is nothing else to ask for.
+        """
+        if mode != 'loss':
+            raise NotImplementedError(f'{type(self).__name__} only trains.')
+        with torch.no_grad():
+            self.text.logit_scale.clamp_(0, MAX_LOGIT_SCALE)
+        captions = [sample.captions for sample in data_samples]
+        features = self.dense_features(inputs)
+        losses = {}
+        if self.words:
+            losses['loss_words'] = self.words * words_loss(
+                self.word_scores(self.pool.cells(features)),
+                self.word_bags(captions).to(inputs.device))
+        if self.contrast:
+            texts = [random.choice(sentences) for sentences in captions]
+            losses['loss_contrast'] = self.contrast * self.clip_loss(
+                F.normalize(self.pool(features), dim=-1),
+                self.encode_text(texts), self.text.logit_scale.exp())
+        return losses
+
+    def dense_features(self, images: torch.Tensor) -> torch.Tensor:
+        """Images (B, 3, H, W) -> dense features, see ``trunk``."""
+        images = images.contiguous(memory_format=torch.channels_last)
+        with torch.autocast(
+                images.device.type, torch.bfloat16, enabled=self.bf16):
+            return self.trunk(images).to(images.dtype)
+
+    def encode_image(self, images: torch.Tensor) -> torch.Tensor:
+        """Images (B, 3, H, W) -> pooled features (B, embed_dim)."""
+        return self.pool(self.dense_features(images))
+
+    def encode_text(self, texts: List[str]) -> torch.Tensor:
+        """Sentences -> features of unit length, (len(texts), embed_dim)."""
+        tokens = self.tokenize(texts).to(self.text.logit_scale.device)
+        return self.text.encode_text(tokens, normalize=True)
+
+    def open_clip_state_dict(self) -> Dict[str, torch.Tensor]:
+        """The weights under the names of the open_clip architecture."""
+        state = self.state_dict()
+        return {
+            key: state[own].contiguous()
+            for key, own in self._own_keys.items()
+        }
+
+    def word_bags(self, captions: List[List[str]]) -> torch.Tensor:
+        """1 where the captions of a picture have a token, shape (B, V)."""
+        bags = torch.zeros(len(captions), self.word_scores.out_features)
+        for bag, sentences in zip(bags, captions):
+            bag[self.tokenize(sentences).flatten()] = 1
+        bags[:, [0, -2, -1]] = 0  # padding, start and end of text
+        return bags

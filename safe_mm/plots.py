@@ -1,0 +1,70 @@
+"""Pictures of results, by matplotlib."""
+from pathlib import Path
+from typing import Dict, List, Sequence
+
+import numpy as np
+from matplotlib.figure import Figure
+
+
+def plot_accuracy(curves: Dict[str, Dict[str, Sequence[float]]],
+                  shots: Sequence[int], title: str, path: Path) -> None:
+    """Accuracy against shots, a panel for each test variant.
+
+    Args:
+        curves (dict): Panel -> name of a curve -> accuracy in percent for
+            each of ``shots``.
+        shots (Sequence[int]): Training images a class.
+        title (str): What is classified.
+        path (Path): The PNG to write.
+    """
+    figure = Figure((4.5 * len(curves), 4), layout='constrained')
+    panels = figure.subplots(1, len(curves), sharey=True, squeeze=False)[0]
+    for panel, (name, lines) in zip(panels, curves.items()):
+        for label, values in lines.items():
+            style = 'k--' if label == 'zero-shot' else 'o-'
+            panel.plot(shots, values, style, label=label)
+        panel.set_xscale('log', base=2)
+        panel.set_xticks(shots, [str(k) for k in shots])
+        panel.set(title=name, xlabel='training images a class')
+        panel.grid(alpha=0.3)
+    panels[0].set_ylabel('accuracy (%)')
+    panels[0].legend()
+    figure.suptitle(title)
+    figure.savefig(path, dpi=120)
+
+
+def plot_attention(images: List[np.ndarray], masks: List[np.ndarray],
+                   maps: Dict[str, List[np.ndarray]], names: List[str],
+                   path: Path) -> None:
+    """Attention over pictures, a row for each and a column for each pooling.
+
+    Args:
+        images (list[ndarray]): RGB, uint8, shape (H, W, 3).
+        masks (list[ndarray]): True on the part that tells the class, shape
+            (H, W); its outline is drawn.
+        maps (dict[str, list[ndarray]]): Column -> attention over each
+            picture, shape (h, w), summing to one.
+        names (list[str]): Of the rows.
+        path (Path): The PNG to write.
+    """
+    columns = ['picture', *maps]
+    figure = Figure((2.2 * len(columns), 2.2 * len(images)),
+                    layout='constrained')
+    grid = figure.subplots(len(images), len(columns), squeeze=False)
+    top = max(m.max() for column in maps.values() for m in column)
+    for row, (image, mask) in enumerate(zip(images, masks)):
+        height, width = mask.shape
+        for panel, column in zip(grid[row], columns):
+            panel.imshow(image)
+            panel.contour(mask, [0.5], colors='white', linewidths=0.8)
+            panel.set(xticks=[], yticks=[])
+            if row == 0:
+                panel.set_title(column)
+            if column in maps:
+                shown = panel.imshow(
+                    maps[column][row],
+                    extent=(-0.5, width - 0.5, height - 0.5, -0.5),
+                    cmap='inferno', alpha=0.6, vmin=0, vmax=top)
+        grid[row][0].set_ylabel(names[row])
+    figure.colorbar(shown, ax=grid, label='share of attention in a cell')
+    figure.savefig(path, dpi=120)

@@ -1,0 +1,66 @@
+"""The demo, on a few pictures and iterations."""
+import math
+
+import numpy as np
+import pytest
+import torch
+from mmengine.registry import init_default_scope
+from PIL import Image
+
+from safe_mm.creatures import world
+from safe_mm.evaluation import ZERO_SHOT, accuracy_by_beta
+from safe_mm.registry import MODELS
+
+from .conftest import ROOT, TINY_RN, run_tool
+
+CONFIG = ROOT / 'configs' / 'safe' / 'safe_creatures-rn.py'
+
+
+def test_demo(monkeypatch, tmp_path, capsys):
+    monkeypatch.setattr(world, 'COUNTS', dict(train=2, val=1, test=2))
+    run_tool(
+        'demo', CONFIG, '--work-dir', tmp_path / 'demo', '--data-root',
+        tmp_path / 'world', '--shots', 1, '--cfg-options', 'task=tail',
+        'train_cfg.max_iters=2', 'train_cfg.val_interval=1',
+        'train_dataloader.num_workers=0', 'val_dataloader.num_workers=0',
+        'test_dataloader.num_workers=0')
+    table = capsys.readouterr().out
+    assert "Task 'tail': accuracy in percent, mean of 3 seeds" in table
+    rows = {line.split('  ')[0]: line.split()[-3:]
+            for line in table.splitlines() if ' SAFE' in line
+            or line.startswith('zero-shot')}
+    cells = [float(cell) for row in rows.values() for cell in row]
+    assert len(cells) == 6 or len(cells) == 9
+    assert all(0 <= cell <= 100 for cell in cells)
+    for name in ('accuracy', 'attention'):
+        picture = np.array(Image.open(tmp_path / 'demo' / f'{name}.png'))
+        assert picture.std() > 10  # not empty
+        assert str(tmp_path / 'demo' / f'{name}.png') in table
+
+
+@pytest.mark.parametrize('beta', [0., 0.5, 2., ZERO_SHOT])
+def test_accuracy_by_beta_is_the_models(beta):
+    """Against the model itself, in eval mode, with its neck's beta."""
+    init_default_scope('mmpretrain')
+    clip = dict(model_name=TINY_RN, pretrained=None)
+    model = MODELS.build(
+        dict(
+            type='ImageClassifier',
+            backbone=dict(type='safe_mm.CLIPTrunk', clip=clip),
+            neck=dict(type='safe_mm.BlendedAttentionPool', clip=clip,
+                      beta=1e9 if math.isinf(beta) else beta),
+            head=dict(type='safe_mm.TextClsHead', clip=clip,
+                      classes=list('abcdefgh')))).eval()
+    torch.manual_seed(0)
+    images = torch.randn(40, 3, *[model.backbone.image_size] * 2)
+    with torch.no_grad():
+        for parameter in model.neck.attn_pool_f.parameters():
+            parameter.add_(torch.randn_like(parameter) * 0.05)
+        features, = model.backbone(images)
+        scores = model.head(model.neck(features))
+    labels = scores.argmax(-1)
+    labels[:10] = (labels[:10] + 1) % 8  # wrong on a quarter
+    data = dict(features=features, labels=labels)
+    assert accuracy_by_beta(model, data, [beta]) == {beta: 75.0}
+    other = accuracy_by_beta(model, data, [0., 2., ZERO_SHOT])
+    assert len(set(other.values())) > 1  # beta matters here

@@ -1,0 +1,41 @@
+"""Saves a pretrained CLIP for open_clip:
+python tools/export_clip.py CONFIG CHECKPOINT OUT.safetensors
+"""
+from argparse import ArgumentParser
+from pathlib import Path
+
+from mmengine.config import Config
+from safetensors.torch import save_file
+
+from safe_mm.checkpoint import read_checkpoint
+from safe_mm.config import find_config
+from safe_mm.errors import InputError, exit_on_input_error
+from safe_mm.registry import MODELS
+
+
+def main() -> None:
+    parser = ArgumentParser(description='Save a pretrained CLIP for open_clip')
+    parser.add_argument('config', help='config it was trained with')
+    parser.add_argument('checkpoint', help='iter_*.pth of that training')
+    parser.add_argument('out', type=Path, help='file, ends in .safetensors')
+    args = parser.parse_args()
+    if args.out.suffix != '.safetensors':
+        raise InputError(f'{args.out} should end in .safetensors.')
+    cfg = Config.fromfile(find_config(args.config))
+    if not str(cfg.model.type).endswith('CLIPPretrainer'):
+        raise InputError(f'{args.config} does not pretrain a CLIP: its model '
+                         f'is a {cfg.model.type}.')
+    model = MODELS.build(cfg.model)
+    # A frozen bias without effect, zero by construction, is not saved
+    model.load_state_dict(
+        read_checkpoint(args.checkpoint)['state_dict'], strict=False)
+    state = model.open_clip_state_dict()
+    args.out.parent.mkdir(parents=True, exist_ok=True)
+    save_file({key: value.half() for key, value in state.items()}, args.out)
+    print(f'{args.out}: {len(state)} tensors in float16, '
+          f'{args.out.stat().st_size / 1e6:.1f} MB')
+
+
+if __name__ == '__main__':
+    with exit_on_input_error():
+        main()
