@@ -1,17 +1,13 @@
-# make demo: SAFE from drawn pictures to test accuracy.  make test: all tests.
+# make demo: SAFE at 1, 4 and 16 shots, a table and two pictures.
+# make test: all tests.
 PYTHON ?= python3
 VENV ?= .venv
 BIN := $(abspath $(VENV))/bin
 INSTALLED := $(VENV)/.installed
-DEMO := work_dirs/demo
-CONFIG := configs/safe/safe_tiny-vit_shapes.py
-
 .PHONY: demo test lint
 
 demo: $(INSTALLED)
-	$(BIN)/python tools/draw_shapes.py $(DEMO)/data
-	$(BIN)/python tools/train.py $(CONFIG) --data-root $(DEMO)/data --work-dir $(DEMO)
-	$(BIN)/python tools/test.py $(CONFIG) $(DEMO) --data-root $(DEMO)/data --work-dir $(DEMO)
+	$(BIN)/python tools/demo.py configs/safe/safe_creatures-rn.py
 
 test: $(INSTALLED)
 	$(BIN)/python -m pytest tests

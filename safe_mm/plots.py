@@ -64,7 +64,8 @@ def plot_attention(images: List[np.ndarray], masks: List[np.ndarray],
                 shown = panel.imshow(
                     maps[column][row],
                     extent=(-0.5, width - 0.5, height - 0.5, -0.5),
-                    cmap='inferno', alpha=0.6, vmin=0, vmax=top)
+                    cmap='Reds', alpha=0.8 * (maps[column][row] / top)**0.5,
+                    vmin=0, vmax=top)
         grid[row][0].set_ylabel(names[row])
     figure.colorbar(shown, ax=grid, label='share of attention in a cell')
     figure.savefig(path, dpi=120)

@@ -53,7 +53,7 @@ def run_config(args: Namespace, folder: Path, shots: int,
             'seed': seed,
             'work_dir': str(folder / name)
         }))
-    cfg.log_level = 'WARNING'
+    cfg.log_level = 'ERROR'
     return cfg
 
 

@@ -5,6 +5,7 @@ from argparse import ArgumentParser
 from pathlib import Path
 
 from mmengine.config import Config
+from mmengine.registry import init_default_scope
 from safetensors.torch import save_file
 
 from safe_mm.checkpoint import read_checkpoint
@@ -25,6 +26,7 @@ def main() -> None:
     if not str(cfg.model.type).endswith('CLIPPretrainer'):
         raise InputError(f'{args.config} does not pretrain a CLIP: its model '
                          f'is a {cfg.model.type}.')
+    init_default_scope(cfg.default_scope)
     model = MODELS.build(cfg.model)
     # A frozen bias without effect, zero by construction, is not saved
     model.load_state_dict(

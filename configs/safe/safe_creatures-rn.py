@@ -11,6 +11,6 @@ _base_ = [
 optim_wrapper = dict(optimizer=dict(lr=1e-3))
 param_scheduler = [
     dict(type='safe_mm.WarmupLR', start_lr=1e-5, end=50),
-    dict(type='CosineAnnealingLR', by_epoch=False, begin=50, end=400),
+    dict(type='CosineAnnealingLR', by_epoch=False, begin=50, end=300),
 ]
-train_cfg = dict(max_iters=400)
+train_cfg = dict(max_iters=300)
