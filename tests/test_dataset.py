@@ -139,6 +139,7 @@ def test_longest_side_resize(photos, tmp_path):
     """Models with another way to resize keep it."""
     (tmp_path / 'open_clip_config.json').write_text(
         json.dumps(dict(preprocess_cfg=dict(resize_mode='longest'))))
+    (tmp_path / 'x.pt').touch()
     clip = dict(model_name=TINY_VIT, pretrained=str(tmp_path / 'x.pt'))
     crop = TRANSFORMS.build(dict(type='safe_mm.CLIPCrop', clip=clip))
     image = np.zeros((40, 100, 3), np.uint8)
