@@ -1,59 +1,71 @@
 """One pass over test data for all values of beta."""
 import math
-from typing import Dict, Sequence
+from typing import Dict, Iterable, Sequence
 
 import torch
 from mmpretrain.models import ImageClassifier
-from torch.utils.data import DataLoader
-from tqdm import tqdm
 
+from .attention import attention_share, neck_attention
 from .models.neck import blend
 
 ZERO_SHOT = math.inf  # the beta with which only AttnPool_O counts
 
 
 @torch.no_grad()
-def dense_features(model: ImageClassifier, loader: DataLoader,
-                   name: str) -> Dict[str, torch.Tensor]:
-    """G(x) and labels of all images, in memory.
-
-    Args:
-        model (ImageClassifier): With a ``CLIPTrunk``.
-        loader (DataLoader): Labelled images.
-        name (str): For the progress bar.
-
-    Returns:
-        dict[str, Tensor]: 'features' as the trunk gives them, and 'labels'
-        of shape (N, ).
-    """
-    model.eval()
-    features, labels = [], []
-    for batch in tqdm(loader, name, leave=False):
-        batch = model.data_preprocessor(batch)
-        features.append(model.backbone(batch['inputs'])[0])
-        labels += [sample.gt_label for sample in batch['data_samples']]
-    return dict(features=torch.cat(features), labels=torch.cat(labels))
-
-
-@torch.no_grad()
-def accuracy_by_beta(model: ImageClassifier, data: Dict[str, torch.Tensor],
+def accuracy_by_beta(model: ImageClassifier, loader: Iterable[dict],
                      betas: Sequence[float]) -> Dict[float, float]:
     """Accuracy in percent for each beta of Eq. 3.
 
     Args:
         model (ImageClassifier): With a ``BlendedAttentionPool``.
-        data (dict[str, Tensor]): From :func:`dense_features`.
+        loader (Iterable[dict]): Batches of labelled images, or of dense
+            features in their place.
         betas (Sequence[float]): ``ZERO_SHOT`` stands for CLIP's own pooling
             alone.
     """
-    neck = model.neck.eval()
-    batches = data['features'].split(256)
-    original = torch.cat([neck.attn_pool_o(f) for f in batches])
-    finetuned = torch.cat([neck.attn_pool_f(f) for f in batches])
-    accuracy = {}
-    for beta in betas:
-        pooled = original if beta == ZERO_SHOT else blend(
-            original, finetuned, beta)
-        hits = model.head((pooled, )).argmax(-1) == data['labels']
-        accuracy[beta] = 100 * hits.float().mean().item()
-    return accuracy
+    model.eval()
+    neck, hits, total = model.neck, dict.fromkeys(betas, 0), 0
+    for batch in loader:
+        batch = model.data_preprocessor(batch)
+        labels = torch.cat([s.gt_label for s in batch['data_samples']])
+        features = model.backbone(batch['inputs'])[0]
+        original = neck.attn_pool_o(features)
+        finetuned = neck.attn_pool_f(features)
+        for beta in betas:
+            pooled = original if beta == ZERO_SHOT else blend(
+                original, finetuned, beta)
+            found = model.head((pooled, )).argmax(-1)
+            hits[beta] += (found == labels).sum().item()
+        total += len(labels)
+    return {beta: 100 * count / total for beta, count in hits.items()}
+
+
+@torch.no_grad()
+def attention_on_part(model: ImageClassifier, loader: Iterable[dict],
+                      masks: torch.Tensor) -> Dict[str, float]:
+    """Share of each pooling's attention on a part, in percent, mean of images.
+
+    Args:
+        model (ImageClassifier): With a ``BlendedAttentionPool``.
+        loader (Iterable[dict]): Batches of images or of dense features.
+        masks (Tensor): True on the part, in the loader's order, shape
+            (N, H, W).
+
+    Returns:
+        dict[str, float]: For each of :func:`safe_mm.attention.neck_attention`.
+    """
+    model.eval()
+    shares: Dict[str, list] = {}
+    start = 0
+    for batch in loader:
+        inputs = model.data_preprocessor(batch)['inputs']
+        maps = neck_attention(model.neck, model.backbone(inputs)[0])
+        here = masks[start:start + len(inputs)]
+        for pooling, spread in maps.items():
+            shares.setdefault(pooling, []).append(
+                attention_share(spread, here.to(spread.device)))
+        start += len(inputs)
+    return {
+        pooling: 100 * torch.cat(share).mean().item()
+        for pooling, share in shares.items()
+    }

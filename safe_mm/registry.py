@@ -26,6 +26,16 @@ HOOKS = Registry(
     parent=mmpretrain.HOOKS,
     scope='safe_mm',
     locations=['safe_mm.engine'])
+LOOPS = Registry(
+    'loop',
+    parent=mmpretrain.LOOPS,
+    scope='safe_mm',
+    locations=['safe_mm.engine'])
+OPTIM_WRAPPER_CONSTRUCTORS = Registry(
+    'optimizer wrapper constructor',
+    parent=mmpretrain.OPTIM_WRAPPER_CONSTRUCTORS,
+    scope='safe_mm',
+    locations=['safe_mm.engine'])
 PARAM_SCHEDULERS = Registry(
     'parameter scheduler',
     parent=mmpretrain.PARAM_SCHEDULERS,

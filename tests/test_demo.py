@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 import torch
 from mmengine.registry import init_default_scope
+from mmpretrain.structures import DataSample
 from PIL import Image
 
 from safe_mm.creatures import world
@@ -23,7 +24,8 @@ def test_demo(monkeypatch, tmp_path, capsys):
         tmp_path / 'world', '--shots', 1, '--cfg-options', 'task=tail',
         'train_cfg.max_iters=2', 'train_cfg.val_interval=1',
         'train_dataloader.num_workers=0', 'val_dataloader.num_workers=0',
-        'test_dataloader.num_workers=0')
+        'test_dataloader.num_workers=0',
+        f'default_hooks.store.root={tmp_path}/store')
     table = capsys.readouterr().out
     assert "Task 'tail': accuracy in percent, mean of 3 seeds" in table
     rows = [line.split()[-3:] for line in table.splitlines()
@@ -60,7 +62,12 @@ def test_accuracy_by_beta_is_the_models(beta):
         scores = model.head(model.neck(features))
     labels = scores.argmax(-1)
     labels[:10] = (labels[:10] + 1) % 8  # wrong on a quarter
-    data = dict(features=features, labels=labels)
-    assert accuracy_by_beta(model, data, [beta]) == {beta: 75.0}
-    other = accuracy_by_beta(model, data, [0., 2., ZERO_SHOT])
+    loader = [
+        dict(
+            inputs=features[part],
+            data_samples=[DataSample().set_gt_label(k) for k in labels[part]])
+        for part in (slice(0, 25), slice(25, 40))
+    ]
+    assert accuracy_by_beta(model, loader, [beta]) == {beta: 75.0}
+    other = accuracy_by_beta(model, loader, [0., 2., ZERO_SHOT])
     assert len(set(other.values())) > 1  # beta matters here

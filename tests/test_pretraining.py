@@ -12,7 +12,7 @@ from safe_mm.clip import get_tokenizer, split_clip
 from safe_mm.clip.loading import build
 from safe_mm.creatures import anatomy, world
 from safe_mm.creatures.captions import TEMPLATES
-from safe_mm.creatures.draw import GROUNDS
+from safe_mm.creatures.draw import KNOWN_GROUNDS
 from safe_mm.engine.zero_shot_hook import zero_shot
 from safe_mm.models.pretrainer import words_loss
 from safe_mm.registry import DATASETS, MODELS
@@ -127,7 +127,7 @@ def test_tokens_are_clips_own(name):
     """The short list of merges splits the captions' words as the long one."""
     clips, small = SimpleTokenizer(), get_tokenizer(name)
     texts = [template.format(kind) for part, template in TEMPLATES.items()
-             for kind in anatomy.KINDS.get(part, GROUNDS)]
+             for kind in anatomy.KINDS.get(part, KNOWN_GROUNDS)]
     for text in texts:
         assert [small.decoder[i] for i in small.encode(text)] == [
             clips.decoder[i] for i in clips.encode(text)]
@@ -185,22 +185,30 @@ def test_pairs(few, tmp_path):
 
 
 def test_recipe_from_words_to_a_file(few, tmp_path):
-    """Both stages, a resumed run, and a file that split_clip reads."""
+    """All stages, a resumed run, and a file that split_clip reads."""
     short = [
         '--data-root', tmp_path / 'world', '--cfg-options',
         'train_dataloader.dataset.count=12', 'train_dataloader.batch_size=4',
         'train_dataloader.num_workers=0', 'train_cfg.max_iters=2',
         'default_hooks.checkpoint.interval=1', 'model.bf16=False'
     ]
-    words = ROOT / 'configs' / 'pretrain' / 'creatures-rn_words.py'
-    whole = ROOT / 'configs' / 'pretrain' / 'creatures-rn.py'
+    store = f'default_hooks.store.root={tmp_path}/store'
+    recipe = ROOT / 'configs' / 'pretrain'
+    words, larger, whole = (
+        recipe / f'creatures-rn{stage}.py'
+        for stage in ('_words', '_words-160', ''))
     run_tool('train', words, '--work-dir', tmp_path / 'words', *short)
-    run_tool('train', whole, '--work-dir', tmp_path / 'whole', *short,
+    run_tool('train', larger, '--work-dir', tmp_path / 'larger', *short,
              f'load_from={tmp_path / "words" / "iter_2.pth"}')
-    before = weights(tmp_path / 'words' / 'iter_2.pth')
-    after = weights(tmp_path / 'whole' / 'iter_2.pth')
+    run_tool('train', whole, '--work-dir', tmp_path / 'whole', *short, store,
+             f'load_from={tmp_path / "larger" / "iter_2.pth"}')
+    first, before, after = (weights(tmp_path / stage / 'iter_2.pth')
+                            for stage in ('words', 'larger', 'whole'))
     key = 'trunk.layer4.0.conv2.weight'
-    assert 0 < (before[key] - after[key]).abs().max() < 1e-3  # went on
+    assert 0 < (first[key] - before[key]).abs().max() < 1e-3  # went on
+    assert torch.equal(before[key], after[key])
+    assert not torch.equal(before['pool.q_proj.weight'],
+                           after['pool.q_proj.weight'])
     scalars = [json.loads(line) for line in next(
         tmp_path.glob('whole/*/vis_data/scalars.json')).read_text().split('\n')
         if 'zero_shot' in line]
@@ -208,7 +216,7 @@ def test_recipe_from_words_to_a_file(few, tmp_path):
 
     (tmp_path / 'whole' / 'iter_2.pth').unlink()
     run_tool('train', whole, '--work-dir', tmp_path / 'whole', '--resume',
-             *short)
+             *short, store)
     again = weights(tmp_path / 'whole' / 'iter_2.pth')
     assert again.keys() == after.keys()
 

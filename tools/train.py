@@ -8,6 +8,7 @@ from mmengine.runner import Runner
 
 from safe_mm.checkpoint import find_checkpoint, read_checkpoint
 from safe_mm.config import add_common_options, load_config
+from safe_mm.engine import use_grid
 from safe_mm.errors import InputError, exit_on_input_error
 
 
@@ -21,6 +22,11 @@ def parse_args() -> Namespace:
         help='go on from a checkpoint or the latest in a folder; without a '
         'value, from the latest in the work dir')
     parser.add_argument(
+        '--grid',
+        action='store_true',
+        help='train all settings of the config\'s grid in one pass and choose '
+        'by validation')
+    parser.add_argument(
         '--no-validate', action='store_true', help='do not validate')
     parser.add_argument(
         '--auto-scale-lr',
@@ -31,6 +37,12 @@ def parse_args() -> Namespace:
 
 
 def apply_training_options(cfg: Config, args: Namespace) -> None:
+    if args.grid:
+        if args.resume or args.no_validate:
+            raise InputError('--grid goes neither with --resume, since only '
+                             'its best weights are saved, nor with '
+                             '--no-validate, which would choose them.')
+        use_grid(cfg)
     if args.no_validate:
         cfg.val_cfg = cfg.val_dataloader = cfg.val_evaluator = None
     if args.amp:

@@ -1,4 +1,6 @@
-# Small ResNet CLIP on drawn creatures, stage 2 of 2: pictures and captions.
+# Small ResNet CLIP on drawn creatures, stage 3 of 3: pooling layer and text
+# encoder learn to match pictures and captions, on the image encoder's stored
+# features.
 #
 #   python tools/train.py configs/pretrain/creatures-rn.py --seed 1
 _base_ = [
@@ -7,8 +9,8 @@ _base_ = [
     '../_base_/default_runtime.py',
 ]
 seed = 1
-load_from = 'work_dirs/creatures-rn_words/seed1/iter_3600.pth'
-model = dict(contrast=1, words=1)
+load_from = 'work_dirs/creatures-rn_words-160/seed1/iter_400.pth'
+model = dict(contrast=1, words=0)
 train_dataloader = dict(batch_size=256)
 
 optim_wrapper = dict(
@@ -17,14 +19,18 @@ optim_wrapper = dict(
         type='AdamW', lr=1e-3, betas=(0.9, 0.98), weight_decay=0.05))
 param_scheduler = [
     dict(type='LinearLR', start_factor=0.02, by_epoch=False, end=50),
-    dict(type='CosineAnnealingLR', by_epoch=False, begin=50, end=400),
+    dict(type='CosineAnnealingLR', by_epoch=False, begin=50, end=1000),
 ]
-train_cfg = dict(by_epoch=False, max_iters=400)
+train_cfg = dict(by_epoch=False, max_iters=1000)
 custom_hooks = [
+    dict(type='safe_mm.FreezeHook', trainable=['pool.*', 'text.*']),
     dict(
         type='safe_mm.ZeroShotHook',
         dataloaders={{_base_.labelled}},
-        interval=100)
+        interval=200),
 ]
 default_hooks = dict(
-    logger=dict(interval=20), checkpoint=dict(interval=100, save_best=None))
+    logger=dict(interval=20),
+    checkpoint=dict(interval=200, save_best=None),
+    store=dict(
+        type='safe_mm.StoredFeaturesHook', trunk='trunk', dtype='float16'))

@@ -1,4 +1,4 @@
-# Small ResNet CLIP on drawn creatures, stage 1 of 2: the image encoder learns
+# Small ResNet CLIP on drawn creatures, stage 1 of 3: the image encoder learns
 # the words of the captions, at 112 pixels.
 #
 #   python tools/train.py configs/pretrain/creatures-rn_words.py --seed 1

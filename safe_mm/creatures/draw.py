@@ -10,9 +10,12 @@ from .raster import SUB, TURN, ellipse, fill_polygon, noise, rotate
 SIZE = 112  # of a picture, in pixels
 FINE = 2 * SIZE  # drawn at twice the size, then averaged
 
-GROUNDS = ('grass', 'sand', 'water', 'snow', 'bricks', 'planks')
-NEW_GROUNDS = ('tiles', 'leaves', 'stars', 'gravel')
-MORE_GROUNDS = ('mud', 'cloth', 'pebbles', 'carpet')
+# Of the pictures to pretrain on; of few-shot tasks; and of tasks out of their
+# distribution. A CLIP meets the latter two for the first time.
+KNOWN_GROUNDS = ('grass', 'sand', 'water', 'snow', 'bricks', 'planks', 'mud',
+                 'cloth', 'pebbles', 'carpet')
+GROUNDS = ('tiles', 'leaves', 'stars', 'gravel')
+NEW_GROUNDS = ('net', 'dunes', 'embers', 'ice')
 PARTS = ('ground', 'tail', 'crest', 'legs', 'body', 'pattern', 'head', 'ears',
          'eye')
 
@@ -31,6 +34,10 @@ GROUND_COLORS = {
     'cloth': (190, 170, 180),
     'pebbles': (150, 150, 140),
     'carpet': (120, 50, 60),
+    'net': (120, 140, 90),
+    'dunes': (215, 170, 120),
+    'embers': (60, 35, 30),
+    'ice': (170, 205, 215),
 }
 CHECKS = dict(gravel=4, pebbles=16, mud=32)  # sides of squares, fine pixels
 
@@ -107,6 +114,14 @@ def draw_ground(kind: str,
         shade = 40 * ((x // 4 + y // 4) % 2)
     elif kind == 'carpet':
         shade = -50 * ((x % 16 - 8)**2 + (y % 16 - 8)**2 < 16)
+    elif kind == 'net':
+        shade = 45 * (((x + y) % 20 < 3) | ((x - y) % 20 < 3))
+    elif kind == 'dunes':
+        shade = 2 * abs((x + 2 * y) % 64 - 32)
+    elif kind == 'embers':
+        shade = -130 * (coarse > 240)
+    elif kind == 'ice':
+        shade = 40 * ((x // 12 + y // 20) % 3 == 0)
     else:  # sand and snow: hardly any texture
         shade = coarse // 16
     shade = shade + fine // 12

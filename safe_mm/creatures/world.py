@@ -4,6 +4,7 @@ import os
 import random
 import shutil
 import tempfile
+from concurrent.futures import ProcessPoolExecutor
 from functools import partial
 from pathlib import Path
 from typing import Callable, Dict, List, Sequence, Tuple
@@ -12,13 +13,15 @@ import numpy as np
 import torch
 from mmengine.logging import print_log
 from PIL import Image
-from tqdm.contrib.concurrent import process_map
+from tqdm import tqdm
 
 from . import anatomy
 from .captions import caption
-from .draw import GROUNDS, MORE_GROUNDS, NEW_GROUNDS, Picture, draw
+from .draw import GROUNDS, KNOWN_GROUNDS, NEW_GROUNDS, Picture, draw
 
-VERSION = 2  # of the pictures: part of the name of the folder
+# Of the pictures: part of the name of the folder
+PAIRS_VERSION = 2
+TASKS_VERSION = 3
 # A task's classes differ in this part alone
 TASKS = ('ears', 'tail', 'crest', 'pattern')
 COUNTS = dict(train=32, val=16, test=50)  # images a class
@@ -45,15 +48,17 @@ def build_task(root: Path, task: str, seed: int) -> Path:
     Returns:
         Path: The folder of the task.
     """
-    return _once(root, seed, task, partial(_build_task, task=task, seed=seed))
+    return _once(root, TASKS_VERSION, seed, task,
+                 partial(_build_task, task=task, seed=seed))
 
 
 def build_pairs(root: Path, count: int, seed: int) -> Path:
     """Draws pictures with captions to pretrain on, unless they are there.
 
-    They are other pictures than those of any task, on ``GROUNDS`` and
-    ``MORE_GROUNDS`` of any colour: as with CLIP, what is learned from is more
-    varied than any task. The folder then holds ``images`` and ``index.json``.
+    They are other pictures than those of any task, on ``KNOWN_GROUNDS`` of
+    any colour: as with CLIP, what is learned from is more varied than any
+    task, and has not got the tasks' own surroundings. The folder then holds
+    ``images`` and ``index.json``.
 
     Args:
         root (Path): Where to keep the world.
@@ -63,13 +68,14 @@ def build_pairs(root: Path, count: int, seed: int) -> Path:
     Returns:
         Path: The folder of the pictures.
     """
-    return _once(root, seed, f'pairs{count}',
+    return _once(root, PAIRS_VERSION, seed, f'pairs{count}',
                  partial(_build_pairs, count=count, seed=seed))
 
 
-def _once(root: Path, seed: int, name: str, build: Callable) -> Path:
+def _once(root: Path, version: int, seed: int, name: str,
+          build: Callable) -> Path:
     """The folder of that name, built whole or not at all."""
-    folder = root / f'creatures-v{VERSION}' / f'seed{seed}' / name
+    folder = root / f'creatures-v{version}' / f'seed{seed}' / name
     if folder.is_dir():
         return folder
     folder.parent.mkdir(parents=True, exist_ok=True)
@@ -123,19 +129,17 @@ def _build_pairs(folder: Path, count: int, seed: int) -> None:
 
 def _draw_all(items: Sequence, draw_one: Callable) -> List[dict]:
     print_log(f'Drawing {len(items)} pictures, once', 'current')
-    return process_map(
-        draw_one,
-        items,
-        max_workers=torch.get_num_threads(),  # fewer where cores are shared
-        chunksize=16,
-        desc='creatures')
+    workers = torch.get_num_threads()  # fewer where cores are shared
+    with ProcessPoolExecutor(workers) as pool:
+        notes = pool.map(draw_one, items, chunksize=16)
+        return list(tqdm(notes, 'creatures', len(items)))
 
 
 def _task_picture(folder: Path, task: str, seed: int,
                   item: Tuple[str, str, str, int]) -> dict:
     """Draws and saves one picture; returns what the index says of it."""
     variant, part, kind, _ = item
-    rng = random.Random(f'{VERSION}/{seed}/{task}/{item}')
+    rng = random.Random(f'{TASKS_VERSION}/{seed}/{task}/{item}')
     grounds, rendering = VARIANTS[variant]
     attributes = {**_attributes(rng), task: kind}
     ground = rng.choice(grounds)
@@ -147,8 +151,8 @@ def _task_picture(folder: Path, task: str, seed: int,
 
 def _pairs_picture(folder: Path, seed: int, number: int) -> dict:
     """Draws and saves one picture; returns what the index says of it."""
-    rng = random.Random(f'{VERSION}/{seed}/pairs/{number}')
-    attributes, ground = _attributes(rng), rng.choice(GROUNDS + MORE_GROUNDS)
+    rng = random.Random(f'{PAIRS_VERSION}/{seed}/pairs/{number}')
+    attributes, ground = _attributes(rng), rng.choice(KNOWN_GROUNDS)
     color = tuple(rng.randrange(30, 230) for _ in range(3))
     picture = draw(attributes, ground, rng, ground_color=color)
     _save(picture.image, folder / 'images' / f'{number:06}.png')

@@ -2,7 +2,11 @@
 from pathlib import Path
 from typing import Optional, Sequence
 
+import numpy as np
+from PIL import Image
+
 from ..creatures.captions import TEMPLATES
+from ..creatures.draw import PARTS
 from ..creatures.world import TASKS, VARIANTS, build_task
 from ..errors import InputError
 from ..registry import DATASETS
@@ -64,3 +68,10 @@ class CreatureDataset(FewShotDataset):
             mirror=mirror,
             templates=TEMPLATES[task],
             pipeline=pipeline)
+        self.task = task
+
+    def part_mask(self, index: int) -> np.ndarray:
+        """True on the part that tells the class, bool, shape (H, W)."""
+        name = Path(self.get_data_info(index)['img_path']).name
+        with Image.open(self.folder / 'masks' / name) as mask:
+            return np.array(mask) == PARTS.index(self.task)

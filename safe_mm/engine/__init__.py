@@ -4,10 +4,13 @@ from .checkpoint_hook import SlimCheckpointHook
 from .class_names_hook import ClassNamesHook
 from .early_stopping_hook import ResumableEarlyStoppingHook
 from .freeze_hook import FreezeHook
+from .grid import GridOptimWrapperConstructor, GridValLoop, use_grid
 from .schedulers import WarmupLR
+from .stored_features_hook import StoredFeaturesHook
 from .zero_shot_hook import ZeroShotHook
 
 __all__ = [
-    'ClassNamesHook', 'FreezeHook', 'ResumableEarlyStoppingHook',
-    'SlimCheckpointHook', 'WarmupLR', 'ZeroShotHook'
+    'ClassNamesHook', 'FreezeHook', 'GridOptimWrapperConstructor',
+    'GridValLoop', 'ResumableEarlyStoppingHook', 'SlimCheckpointHook',
+    'StoredFeaturesHook', 'WarmupLR', 'ZeroShotHook', 'use_grid'
 ]

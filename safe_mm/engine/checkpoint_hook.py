@@ -1,7 +1,7 @@
 """Small checkpoints that load safely and resume exactly."""
 import os
 import shutil
-from typing import Optional
+from typing import List, Optional
 
 from mmengine.dist import is_main_process
 from mmengine.fileio import LocalBackend, register_backend
@@ -30,9 +30,9 @@ class AtomicLocalBackend(LocalBackend):
 class SlimCheckpointHook(CheckpointHook):
     """Saves what was trained; fills in the rest when loading.
 
-    Frozen weights are left out, and recognised by their SHA-256 when the
-    checkpoint is loaded into a model that has them as soon as it is built, as
-    :class:`safe_mm.models.CLIPTrunk` does. All else is tensors and plain
+    Frozen weights that the model has as soon as it is built, as
+    :class:`safe_mm.models.CLIPTrunk` has, are left out, and recognised by
+    their SHA-256 when the checkpoint is loaded. All else is tensors and plain
     values, so that torch's safe loader reads it.
 
     An iteration that ends with a validation is saved after it, so that a
@@ -40,7 +40,8 @@ class SlimCheckpointHook(CheckpointHook):
     unbroken run.
 
     Args:
-        interval (int): Iterations between checkpoints. Defaults to 100.
+        interval (int): Iterations between checkpoints; 0 keeps the best
+            alone. Defaults to 100.
         max_keep_ckpts (int): How many to keep beside the best; one of them
             is intact while another is written. Defaults to 2.
         save_best (str, optional): The metric, greater being better, whose
@@ -62,7 +63,13 @@ class SlimCheckpointHook(CheckpointHook):
             save_best=save_best,
             rule='greater',
             backend_args=dict(backend='atomic_local'))
-        self._frozen_sha256: Optional[str] = None
+        self._built_sha256: Optional[str] = None
+        self._left_out: Optional[List[str]] = None
+
+    def before_run(self, runner) -> None:
+        """Remembers the frozen weights with which the model was built."""
+        model = unwrap(runner.model)
+        self._built_sha256 = digest(model.state_dict(), frozen_keys(model))
 
     def before_train(self, runner) -> None:
         """Takes over the best weights of the run that is resumed."""
@@ -96,7 +103,7 @@ class SlimCheckpointHook(CheckpointHook):
         loop, step = runner.train_loop, runner.iter + 1
         due = step % loop.val_interval == 0 or step == loop.max_iters
         validates = due and step >= loop.val_begin
-        if runner.val_loop is None or not validates:
+        if self.interval and (runner.val_loop is None or not validates):
             super().after_train_iter(runner, batch_idx, data_batch, outputs)
 
     def after_val_epoch(self, runner, metrics: dict) -> None:
@@ -105,7 +112,7 @@ class SlimCheckpointHook(CheckpointHook):
             return  # not training
         super().after_val_epoch(runner, metrics)
         saved = self.keep_ckpt_ids and self.keep_ckpt_ids[-1] == runner.iter
-        due = (
+        due = self.interval and (
             runner.iter % self.interval == 0
             or runner.iter == runner.train_loop.max_iters)
         if due and not saved:
@@ -117,13 +124,14 @@ class SlimCheckpointHook(CheckpointHook):
     def before_save_checkpoint(self, runner, checkpoint: dict) -> None:
         """Leaves out frozen weights and whatever is not plain."""
         model = unwrap(runner.model)
-        frozen = frozen_keys(model)
-        if self._frozen_sha256 is None:
-            self._frozen_sha256 = digest(model.state_dict(), frozen)
-        for key in frozen:
+        if self._left_out is None:
+            frozen = frozen_keys(model)
+            as_built = digest(model.state_dict(), frozen) == self._built_sha256
+            self._left_out = frozen if as_built else []
+        for key in self._left_out:
             del checkpoint['state_dict'][key]
         checkpoint['meta'].update(
-            frozen_sha256=self._frozen_sha256,
+            frozen_sha256=self._built_sha256,
             clip=runner.cfg.get('clip', {}))
         hub = checkpoint['message_hub']
         hub['log_scalars'] = {}  # of a class of mmengine's, for display only

@@ -22,9 +22,13 @@ class WarmupLR(LinearLR):
                  optimizer: OptimWrapper,
                  start_lr: float = 1e-5,
                  end: int = 50) -> None:
-        base = max(group['lr'] for group in optimizer.param_groups)
-        super().__init__(
-            optimizer,
-            start_factor=start_lr / base if base > start_lr else 1.,
-            end=end,
-            by_epoch=False)
+        self.start_lr = start_lr
+        super().__init__(optimizer, end=end, by_epoch=False)
+
+    def _get_value(self) -> list:
+        """Learning rates of the groups, each on its own way to its base."""
+        values = []
+        for number, base in enumerate(self.base_values):
+            self.start_factor = min(1., self.start_lr / base) if base else 1.
+            values.append(super()._get_value()[number])
+        return values

@@ -5,8 +5,9 @@ from .data_preprocessor import CLIPDataPreprocessor
 from .head import TextClsHead
 from .neck import BlendedAttentionPool
 from .pretrainer import CLIPPretrainer
+from .run_stack import RunStack
 
 __all__ = [
     'BlendedAttentionPool', 'CLIPDataPreprocessor', 'CLIPPretrainer',
-    'CLIPTrunk', 'TextClsHead'
+    'CLIPTrunk', 'RunStack', 'TextClsHead'
 ]

@@ -7,6 +7,7 @@ from mmengine.model import BaseModule
 
 from ..clip import split_clip
 from ..errors import InputError
+from ..feature_store import is_dense
 from ..registry import MODELS
 
 
@@ -35,13 +36,16 @@ class CLIPTrunk(BaseModule):
         """Extracts dense features.
 
         Args:
-            images (Tensor): Normalised images, shape (B, 3, H, W).
+            images (Tensor): Normalised images, shape (B, 3, H, W); dense
+                features pass as they are.
 
         Returns:
             tuple[Tensor]: One tensor: the map before ``attnpool``, shape
             (B, C, h, w), for a ResNet; the tokens before the last block,
             shape (B, 1 + h*w, C), class token first, for a ViT.
         """
+        if is_dense(images):
+            return (images, )
         if tuple(images.shape[-2:]) != (self.image_size, ) * 2:
             raise InputError(
                 f'{self.model_name} takes images of {self.image_size} x '

@@ -1,9 +1,11 @@
 """Normalisation as the CLIP in use expects it."""
 from typing import Optional
 
+import torch
 from mmpretrain.models import ClsDataPreprocessor
 
 from ..clip import preprocess_cfg
+from ..feature_store import is_dense
 from ..registry import MODELS
 
 
@@ -34,3 +36,10 @@ class CLIPDataPreprocessor(ClsDataPreprocessor):
             to_rgb=to_rgb,
             num_classes=num_classes,
             batch_augments=batch_augments)
+
+    def forward(self, data: dict, training: bool = False) -> dict:
+        """Normalises a batch of images; dense features pass as they are."""
+        inputs = data['inputs']
+        self._enable_normalize = not (
+            isinstance(inputs, torch.Tensor) and is_dense(inputs))
+        return super().forward(data, training)

@@ -1,8 +1,9 @@
 """The classifier whose weights are text features (SAFE, Eq. 1 and 4)."""
-from typing import Callable, List, Optional, Sequence, Tuple, Union
+from typing import Callable, Dict, List, Optional, Sequence, Tuple, Union
 
 import torch
 from mmpretrain.models.heads import ClsHead
+from mmpretrain.structures import DataSample
 from torch.nn import functional as F
 
 from ..clip import split_clip
@@ -134,6 +135,22 @@ class TextClsHead(ClsHead):
                 'load a checkpoint, or add the hook safe_mm.ClassNamesHook.')
         return text_logits(
             self.pre_logits(feats), self.class_weights, self.logit_scale)
+
+    def loss(self, feats: Tuple[torch.Tensor],
+             data_samples: List[DataSample]) -> Dict[str, torch.Tensor]:
+        """Loss of a batch, or one for each of R runs side by side.
+
+        Args:
+            feats (tuple[Tensor]): Pooled features, shape (B, C) or (R, B, C).
+            data_samples (list[DataSample]): With labels.
+        """
+        logits = self(feats)
+        if logits.dim() == 2:
+            return self._get_loss(logits, data_samples)
+        return {
+            f'loss_{run}': self._get_loss(own, data_samples)['loss']
+            for run, own in enumerate(logits)
+        }
 
     def _load_from_state_dict(self, state_dict: dict, prefix: str,
                               *args) -> None:

@@ -1,12 +1,13 @@
 """The blend of the original and the fine-tuned pooling layer (Eq. 3)."""
 import copy
-from typing import Tuple, Union
+from typing import Optional, Tuple, Union
 
 import torch
 from mmengine.model import BaseModule
 
 from ..clip import LastBlockPool, split_clip
 from ..registry import MODELS
+from .run_stack import RunStack
 
 
 def blend(original: torch.Tensor, finetuned: torch.Tensor,
@@ -37,6 +38,8 @@ class BlendedAttentionPool(BaseModule):
         beta (float): Weight of AttnPool_O. Defaults to 0.5.
         tune_projection (bool): For a ViT, whether to fine-tune also the norm
             and the projection behind the last block. Defaults to False.
+        runs (int, optional): Train that many copies of AttnPool_F side by
+            side, see :class:`safe_mm.models.RunStack`. Defaults to None.
         init_cfg (dict, optional): mmengine's initialization config.
             Defaults to None.
 
@@ -49,6 +52,7 @@ class BlendedAttentionPool(BaseModule):
                  clip: dict,
                  beta: float = 0.5,
                  tune_projection: bool = False,
+                 runs: Optional[int] = None,
                  init_cfg: dict = None) -> None:
         super().__init__(init_cfg)
         self.beta = beta
@@ -58,6 +62,8 @@ class BlendedAttentionPool(BaseModule):
         if isinstance(pool, LastBlockPool) and not tune_projection:
             self.attn_pool_f.ln_post.requires_grad_(False)
             self.attn_pool_f.proj.requires_grad_(False)
+        if runs:
+            self.attn_pool_f = RunStack(self.attn_pool_f, runs)
 
     def forward(
         self, features: Union[torch.Tensor, Tuple[torch.Tensor]]
@@ -70,7 +76,8 @@ class BlendedAttentionPool(BaseModule):
                 for a ViT.
 
         Returns:
-            tuple[Tensor]: One tensor of shape (B, embed_dim).
+            tuple[Tensor]: One tensor of shape (B, embed_dim), or
+            (runs, B, embed_dim).
         """
         if isinstance(features, (tuple, list)):
             features = features[-1]

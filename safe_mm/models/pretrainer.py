@@ -14,6 +14,7 @@ from ..clip.loading import build
 from ..clip.pooling import AttentionPool
 from ..clip.split import split_visual
 from ..clip.tokenizer import get_tokenizer
+from ..feature_store import is_dense
 from ..registry import MODELS
 
 MAX_LOGIT_SCALE = 4.6052  # ln 100 (CLIP, Radford et al. 2021, Sec. 2.5)
@@ -127,7 +128,12 @@ class CLIPPretrainer(BaseModel):
         return losses
 
     def dense_features(self, images: torch.Tensor) -> torch.Tensor:
-        """Images (B, 3, H, W) -> dense features, see ``trunk``."""
+        """Images (B, 3, H, W) -> dense features, see ``trunk``.
+
+        Dense features pass as they are.
+        """
+        if is_dense(images):
+            return images
         images = images.contiguous(memory_format=torch.channels_last)
         with torch.autocast(
                 images.device.type, torch.bfloat16, enabled=self.bf16):

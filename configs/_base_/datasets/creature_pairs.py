@@ -16,7 +16,6 @@ train_dataloader = dict(
         pipeline=[
             load,
             crop,
-            dict(type='RandomFlip', prob=0.5),
             dict(type='PackInputs', algorithm_keys=['captions']),
         ]))
 

@@ -18,3 +18,7 @@ train_dataloader = dict(
     dataset=dict(split='train', mirror=True, **few_shot, **dataset))
 val_dataloader = dict(dataset=dict(split='val', **few_shot, **dataset))
 test_dataloader = dict(dataset=dict(split='test', variant='seen', **dataset))
+variants = dict(
+    seen=dict(variant='seen'),
+    grounds=dict(variant='grounds'),
+    rendering=dict(variant='rendering'))

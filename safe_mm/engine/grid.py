@@ -1,0 +1,93 @@
+"""A grid of settings, all trained in one pass, of which validation chooses.
+
+The runs share everything but their pooling layers, so each gets the result
+that it would get alone.
+"""
+from itertools import product
+from typing import Dict, List
+
+from mmengine.config import Config
+from mmengine.optim import DefaultOptimWrapperConstructor
+from mmengine.runner import ValLoop
+from torch import nn
+
+from ..registry import LOOPS, OPTIM_WRAPPER_CONSTRUCTORS
+from .unwrap import unwrap
+
+
+def use_grid(cfg: Config) -> None:
+    """Makes a config train all settings of its ``grid``.
+
+    Args:
+        cfg (Config): ``grid`` has ``lr`` and ``weight_decay``, a list each.
+    """
+    settings = [
+        dict(lr=lr, weight_decay=weight_decay)
+        for lr, weight_decay in product(cfg.grid.lr, cfg.grid.weight_decay)
+    ]
+    cfg.model.neck.runs = len(settings)
+    cfg.optim_wrapper.constructor = 'safe_mm.GridOptimWrapperConstructor'
+    cfg.optim_wrapper.paramwise_cfg = dict(settings=settings)
+    cfg.val_cfg = dict(type='safe_mm.GridValLoop')
+    cfg.default_hooks.checkpoint.interval = 0  # the best alone
+
+
+@OPTIM_WRAPPER_CONSTRUCTORS.register_module()
+class GridOptimWrapperConstructor(DefaultOptimWrapperConstructor):
+    """Gives each run of a :class:`safe_mm.models.RunStack` its setting.
+
+    Args:
+        optim_wrapper_cfg (dict): mmengine's.
+        paramwise_cfg (dict): ``settings``, for each run a dict of what is to
+            differ, such as ``lr``.
+    """
+
+    def add_params(self, params: List[dict], module: nn.Module) -> None:
+        """A group of parameters for each run."""
+        pools = module.neck.attn_pool_f.pools
+        for pool, setting in zip(pools, self.paramwise_cfg['settings']):
+            params.append(dict(setting, params=list(pool.parameters())))
+
+
+@LOOPS.register_module()
+class GridValLoop(ValLoop):
+    """Validates the runs of a :class:`safe_mm.models.RunStack` in turn.
+
+    Each is put in the stack's place, so that the best checkpoint is that of
+    an ordinary model, of the best run at its best iteration; of equals the
+    earlier iteration, then the earlier setting. After the last validation
+    the model has the best run's layer.
+    """
+
+    def run(self) -> Dict[str, float]:
+        """Returns the metrics of the run that is best so far."""
+        hub, neck = self.runner.message_hub, unwrap(self.runner.model).neck
+        stack = neck.attn_pool_f
+        settings = self.runner.cfg.optim_wrapper.paramwise_cfg.settings
+        accuracy = hub.runtime_info.setdefault('grid_accuracy',
+                                               [-1.] * len(settings))
+        for number, pool in enumerate(stack.pools):
+            neck.attn_pool_f = pool
+            before = hub.runtime_info.get('best_score', -1.)
+            metrics = super().run()
+            top1 = metrics['accuracy/top1']
+            accuracy[number] = max(accuracy[number], top1)
+            if top1 > before:
+                hub.update_info('grid_best', number)
+        best = hub.get_info('grid_best')
+        if self.runner.iter < self.runner.max_iters:
+            neck.attn_pool_f = stack
+        else:
+            neck.attn_pool_f = stack.pools[best]
+            self._report(settings, accuracy, best)
+        return metrics
+
+    def _report(self, settings: List[dict], accuracy: List[float],
+                best: int) -> None:
+        """Logs the validation accuracy of each setting."""
+        for number, setting in enumerate(settings):
+            text = ' '.join(f'{key}={value:g}'
+                            for key, value in setting.items())
+            self.runner.logger.info(
+                f'{text}: {accuracy[number]:.2f} on validation data'
+                f'{", chosen" if number == best else ""}')

@@ -1,0 +1,76 @@
+"""Training on dense features that are computed once."""
+from pathlib import Path
+
+import torch
+from mmengine.hooks import Hook
+from mmengine.runner.loops import _InfiniteDataloaderIterator
+from torch.utils.data import DataLoader
+
+from ..errors import InputError
+from ..feature_store import ROOT, store_features
+from ..registry import HOOKS
+from .unwrap import unwrap
+
+
+@HOOKS.register_module()
+class StoredFeaturesHook(Hook):
+    """Computes G(x) of the training and validation images once, and keeps it.
+
+    Later runs on the same images read it from disk. Nothing else changes:
+    order of the images, results and checkpoints are those of a run without
+    this hook, up to the precision of what is stored.
+
+    Args:
+        trunk (str): Name of the frozen feature extractor in the model.
+            Defaults to 'backbone'.
+        dtype (str): 'float32', or 'float16' for half the space.
+            Defaults to 'float32'.
+        root (str): Where to keep features.
+            Defaults to '~/.cache/safe_mm/features'.
+
+    Raises:
+        InputError: The trunk is not frozen, the pipeline draws at random, or
+            the disk is full.
+    """
+
+    priority = 'NORMAL'  # after names are known and the trunk is frozen
+
+    def __init__(self,
+                 trunk: str = 'backbone',
+                 dtype: str = 'float32',
+                 root: str = ROOT) -> None:
+        if dtype not in ('float32', 'float16'):
+            raise InputError(f'StoredFeaturesHook: dtype={dtype!r} should be '
+                             '"float32" or "float16".')
+        self.trunk = trunk
+        self.dtype = getattr(torch, dtype)
+        self.root = Path(root).expanduser()
+
+    def before_train(self, runner) -> None:
+        """Puts features in place of images."""
+        loop = runner.train_loop
+        loop.dataloader = self._features_of(runner, 'train', loop.dataloader)
+        loop.dataloader_iterator = _InfiniteDataloaderIterator(loop.dataloader)
+        if runner.val_loop is not None:
+            runner.val_loop.dataloader = self._features_of(
+                runner, 'val', runner.val_loop.dataloader)
+
+    def _features_of(self, runner, part: str,
+                     images: DataLoader) -> DataLoader:
+        model = unwrap(runner.model)
+        trunk = model.get_submodule(self.trunk)
+        if any(p.requires_grad for p in trunk.parameters()):
+            raise InputError(
+                f'StoredFeaturesHook: {self.trunk} is not frozen, so its '
+                'features change. Freeze it by FreezeHook, or take the hook '
+                'out.')
+        features = store_features(model, trunk, images.dataset, self.root,
+                                  self.dtype, images.num_workers,
+                                  f'dense features of {part} images')
+        cfg = dict(
+            runner.cfg[f'{part}_dataloader'],
+            dataset=features,
+            num_workers=0,
+            persistent_workers=False,
+            collate_fn=dict(type='default_collate'))
+        return runner.build_dataloader(cfg, seed=runner.seed)

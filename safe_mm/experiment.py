@@ -1,0 +1,110 @@
+"""A few-shot task: all settings trained, one chosen by validation, tested."""
+from argparse import Namespace
+from pathlib import Path
+from typing import Dict, Sequence
+
+import numpy as np
+import torch
+from mmengine.config import Config
+from mmengine.dataset import default_collate
+from mmengine.hooks import Hook
+from mmengine.runner import Runner
+from mmpretrain.models import ImageClassifier
+from torch.utils.data import DataLoader
+from tqdm import tqdm
+
+from .config import default_work_dir, load_config
+from .engine import use_grid
+from .evaluation import accuracy_by_beta, attention_on_part
+from .feature_store import ROOT, store_features
+from .registry import DATASETS
+
+
+class TickHook(Hook):
+    """Moves a progress bar with each iteration."""
+
+    def __init__(self, bar: tqdm) -> None:
+        self.bar = bar
+
+    def after_train_iter(self, runner, *args, **kwargs) -> None:
+        self.bar.update()
+
+
+def task_config(args: Namespace, folder: Path, **task) -> Config:
+    """The config of one task, with all settings of its grid.
+
+    Args:
+        args (Namespace): Common options.
+        folder (Path): Of work dirs.
+        **task: ``shots``, ``seed`` and, among drawn creatures, ``task``.
+    """
+    cfg = load_config(Namespace(**{**vars(args), 'work_dir': None, **task}))
+    cfg.work_dir = str(folder / Path(default_work_dir(cfg, args.config)).name)
+    use_grid(cfg)
+    cfg.log_level = 'ERROR'
+    return cfg
+
+
+def train(cfg: Config, bar: tqdm) -> Runner:
+    """Trains a task; its model then has the chosen weights."""
+    runner = Runner.from_cfg(cfg)
+    runner.register_hook(TickHook(bar))
+    runner.train()
+    runner.load_checkpoint(runner.message_hub.get_info('best_ckpt'))
+    return runner
+
+
+def test_loaders(cfg: Config, model: ImageClassifier) -> Dict[str, DataLoader]:
+    """Stored features of the test images, and of their variants.
+
+    Args:
+        cfg (Config): Its ``variants``, if any, have, by name, what differs
+            in the test dataset.
+        model (ImageClassifier): Whose features.
+
+    Returns:
+        dict[str, DataLoader]: Variant -> batches of dense features.
+    """
+    loaders, root = {}, cfg.default_hooks.get('store', {}).get('root', ROOT)
+    for name, changes in cfg.get('variants', {'test': {}}).items():
+        dataset = DATASETS.build({**cfg.test_dataloader.dataset, **changes})
+        features = store_features(model, model.backbone, dataset,
+                                  Path(root).expanduser(), desc=name)
+        loaders[name] = DataLoader(
+            features, batch_size=256, collate_fn=default_collate)
+    return loaders
+
+
+def attention(model: ImageClassifier, loader: DataLoader) -> Dict[str, float]:
+    """:func:`attention_on_part`, of data that knows where the part is."""
+    dataset = loader.dataset.dataset
+    if not hasattr(dataset, 'part_mask'):
+        return {}
+    masks = [dataset.part_mask(i) for i in range(len(dataset))]
+    return attention_on_part(model, loader, torch.tensor(np.stack(masks)))
+
+
+def measure(runner: Runner, loaders: Dict[str, DataLoader],
+            betas: Sequence[float]) -> dict:
+    """What is to be known of a task's run.
+
+    Returns:
+        dict: 'validation', the accuracy in percent for which the weights
+        were chosen; 'grid', that of each setting; 'chosen', the setting;
+        'test', variant -> beta -> accuracy in percent; and 'attention' on the
+        part that tells a creature's class, in the first variant.
+    """
+    hub, model = runner.message_hub, runner.model
+    settings = runner.cfg.optim_wrapper.paramwise_cfg.settings
+    return dict(
+        validation=hub.get_info('best_score'),
+        grid=[
+            dict(setting, validation=accuracy) for setting, accuracy in zip(
+                settings, hub.get_info('grid_accuracy'))
+        ],
+        chosen=dict(settings[hub.get_info('grid_best')]),
+        test={
+            name: accuracy_by_beta(model, loader, betas)
+            for name, loader in loaders.items()
+        },
+        attention=attention(model, next(iter(loaders.values()))))

@@ -1,0 +1,203 @@
+"""Dense features on disk: G(x) is computed once for each image and view.
+
+The trunk is frozen and the training views are fixed, so a run that reads its
+features from disk learns the same as one that computes them each time.
+"""
+import hashlib
+import os
+import shutil
+from contextlib import suppress
+from pathlib import Path
+from typing import Dict, List
+
+import torch
+from mmengine.dist import barrier, get_rank, get_world_size, is_main_process
+from mmpretrain.datasets import BaseDataset
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+from torch import nn
+from torch.utils.data import DataLoader, Dataset
+from tqdm import tqdm
+
+from .checkpoint import digest
+from .errors import InputError
+
+CHUNK = 64  # images of one file, and of one batch through the trunk
+VERSION = 1  # of the files
+ROOT = '~/.cache/safe_mm/features'
+
+
+def is_dense(inputs: torch.Tensor) -> bool:
+    """Whether a batch holds dense features already, not images."""
+    return inputs.dim() != 4 or inputs.shape[1] != 3
+
+
+def store_key(model: nn.Module, trunk: nn.Module, dataset: BaseDataset,
+              dtype: torch.dtype) -> str:
+    """SHA-256 of all that dense features depend on.
+
+    That is the trunk's weights, the preprocessing, the view, and path, size
+    and time of change of each image.
+
+    Args:
+        model (nn.Module): Has the ``data_preprocessor``.
+        trunk (nn.Module): G.
+        dataset (BaseDataset): Images.
+        dtype (torch.dtype): In which features are kept.
+
+    Raises:
+        InputError: The pipeline draws at random.
+    """
+    for transform in dataset.pipeline.transforms:
+        if getattr(transform, '_methods_with_randomness', ()):
+            raise InputError(
+                f'{type(transform).__name__} in the pipeline draws at random, '
+                'and stored features would be those of one draw. Take it out, '
+                'or the hook safe_mm.StoredFeaturesHook.')
+    state = trunk.state_dict()
+    sha = hashlib.sha256()
+    preprocessor = model.data_preprocessor
+    for part in (VERSION, digest(state, list(state)), dtype,
+                 *dataset.pipeline.transforms, preprocessor,
+                 preprocessor.to_rgb, preprocessor.mean.flatten().tolist(),
+                 preprocessor.std.flatten().tolist()):
+        sha.update(f'{part}\n'.encode())
+    for i in range(len(dataset)):
+        info = dataset.get_data_info(i)
+        file = os.stat(info['img_path'])
+        sha.update(f'{info["img_path"]} {file.st_size} {file.st_mtime_ns} '
+                   f'{info.get("mirror", False)}\n'.encode())
+    return sha.hexdigest()
+
+
+class StoredFeatures(Dataset):
+    """A dataset of images, with dense features in place of the images.
+
+    Args:
+        folder (Path): Files of features, see :func:`store_features`.
+        key (str): Of the features, see :func:`store_key`.
+        dataset (BaseDataset): The images.
+    """
+
+    def __init__(self, folder: Path, key: str, dataset: BaseDataset) -> None:
+        self.folder, self.key, self.dataset = folder, key, dataset
+        self._chunks: Dict[int, safe_open] = {}
+
+    @property
+    def metainfo(self) -> dict:
+        """The dataset's."""
+        return self.dataset.metainfo
+
+    def get_data_info(self, index: int) -> dict:
+        """The dataset's, with its path and label."""
+        return self.dataset.get_data_info(index)
+
+    def __len__(self) -> int:
+        return len(self.dataset)
+
+    def __getitem__(self, index: int) -> dict:
+        chunk, row = divmod(index, CHUNK)
+        if chunk not in self._chunks:
+            self._chunks[chunk] = safe_open(self.file(chunk), 'pt')
+        features = self._chunks[chunk].get_slice('features')[row]
+        pack = self.dataset.pipeline.transforms[-1]
+        return pack(dict(self.get_data_info(index), img=features))
+
+    def file(self, chunk: int) -> Path:
+        return self.folder / f'{chunk:06}.safetensors'
+
+    def missing(self) -> List[int]:
+        """Chunks that are not there, damaged, or of another store."""
+        chunks = range(-(-len(self) // CHUNK))
+        return [chunk for chunk in chunks if not self._is_whole(chunk)]
+
+    def _is_whole(self, chunk: int) -> bool:
+        with suppress(OSError, SafetensorError), safe_open(
+                self.file(chunk), 'pt') as file:  # refuses what is cut short
+            rows = min(CHUNK, len(self) - chunk * CHUNK)
+            shape = file.get_slice('features').get_shape()
+            return file.metadata() == self.stamp(chunk) and shape[0] == rows
+        return False
+
+    def stamp(self, chunk: int) -> Dict[str, str]:
+        """By which a file is known to belong here."""
+        return dict(key=self.key, chunk=str(chunk))
+
+
+@torch.no_grad()
+def store_features(model: nn.Module,
+                   trunk: nn.Module,
+                   dataset: BaseDataset,
+                   root: Path,
+                   dtype: torch.dtype = torch.float32,
+                   num_workers: int = 0,
+                   desc: str = 'dense features') -> StoredFeatures:
+    """Dense features of a dataset, computed unless they are on disk already.
+
+    All processes of a run share the work. One that was killed goes on where
+    it was, since each file is written whole or not at all.
+
+    Args:
+        model (nn.Module): Has the ``data_preprocessor``.
+        trunk (nn.Module): G, a frozen part of ``model``.
+        dataset (BaseDataset): Images; its pipeline ends in ``PackInputs``.
+        root (Path): Where to keep features of all kinds.
+        dtype (torch.dtype): In which they are kept.
+            Defaults to torch.float32.
+        num_workers (int): Processes that load images. Defaults to 0.
+        desc (str): For the progress bar. Defaults to 'dense features'.
+
+    Raises:
+        InputError: The pipeline draws at random, or the disk is full.
+    """
+    key = store_key(model, trunk, dataset, dtype)
+    stored = StoredFeatures(root / key[:32], key, dataset)
+    stored.folder.mkdir(parents=True, exist_ok=True)
+    chunks = stored.missing()
+    barrier()  # all have seen the same
+    mine = chunks[get_rank()::get_world_size()]
+    loader = DataLoader(
+        dataset,
+        batch_sampler=[
+            range(c * CHUNK, min((c + 1) * CHUNK, len(dataset))) for c in mine
+        ],
+        num_workers=num_workers,
+        collate_fn=lambda samples: dict(
+            inputs=torch.stack([sample['inputs'] for sample in samples])))
+    was_training = model.training
+    model.eval()
+    bar = tqdm(
+        zip(mine, loader),
+        desc,
+        total=len(mine),
+        unit=f'x{CHUNK}',
+        disable=not (mine and is_main_process()))
+    for chunk, batch in bar:
+        features = trunk(model.data_preprocessor(batch)['inputs'])
+        if isinstance(features, tuple):
+            features = features[-1]
+        features = features.to('cpu', dtype).contiguous()
+        _save(stored, chunk, features, left=len(chunks))
+    model.train(was_training)
+    barrier()
+    return stored
+
+
+def _save(stored: StoredFeatures, chunk: int, features: torch.Tensor,
+          left: int) -> None:
+    """Writes one file whole or not at all."""
+    size = features.numel() * features.element_size()
+    file = stored.file(chunk)
+    draft = file.with_suffix(f'.{os.getpid()}')
+    try:
+        if shutil.disk_usage(stored.folder).free < size:
+            raise OSError('No space left on device')
+        save_file(dict(features=features), draft, stored.stamp(chunk))
+        os.replace(draft, file)
+    except (OSError, SafetensorError) as error:
+        draft.unlink(missing_ok=True)
+        raise InputError(
+            f'{stored.folder} cannot take the dense features, of which about '
+            f'{left * size / 1e9:.1f} GB were to come: {error}. What is there '
+            'already is kept. Make room, or give the hook safe_mm.'
+            'StoredFeaturesHook another root or dtype="float16".') from None

@@ -1,0 +1,87 @@
+"""Settings trained side by side, each as it would be alone."""
+import copy
+
+import pytest
+import torch
+
+from safe_mm.clip import split_clip
+from safe_mm.models import RunStack
+
+from .conftest import CONFIG, fails, run_tool, short, weights
+
+GRID = ['grid.lr=[1e-2,1e-3,0]', 'grid.weight_decay=[0.5,0]']
+
+
+@pytest.mark.parametrize('dtype', [torch.float32, torch.float64])
+@pytest.mark.parametrize('batch', [1, 5])
+def test_stack_is_its_pools(tiny_clip, dtype, batch):
+    """Outputs, and gradients of the sum of losses."""
+    split = split_clip(**tiny_clip)
+    torch.manual_seed(0)
+    size = split.image_size
+    features = split.trunk(torch.randn(batch, 3, size, size)).to(dtype)
+    features = features.detach()
+    stack = RunStack(split.pool, 3).to(dtype)
+    with torch.no_grad():
+        for parameter in stack.parameters():
+            parameter.add_(0.1 * torch.randn_like(parameter))
+    alone = copy.deepcopy(stack.pools)
+
+    pooled = stack(features)
+    expected = torch.stack([pool(features) for pool in alone])
+    close = dict(rtol=1e-5, atol=1e-5) if dtype == torch.float32 else dict(
+        rtol=1e-11, atol=1e-11)
+    torch.testing.assert_close(pooled, expected, **close)
+    for total in (pooled, expected):
+        (total**3).sum().backward()
+    for mine, theirs in zip(stack.parameters(), alone.parameters()):
+        if mine.requires_grad:
+            scale = theirs.grad.abs().max().clamp(min=1)
+            torch.testing.assert_close(
+                mine.grad / scale, theirs.grad / scale, **close)
+
+
+@pytest.fixture(scope='module')
+def work_dir(shapes, tmp_path_factory):
+    """Of a grid of six settings."""
+    folder = tmp_path_factory.mktemp('grid')
+    run_tool('train', CONFIG, '--grid', '--data-root', shapes, '--work-dir',
+             folder, *short(20, 'train_cfg.val_interval=10', *GRID))
+    return folder
+
+
+def test_each_setting_is_as_if_alone(shapes, tmp_path, work_dir):
+    """The chosen weights are those of a run with that setting, 1e-5."""
+    best, = work_dir.glob('*.pth')  # nothing else is saved
+    log = next(work_dir.glob('*/*.log')).read_text()
+    chosen = next(line for line in log.splitlines() if line.endswith('chosen'))
+    lr, decay = (chosen.split(f'{key}=')[1].split()[0].rstrip(':')
+                 for key in ('lr', 'weight_decay'))
+    run_tool('train', CONFIG, '--data-root', shapes, '--work-dir', tmp_path,
+             *short(20, 'train_cfg.val_interval=10',
+                    f'optim_wrapper.optimizer.lr={lr}',
+                    f'optim_wrapper.optimizer.weight_decay={decay}'))
+    alone = weights(tmp_path / best.name)
+    for key, value in weights(best).items():
+        torch.testing.assert_close(value, alone[key], rtol=0, atol=1e-5)
+
+
+def test_report_names_every_setting(work_dir):
+    log = next(work_dir.glob('*/*.log')).read_text()
+    lines = [line for line in log.splitlines() if 'validation data' in line]
+    assert len(lines) == 6
+    accuracy = [float(line.split(': ')[1].split(' on')[0]) for line in lines]
+    chosen = [line.endswith('chosen') for line in lines]
+    assert sum(chosen) == 1
+    assert accuracy[chosen.index(True)] == max(accuracy) > min(accuracy)
+
+
+def test_chosen_weights_are_an_ordinary_models(shapes, work_dir, tmp_path):
+    run_tool('test', CONFIG, work_dir, '--data-root', shapes, '--work-dir',
+             tmp_path, *short(20))
+
+
+@pytest.mark.parametrize('option', ['--resume', '--no-validate'])
+def test_what_a_grid_cannot_do(shapes, option):
+    fails('--grid goes neither with', 'train', CONFIG, '--grid', option,
+          '--data-root', shapes)

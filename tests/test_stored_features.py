@@ -1,0 +1,177 @@
+"""Dense features from disk change nothing but the time a run takes."""
+import errno
+import shutil
+from collections import namedtuple
+from pathlib import Path
+
+import pytest
+import torch
+from mmengine.runner import Runner
+from safetensors.torch import load_file, save_file
+
+from safe_mm import feature_store
+from safe_mm.errors import InputError
+from safe_mm.feature_store import store_features
+from safe_mm.registry import DATASETS, MODELS
+
+from .conftest import CONFIG, config, run_tool, short, weights
+
+HOOK = 'default_hooks.store.type=safe_mm.StoredFeaturesHook'
+
+
+@pytest.fixture
+def images(shapes):
+    """A model and a dataset of images."""
+    cfg = config('--data-root', shapes, '--shots', 16)
+    return (MODELS.build(cfg.model).eval(),
+            DATASETS.build(cfg.train_dataloader.dataset))
+
+
+def stored(images, root: Path, **kwargs):
+    model, dataset = images
+    return store_features(model, model.backbone, dataset, root, **kwargs)
+
+
+def files(root: Path) -> list:
+    return sorted(root.rglob('*.safetensors'))
+
+
+@pytest.mark.parametrize('dtype', [torch.float32, torch.float16])
+def test_features_are_the_trunks(images, tmp_path, dtype):
+    model, dataset = images
+    features = stored(images, tmp_path, dtype=dtype)
+    assert len(features) == len(dataset) == 2 * 6 * 10  # two views
+    assert len(files(tmp_path)) == 2
+    for index in (0, 63, 64, 119):
+        kept, image = features[index], dataset[index]
+        batch = model.data_preprocessor(
+            dict(inputs=image['inputs'][None], data_samples=None))
+        with torch.no_grad():
+            expected = model.backbone(batch['inputs'])[0][0]
+        assert kept['inputs'].dtype == dtype
+        torch.testing.assert_close(
+            kept['inputs'].float(), expected,
+            rtol=1e-5 if dtype == torch.float32 else 2e-3, atol=1e-3)
+        samples = kept['data_samples'], image['data_samples']
+        assert samples[0].gt_label == samples[1].gt_label
+        assert samples[0].img_path == samples[1].img_path
+    assert not torch.equal(features[0]['inputs'], features[60]['inputs'])
+
+
+def test_second_use_computes_nothing(images, tmp_path, monkeypatch):
+    stored(images, tmp_path)
+    monkeypatch.setattr(
+        images[0].backbone, 'forward', lambda x: pytest.fail('computed again'))
+    assert len(stored(images, tmp_path)) == 120
+
+
+def test_another_trunk_picture_or_view_is_another_store(images, tmp_path):
+    model, dataset = images
+    folders = {stored(images, tmp_path).folder}
+    with torch.no_grad():
+        next(model.backbone.parameters()).add_(1)
+    folders.add(stored(images, tmp_path).folder)
+    model.data_preprocessor.mean += 1
+    folders.add(stored(images, tmp_path).folder)
+    folders.add(stored(images, tmp_path, dtype=torch.float16).folder)
+    path = Path(dataset.get_data_info(5)['img_path'])
+    path.touch()
+    folders.add(stored(images, tmp_path).folder)
+    dataset.pipeline.transforms[1].resize_and_crop.transforms[0].size += 8
+    dataset.pipeline.transforms[1].cfg.size = 40
+    folders.add(stored(images, tmp_path).folder)
+    assert len(folders) == 6
+
+
+@pytest.mark.parametrize('damage', ['cut', 'foreign', 'moved', 'gone'])
+def test_damaged_file_is_computed_again(images, tmp_path, damage):
+    stored(images, tmp_path)
+    first, second = files(tmp_path)
+    whole = load_file(first)['features'].clone()
+    other = second.stat().st_mtime_ns
+    if damage == 'cut':
+        first.write_bytes(first.read_bytes()[:-100])
+    elif damage == 'foreign':
+        save_file(dict(features=torch.zeros_like(whole)), first,
+                  dict(key='another', chunk='0'))
+    elif damage == 'moved':
+        shutil.copy(second, first)
+    else:
+        first.unlink()
+    stored(images, tmp_path)
+    torch.testing.assert_close(load_file(first)['features'], whole)
+    assert second.stat().st_mtime_ns == other  # only what was damaged
+
+
+def test_killed_extraction_goes_on(images, tmp_path, monkeypatch):
+    model = images[0]
+    forward, batches = model.backbone.forward, []
+
+    def killed(x):
+        if batches:
+            raise KeyboardInterrupt
+        batches.append(len(x))
+        return forward(x)
+
+    monkeypatch.setattr(model.backbone, 'forward', killed)
+    with pytest.raises(KeyboardInterrupt):
+        stored(images, tmp_path)
+    assert len(files(tmp_path)) == 1
+    monkeypatch.setattr(model.backbone, 'forward',
+                        lambda x: batches.append(len(x)) or forward(x))
+    stored(images, tmp_path)
+    assert batches == [64, 56]
+
+
+@pytest.mark.parametrize('when', ['before', 'while'])
+def test_full_disk(images, tmp_path, monkeypatch, when):
+    if when == 'before':
+        usage = namedtuple('usage', 'total used free')
+        monkeypatch.setattr(feature_store.shutil, 'disk_usage',
+                            lambda path: usage(1, 1, 0))
+    else:
+        def full(tensors, path, metadata):
+            Path(path).write_bytes(b'half')
+            raise OSError(errno.ENOSPC, 'No space left on device')
+        monkeypatch.setattr(feature_store, 'save_file', full)
+    old = tmp_path / 'old.safetensors'
+    old.touch()
+    with pytest.raises(InputError, match='No space left.*float16'):
+        stored(images, tmp_path)
+    assert [p for p in tmp_path.rglob('*') if p.is_file()] == [old]
+
+
+def test_run_is_the_same(shapes, tmp_path):
+    """Order of the data, weights and best score, on line and stored."""
+    for name, hook in (('images', []), ('features', [HOOK]),
+                       ('again', [HOOK])):
+        run_tool('train', CONFIG, '--data-root', shapes, '--work-dir',
+                 tmp_path / name,
+                 *short(24, 'train_cfg.val_interval=8', *hook),
+                 *([f'default_hooks.store.root={tmp_path}/store']
+                   if hook else []))
+    images, *others = (tmp_path / name for name in ('images', 'features',
+                                                    'again'))
+    for other in others:
+        assert [p.name for p in sorted(other.glob('*.pth'))] == [
+            p.name for p in sorted(images.glob('*.pth'))]
+        mine, theirs = (weights(p / 'iter_24.pth') for p in (images, other))
+        for key, value in mine.items():
+            torch.testing.assert_close(theirs[key], value, rtol=0, atol=1e-5)
+
+
+def test_random_pipeline_is_refused(shapes, tmp_path):
+    cfg = config('--data-root', shapes, '--work-dir', tmp_path,
+                 *short(8, HOOK))
+    pipeline = cfg.train_dataloader.dataset.pipeline
+    pipeline.insert(2, dict(type='RandomFlip', prob=0.5))
+    with pytest.raises(InputError, match='RandomFlip .* draws at random'):
+        Runner.from_cfg(cfg).train()
+
+
+def test_trained_trunk_is_refused(shapes, tmp_path):
+    cfg = config('--data-root', shapes, '--work-dir', tmp_path,
+                 *short(8, HOOK))
+    cfg.custom_hooks = [dict(type='safe_mm.ClassNamesHook')]
+    with pytest.raises(InputError, match='backbone is not frozen'):
+        Runner.from_cfg(cfg).train()
