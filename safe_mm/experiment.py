@@ -1,4 +1,4 @@
-"""A few-shot task: all settings trained, one chosen by validation, tested."""
+"""A few-shot task: trained, chosen by validation, tested."""
 from argparse import Namespace
 from pathlib import Path
 from typing import Dict, Sequence
@@ -15,7 +15,7 @@ from tqdm import tqdm
 
 from .config import default_work_dir, load_config
 from .engine import use_grid
-from .evaluation import accuracy_by_beta, attention_on_part
+from .evaluation import ZERO_SHOT, accuracy_by_beta, attention_on_part
 from .feature_store import ROOT, store_features
 from .registry import DATASETS
 
@@ -31,16 +31,19 @@ class TickHook(Hook):
 
 
 def task_config(args: Namespace, folder: Path, **task) -> Config:
-    """The config of one task, with all settings of its grid.
+    """The config of one task.
 
     Args:
-        args (Namespace): Common options.
+        args (Namespace): Common options, and ``grid``, whether to train all
+            settings of the config's grid.
         folder (Path): Of work dirs.
         **task: ``shots``, ``seed`` and, among drawn creatures, ``task``.
     """
     cfg = load_config(Namespace(**{**vars(args), 'work_dir': None, **task}))
     cfg.work_dir = str(folder / Path(default_work_dir(cfg, args.config)).name)
-    use_grid(cfg)
+    cfg.default_hooks.checkpoint.interval = 0  # the best alone
+    if args.grid:
+        use_grid(cfg)
     cfg.log_level = 'ERROR'
     return cfg
 
@@ -90,21 +93,25 @@ def measure(runner: Runner, loaders: Dict[str, DataLoader],
 
     Returns:
         dict: 'validation', the accuracy in percent for which the weights
-        were chosen; 'grid', that of each setting; 'chosen', the setting;
-        'test', variant -> beta -> accuracy in percent; and 'attention' on the
-        part that tells a creature's class, in the first variant.
+        were chosen; 'setting', lr and weight decay; 'grid', the validation
+        accuracy of each setting, if there were several; 'test', variant ->
+        beta, as text, or 'zero-shot' -> accuracy in percent; 'attention' on
+        the part that tells a creature's class, in the first variant.
     """
     hub, model = runner.message_hub, runner.model
-    settings = runner.cfg.optim_wrapper.paramwise_cfg.settings
+    optimizer = runner.cfg.optim_wrapper.optimizer
     return dict(
         validation=hub.get_info('best_score'),
-        grid=[
-            dict(setting, validation=accuracy) for setting, accuracy in zip(
-                settings, hub.get_info('grid_accuracy'))
-        ],
-        chosen=dict(settings[hub.get_info('grid_best')]),
+        setting=hub.runtime_info.get(
+            'setting',
+            dict(lr=optimizer.lr, weight_decay=optimizer.weight_decay)),
+        grid=hub.runtime_info.get('grid', []),
         test={
-            name: accuracy_by_beta(model, loader, betas)
+            name: {
+                'zero-shot' if beta == ZERO_SHOT else str(beta): accuracy
+                for beta, accuracy in accuracy_by_beta(
+                    model, loader, betas).items()
+            }
             for name, loader in loaders.items()
         },
         attention=attention(model, next(iter(loaders.values()))))

@@ -69,3 +69,26 @@ def plot_attention(images: List[np.ndarray], masks: List[np.ndarray],
         grid[row][0].set_ylabel(names[row])
     figure.colorbar(shown, ax=grid, label='share of attention in a cell')
     figure.savefig(path, dpi=120)
+
+
+def plot_gain(curves: Dict[str, Dict[str, Dict[str, float]]],
+              path: Path) -> None:
+    """What blending adds against beta, a panel for each test variant.
+
+    Args:
+        curves (dict): Panel -> name of a curve -> beta -> gain in percent.
+        path (Path): The PNG to write.
+    """
+    figure = Figure((4.5 * len(curves), 4), layout='constrained')
+    panels = figure.subplots(1, len(curves), sharey=True, squeeze=False)[0]
+    for panel, (name, lines) in zip(panels, curves.items()):
+        for label, gain in lines.items():
+            panel.plot(range(len(gain)), list(gain.values()), 'o-',
+                       label=label)
+        panel.set_xticks(range(len(gain)), list(gain))
+        panel.axhline(0, color='k', linewidth=0.8)
+        panel.set(title=name, xlabel='beta')
+        panel.grid(alpha=0.3)
+    panels[0].set_ylabel('accuracy above that of beta 0 (%)')
+    panels[0].legend()
+    figure.savefig(path, dpi=120)

@@ -55,22 +55,24 @@ def test_each_setting_is_as_if_alone(shapes, tmp_path, work_dir):
     best, = work_dir.glob('*.pth')  # nothing else is saved
     log = next(work_dir.glob('*/*.log')).read_text()
     chosen = next(line for line in log.splitlines() if line.endswith('chosen'))
-    lr, decay = (chosen.split(f'{key}=')[1].split()[0].rstrip(':')
+    lr, decay = (chosen.split(f'{key}=')[1].split()[0]
                  for key in ('lr', 'weight_decay'))
     run_tool('train', CONFIG, '--data-root', shapes, '--work-dir', tmp_path,
              *short(20, 'train_cfg.val_interval=10',
                     f'optim_wrapper.optimizer.lr={lr}',
                     f'optim_wrapper.optimizer.weight_decay={decay}'))
-    alone = weights(tmp_path / best.name)
-    for key, value in weights(best).items():
-        torch.testing.assert_close(value, alone[key], rtol=0, atol=1e-5)
+    found = weights(best)
+    for key, value in weights(tmp_path / best.name).items():
+        torch.testing.assert_close(found[key], value, rtol=0, atol=1e-5)
 
 
 def test_report_names_every_setting(work_dir):
     log = next(work_dir.glob('*/*.log')).read_text()
-    lines = [line for line in log.splitlines() if 'validation data' in line]
+    lines = [line for line in log.splitlines() if ' validation=' in line]
     assert len(lines) == 6
-    accuracy = [float(line.split(': ')[1].split(' on')[0]) for line in lines]
+    accuracy = [
+        float(line.split('validation=')[1].split()[0]) for line in lines
+    ]
     chosen = [line.endswith('chosen') for line in lines]
     assert sum(chosen) == 1
     assert accuracy[chosen.index(True)] == max(accuracy) > min(accuracy)

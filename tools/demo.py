@@ -28,7 +28,12 @@ VARIANTS = {
     'grounds': 'new grounds',
     'rendering': 'negative rendering'
 }
-METHODS = {'zero-shot': ZERO_SHOT, 'SAFE, beta 0': 0., 'SAFE, beta 0.5': 0.5}
+BETAS = (ZERO_SHOT, 0., 0.5)
+METHODS = {
+    'zero-shot': 'zero-shot',
+    'SAFE, beta 0': '0.0',
+    'SAFE, beta 0.5': '0.5'
+}
 SHOWN = 4  # test pictures with attention
 
 
@@ -51,8 +56,7 @@ def run_all(args: Namespace, folder: Path) -> tuple:
                 bar.set_description(f'{k} shots, seed {seed}')
                 cfg = task_config(args, folder, shots=k, seed=seed)
                 runner = train(cfg, bar)
-                figures[k].append(
-                    measure(runner, loaders, list(METHODS.values())))
+                figures[k].append(measure(runner, loaders, BETAS))
     return figures, loaders, runner.model
 
 
@@ -85,10 +89,6 @@ def print_table(task: str, figures: Dict[int, List[dict]]) -> None:
         shares = (mean(f['attention'][key] for f in found)
                   for found in figures.values())
         print(f'{line:52}' + ''.join(f'{share:7.1f}' for share in shares))
-    print('Learning rate, chosen on validation images:')
-    for shots, found in figures.items():
-        chosen = ', '.join(f'{f["chosen"]["lr"]:g}' for f in found)
-        print(f'{shots:2} shots  {chosen}')
 
 
 def draw_pictures(task: str, figures: Dict[int, List[dict]],
@@ -123,6 +123,7 @@ def main() -> None:
     parser = ArgumentParser(description='Show SAFE at work')
     add_common_options(parser)
     args = parser.parse_args()
+    args.grid = False
     folder = Path(args.work_dir or 'work_dirs/demo')
     figures, loaders, model = run_all(args, folder)
     task = loaders['seen'].dataset.dataset.task

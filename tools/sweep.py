@@ -5,11 +5,9 @@ python tools/sweep.py configs/safe/safe_creatures-rn.py --tasks ears tail \
 Tasks that have a record are passed over, so a sweep that was stopped goes on
 where it was. tools/report.py makes tables of the records.
 """
-import json
 from argparse import ArgumentParser, Namespace
 from itertools import product
 from pathlib import Path
-from typing import List
 
 from mmengine.runner import Runner
 from tqdm import tqdm
@@ -18,6 +16,7 @@ from safe_mm.config import add_common_options
 from safe_mm.errors import exit_on_input_error
 from safe_mm.evaluation import ZERO_SHOT
 from safe_mm.experiment import measure, task_config, test_loaders, train
+from safe_mm.records import append_record, read_records
 
 BETAS = (0., 0.1, 0.25, 0.5, 0.75, 1., 2., 4., ZERO_SHOT)
 
@@ -26,6 +25,11 @@ def parse_args() -> Namespace:
     parser = ArgumentParser(
         description='Run many tasks', conflict_handler='resolve')
     add_common_options(parser)
+    parser.add_argument(
+        '--grid',
+        action='store_true',
+        help='train all settings of the config\'s grid in one pass and choose '
+        'by validation')
     parser.add_argument('--tasks', nargs='+', default=[None],
                         help='values of the config\'s task')
     parser.add_argument('--shots', nargs='+', type=int, required=True)
@@ -35,38 +39,28 @@ def parse_args() -> Namespace:
     return parser.parse_args()
 
 
-def read_records(path: Path) -> List[dict]:
-    """Records so far; a line that was cut short counts for nothing."""
-    records = []
-    for line in path.read_text().splitlines() if path.is_file() else []:
-        try:
-            records.append(json.loads(line))
-        except ValueError:
-            print(f'{path}: passed over a damaged line')
-    return records
-
-
 def main() -> None:
     args = parse_args()
     path = Path(args.records)
     path.parent.mkdir(parents=True, exist_ok=True)
     done = [record['key'] for record in read_records(path)]
-    keys = [
-        dict(
-            config=Path(args.config).stem, task=task, shots=shots, seed=seed)
-        for task, shots, seed in product(args.tasks, args.shots, args.seeds)
+    tasks = [
+        dict(task=task, shots=shots, seed=seed) for task, shots, seed in
+        product(args.tasks, args.shots, args.seeds)
     ]
-    loaders = {}
-    for key in tqdm([key for key in keys if key not in done], 'tasks'):
-        cfg = task_config(args, path.parent,
-                          **{k: v for k, v in key.items() if k != 'config'})
-        if key['task'] not in loaders:
-            loaders = {key['task']: test_loaders(cfg, Runner.from_cfg(
-                cfg).model)}
+    loaders = {}  # of the test pictures of one task at a time
+    for task in tqdm(tasks, 'tasks'):
+        cfg = task_config(args, path.parent, **task)
+        clip = f'{cfg.clip.model_name} {cfg.clip.pretrained}'
+        key = dict(config=Path(args.config).stem, clip=clip, **task)
+        if key in done:
+            continue
+        if task['task'] not in loaders:
+            model = Runner.from_cfg(cfg).model
+            loaders = {task['task']: test_loaders(cfg, model)}
         with tqdm(total=cfg.train_cfg.max_iters, leave=False) as bar:
-            figures = measure(train(cfg, bar), loaders[key['task']], BETAS)
-        with path.open('a') as file:
-            file.write(json.dumps(dict(key=key, **figures)) + '\n')
+            figures = measure(train(cfg, bar), loaders[task['task']], BETAS)
+        append_record(path, dict(key=key, **figures))
 
 
 if __name__ == '__main__':

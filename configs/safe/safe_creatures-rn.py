@@ -11,7 +11,7 @@ _base_ = [
 default_hooks = dict(store=dict(type='safe_mm.StoredFeaturesHook'))
 
 optim_wrapper = dict(optimizer=dict(lr=1e-3))
-grid = dict(lr=[3e-3, 1e-3, 3e-4, 1e-4], weight_decay=[0.01])
+grid = dict(lr=[3e-3, 1e-3, 3e-4, 1e-4], weight_decay=[1e-3])
 param_scheduler = [
     dict(type='safe_mm.WarmupLR', start_lr=1e-5, end=50),
     dict(type='CosineAnnealingLR', by_epoch=False, begin=50, end=300),

@@ -1,7 +1,7 @@
 """Small checkpoints that load safely and resume exactly."""
 import os
 import shutil
-from typing import List, Optional
+from typing import Dict, List, Optional
 
 from mmengine.dist import is_main_process
 from mmengine.fileio import LocalBackend, register_backend
@@ -63,13 +63,15 @@ class SlimCheckpointHook(CheckpointHook):
             save_best=save_best,
             rule='greater',
             backend_args=dict(backend='atomic_local'))
-        self._built_sha256: Optional[str] = None
+        self._built: Dict[str, str] = {}
         self._left_out: Optional[List[str]] = None
+        self._frozen_sha256 = ''
 
     def before_run(self, runner) -> None:
         """Remembers the frozen weights with which the model was built."""
         model = unwrap(runner.model)
-        self._built_sha256 = digest(model.state_dict(), frozen_keys(model))
+        state = model.state_dict()
+        self._built = {k: digest(state, [k]) for k in frozen_keys(model)}
 
     def before_train(self, runner) -> None:
         """Takes over the best weights of the run that is resumed."""
@@ -125,13 +127,16 @@ class SlimCheckpointHook(CheckpointHook):
         """Leaves out frozen weights and whatever is not plain."""
         model = unwrap(runner.model)
         if self._left_out is None:
-            frozen = frozen_keys(model)
-            as_built = digest(model.state_dict(), frozen) == self._built_sha256
-            self._left_out = frozen if as_built else []
+            state = model.state_dict()
+            self._left_out = [
+                k for k in frozen_keys(model)
+                if digest(state, [k]) == self._built.get(k)
+            ]
+            self._frozen_sha256 = digest(state, self._left_out)
         for key in self._left_out:
             del checkpoint['state_dict'][key]
         checkpoint['meta'].update(
-            frozen_sha256=self._built_sha256,
+            frozen_sha256=self._frozen_sha256,
             clip=runner.cfg.get('clip', {}))
         hub = checkpoint['message_hub']
         hub['log_scalars'] = {}  # of a class of mmengine's, for display only

@@ -64,30 +64,28 @@ class GridValLoop(ValLoop):
         hub, neck = self.runner.message_hub, unwrap(self.runner.model).neck
         stack = neck.attn_pool_f
         settings = self.runner.cfg.optim_wrapper.paramwise_cfg.settings
-        accuracy = hub.runtime_info.setdefault('grid_accuracy',
-                                               [-1.] * len(settings))
+        grid = hub.runtime_info.setdefault(
+            'grid', [dict(setting, validation=-1.) for setting in settings])
         for number, pool in enumerate(stack.pools):
             neck.attn_pool_f = pool
             before = hub.runtime_info.get('best_score', -1.)
             metrics = super().run()
             top1 = metrics['accuracy/top1']
-            accuracy[number] = max(accuracy[number], top1)
+            grid[number]['validation'] = max(grid[number]['validation'], top1)
             if top1 > before:
-                hub.update_info('grid_best', number)
-        best = hub.get_info('grid_best')
+                hub.update_info('setting', dict(settings[number]))
+        best = settings.index(hub.get_info('setting'))
         if self.runner.iter < self.runner.max_iters:
             neck.attn_pool_f = stack
         else:
             neck.attn_pool_f = stack.pools[best]
-            self._report(settings, accuracy, best)
+            self._report(grid, best)
         return metrics
 
-    def _report(self, settings: List[dict], accuracy: List[float],
-                best: int) -> None:
+    def _report(self, grid: List[dict], best: int) -> None:
         """Logs the validation accuracy of each setting."""
-        for number, setting in enumerate(settings):
+        for number, setting in enumerate(grid):
             text = ' '.join(f'{key}={value:g}'
                             for key, value in setting.items())
             self.runner.logger.info(
-                f'{text}: {accuracy[number]:.2f} on validation data'
-                f'{", chosen" if number == best else ""}')
+                f'{text}{" chosen" if number == best else ""}')

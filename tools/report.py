@@ -1,0 +1,148 @@
+"""Tables and a picture of a sweep's records:
+python tools/report.py work_dirs/sweep/records.jsonl
+"""
+from argparse import ArgumentParser
+from pathlib import Path
+from statistics import mean, stdev
+from typing import Callable, Dict, Iterable, List, Sequence
+
+from safe_mm.errors import InputError, exit_on_input_error
+from safe_mm.plots import plot_gain
+from safe_mm.records import read_records
+
+
+def table(title: str, rows: Dict[str, Sequence[str]],
+          head: Sequence[str]) -> str:
+    """A Markdown table."""
+    lines = [f'\n{title}\n', '| |' + ''.join(f' {h} |' for h in head),
+             '|---|' + '---|' * len(head)]
+    lines += [f'| {name} |' + ''.join(f' {cell} |' for cell in cells)
+              for name, cells in rows.items()]
+    return '\n'.join(lines)
+
+
+def select(records: Iterable[dict], **values) -> List[dict]:
+    """Records whose keys have these values."""
+    return [r for r in records
+            if all(r['key'][name] == v for name, v in values.items())]
+
+
+def distinct(records: List[dict], name: str) -> list:
+    """Values of a key, in the order of the records."""
+    return list(dict.fromkeys(r['key'][name] for r in records))
+
+
+def cell(records: List[dict], value: Callable[[dict], float]) -> str:
+    """Mean and standard deviation over seeds; empty if there are none."""
+    values = [value(r) for r in records]
+    if len(values) < 2:
+        return f'{values[0]:.1f}' if values else ''
+    return f'{mean(values):.1f} ± {stdev(values):.1f}'
+
+
+def accuracy_table(records: List[dict], variant: str, beta: str) -> str:
+    """Test accuracy of each task against shots, beside zero-shot."""
+    shots, rows = sorted(distinct(records, 'shots')), {}
+    for task in distinct(records, 'task'):
+        own = select(records, task=task)
+        rows[task] = [f'{own[0]["test"][variant]["zero-shot"]:.1f}'] + [
+            cell(select(own, shots=k), lambda r: r['test'][variant][beta])
+            for k in shots
+        ]
+    return table(
+        f'Accuracy on the test variant {variant!r}, beta {beta}, in percent',
+        rows, ['zero-shot', *(f'{k} shots' for k in shots)])
+
+
+def gains(records: List[dict], variant: str) -> Dict[str, float]:
+    """Beta -> accuracy above that at beta 0, mean of records."""
+    betas = [b for b in records[0]['test'][variant] if b != 'zero-shot']
+    return {
+        beta: mean(r['test'][variant][beta] - r['test'][variant]['0.0']
+                   for r in records)
+        for beta in betas
+    }
+
+
+def beta_table(records: List[dict], variant: str) -> str:
+    """What blending adds, as the paper's Fig. 5, mean of tasks and seeds."""
+    rows = {}
+    for k in sorted(distinct(records, 'shots')):
+        found = gains(select(records, shots=k), variant)
+        rows[f'{k} shots'] = [f'{gain:+.1f}' for gain in found.values()]
+    return table(
+        f'Accuracy above that of beta 0, variant {variant!r}, mean of tasks',
+        rows, [f'beta {beta}' for beta in found])
+
+
+def attention_table(records: List[dict]) -> str:
+    """Share of attention on the part that tells the class."""
+    shots, rows = sorted(distinct(records, 'shots')), {}
+    for task in distinct(records, 'task'):
+        own = select(records, task=task)
+        rows[task] = [f'{own[0]["attention"]["original"]:.1f}'] + [
+            ' / '.join(f'{mean(r["attention"][p] for r in found):.1f}'
+                       for p in ('finetuned', 'blend'))
+            for found in (select(own, shots=k) for k in shots) if found
+        ]
+    return table(
+        'Attention on the part that tells the class, in percent: AttnPool_O, '
+        'then AttnPool_F / blend', rows,
+        ['AttnPool_O', *(f'{k} shots' for k in shots)])
+
+
+def setting_name(setting: dict) -> str:
+    return ' '.join(f'{name}={value:g}' for name, value in setting.items()
+                    if name != 'validation')
+
+
+def setting_table(records: List[dict]) -> str:
+    """Validation accuracy of each setting, mean of tasks and seeds."""
+    names = [setting_name(s) for s in records[0]['grid']]
+    rows = {}
+    for k in sorted(distinct(records, 'shots')):
+        found = select(records, shots=k)
+        means = [mean(r['grid'][i]['validation'] for r in found)
+                 for i in range(len(names))]
+        chosen = [setting_name(r['setting']) for r in found]
+        rows[f'{k} shots'] = [
+            f'{m:.1f} ({chosen.count(name)})' for m, name in zip(means, names)
+        ]
+    return table(
+        'Few-shot validation accuracy, mean of tasks and seeds (in brackets: '
+        'how many runs chose the setting by their own validation)', rows,
+        names)
+
+
+def main() -> None:
+    parser = ArgumentParser(description='Make tables of records')
+    parser.add_argument('records', type=Path, help='file of a sweep')
+    parser.add_argument('--beta', default='0.5')
+    args = parser.parse_args()
+    records = read_records(args.records)
+    if not records:
+        raise InputError(f'{args.records} has no records.')
+    for clip in distinct(records, 'clip'):
+        own = select(records, clip=clip)
+        print(f'\n## {clip}')
+        for variant in own[0]['test']:
+            print(accuracy_table(own, variant, args.beta))
+        for variant in own[0]['test']:
+            print(beta_table(own, variant))
+        if own[0]['attention']:
+            print(attention_table(own))
+        if own[0]['grid']:
+            print(setting_table(own))
+    curves = {
+        variant: {f'{k} shots': gains(select(records, shots=k), variant)
+                  for k in sorted(distinct(records, 'shots'))}
+        for variant in records[0]['test']
+    }
+    path = args.records.with_name('beta.png')
+    plot_gain(curves, path)
+    print(f'\nPicture: {path}')
+
+
+if __name__ == '__main__':
+    with exit_on_input_error():
+        main()
