@@ -66,8 +66,6 @@ def load_config(args: Namespace) -> Config:
         if option is not None and not count:
             raise InputError(f'--{key.replace("_", "-")} has no effect: '
                              f'nothing in {args.config} has {key}.')
-    if cfg.get('shots') in cfg.get('lr_by_shots', {}):
-        cfg.optim_wrapper.optimizer.lr = cfg.lr_by_shots[cfg.shots]
     cfg.merge_from_dict(args.cfg_options)  # a nested option has the last word
 
     cfg.work_dir = args.work_dir or cfg.get('work_dir') or default_work_dir(

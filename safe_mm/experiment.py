@@ -1,4 +1,5 @@
 """A few-shot task: trained, chosen by validation, tested."""
+import shutil
 from argparse import Namespace
 from pathlib import Path
 from typing import Dict, Sequence
@@ -15,6 +16,7 @@ from tqdm import tqdm
 
 from .config import default_work_dir, load_config
 from .engine import use_grid
+from .errors import InputError
 from .evaluation import ZERO_SHOT, accuracy_by_beta, attention_on_part
 from .feature_store import ROOT, store_features
 from .registry import DATASETS
@@ -30,17 +32,27 @@ class TickHook(Hook):
         self.bar.update()
 
 
-def task_config(args: Namespace, folder: Path, **task) -> Config:
+def task_config(args: Namespace, folder: Path, task: dict) -> Config:
     """The config of one task.
 
     Args:
         args (Namespace): Common options, and ``grid``, whether to train all
             settings of the config's grid.
         folder (Path): Of work dirs.
-        **task: ``shots``, ``seed`` and, among drawn creatures, ``task``.
+        task (dict): ``shots``, ``seed`` and, among drawn creatures,
+            ``task``.
+
+    Raises:
+        InputError: An option that has no effect here.
     """
+    if args.launcher != 'none' or args.amp:
+        raise InputError('--launcher and --amp have no effect here: tasks run '
+                         'one after the other in one process.')
     cfg = load_config(Namespace(**{**vars(args), 'work_dir': None, **task}))
-    cfg.work_dir = str(folder / Path(default_work_dir(cfg, args.config)).name)
+    clip = f'{cfg.clip.model_name}_{Path(str(cfg.clip.pretrained)).stem}'
+    name = Path(default_work_dir(cfg, args.config)).name
+    cfg.work_dir = str(folder / Path(args.config).stem / clip / name)
+    cfg.experiment_name = f'{clip}_{name}'
     cfg.default_hooks.checkpoint.interval = 0  # the best alone
     if args.grid:
         use_grid(cfg)
@@ -50,6 +62,7 @@ def task_config(args: Namespace, folder: Path, **task) -> Config:
 
 def train(cfg: Config, bar: tqdm) -> Runner:
     """Trains a task; its model then has the chosen weights."""
+    shutil.rmtree(cfg.work_dir, ignore_errors=True)  # of a run that was killed
     runner = Runner.from_cfg(cfg)
     runner.register_hook(TickHook(bar))
     runner.train()
@@ -68,11 +81,14 @@ def test_loaders(cfg: Config, model: ImageClassifier) -> Dict[str, DataLoader]:
     Returns:
         dict[str, DataLoader]: Variant -> batches of dense features.
     """
-    loaders, root = {}, cfg.default_hooks.get('store', {}).get('root', ROOT)
+    store = cfg.default_hooks.get('store') or {}
+    root = Path(store.get('root', ROOT)).expanduser()
+    dtype = getattr(torch, store.get('dtype', 'float32'))
+    loaders = {}
     for name, changes in cfg.get('variants', {'test': {}}).items():
         dataset = DATASETS.build({**cfg.test_dataloader.dataset, **changes})
-        features = store_features(model, model.backbone, dataset,
-                                  Path(root).expanduser(), desc=name)
+        features = store_features(
+            model, model.backbone, dataset, root, dtype, desc=name)
         loaders[name] = DataLoader(
             features, batch_size=256, collate_fn=default_collate)
     return loaders

@@ -12,7 +12,7 @@ from typing import Dict, List
 
 import torch
 from mmengine.dist import barrier, get_rank, get_world_size, is_main_process
-from mmpretrain.datasets import BaseDataset
+from mmpretrain.datasets import BaseDataset, PackInputs
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import nn
@@ -46,21 +46,20 @@ def store_key(model: nn.Module, trunk: nn.Module, dataset: BaseDataset,
         dtype (torch.dtype): In which features are kept.
 
     Raises:
-        InputError: The pipeline draws at random.
+        InputError: A transform cannot be told from another of its class.
     """
-    for transform in dataset.pipeline.transforms:
-        if getattr(transform, '_methods_with_randomness', ()):
-            raise InputError(
-                f'{type(transform).__name__} in the pipeline draws at random, '
-                'and stored features would be those of one draw. Take it out, '
-                'or the hook safe_mm.StoredFeaturesHook.')
     state = trunk.state_dict()
     sha = hashlib.sha256()
     preprocessor = model.data_preprocessor
-    for part in (VERSION, digest(state, list(state)), dtype,
+    # The text of a trunk tells GELU from QuickGELU, which its weights do not
+    for part in (VERSION, trunk, digest(state, list(state)), dtype,
                  *dataset.pipeline.transforms, preprocessor,
                  preprocessor.to_rgb, preprocessor.mean.flatten().tolist(),
                  preprocessor.std.flatten().tolist()):
+        if ' object at 0x' in str(part):
+            raise InputError(
+                f'features cannot be stored: {type(part).__name__} has no '
+                '__repr__ that tells how it is set.')
         sha.update(f'{part}\n'.encode())
     for i in range(len(dataset)):
         info = dataset.get_data_info(i)
@@ -68,6 +67,33 @@ def store_key(model: nn.Module, trunk: nn.Module, dataset: BaseDataset,
         sha.update(f'{info["img_path"]} {file.st_size} {file.st_mtime_ns} '
                    f'{info.get("mirror", False)}\n'.encode())
     return sha.hexdigest()
+
+
+def check_storable(model: nn.Module, dataset: BaseDataset) -> None:
+    """Refuses data whose features would not be the same each time.
+
+    Raises:
+        InputError: The pipeline draws at random or does not end in
+            ``PackInputs``, or batches are augmented.
+    """
+    transforms = getattr(getattr(dataset, 'pipeline', None), 'transforms', [])
+    if not transforms or not isinstance(transforms[-1], PackInputs):
+        raise InputError(
+            f'features of {type(dataset).__name__} cannot be stored: it needs '
+            'a pipeline of its own that ends in PackInputs.')
+    remedy = ('and stored features would be those of one draw. Take it out, '
+              'or the hook safe_mm.StoredFeaturesHook.')
+    for transform in transforms:
+        if getattr(transform, '_methods_with_randomness', ()):
+            raise InputError(f'{type(transform).__name__} in the pipeline '
+                             f'draws at random, {remedy}')
+    with torch.random.fork_rng():
+        images = [dataset[0]['inputs'] for _ in range(8)]
+    if not all(torch.equal(image, images[0]) for image in images):
+        raise InputError(f'the pipeline draws at random, {remedy}')
+    if getattr(model.data_preprocessor, 'batch_augments', None):
+        raise InputError(f'data_preprocessor.batch_augments draws at random, '
+                         f'{remedy}')
 
 
 class StoredFeatures(Dataset):
@@ -107,7 +133,7 @@ class StoredFeatures(Dataset):
         return self.folder / f'{chunk:06}.safetensors'
 
     def missing(self) -> List[int]:
-        """Chunks that are not there, damaged, or of another store."""
+        """Chunks that are not there, cut short, or of another store."""
         chunks = range(-(-len(self) // CHUNK))
         return [chunk for chunk in chunks if not self._is_whole(chunk)]
 
@@ -148,14 +174,16 @@ def store_features(model: nn.Module,
         desc (str): For the progress bar. Defaults to 'dense features'.
 
     Raises:
-        InputError: The pipeline draws at random, or the disk is full.
+        InputError: See :func:`check_storable`; the disk is full; or
+            processes do not share ``root``.
     """
+    check_storable(model, dataset)
     key = store_key(model, trunk, dataset, dtype)
     stored = StoredFeatures(root / key[:32], key, dataset)
-    stored.folder.mkdir(parents=True, exist_ok=True)
-    chunks = stored.missing()
-    barrier()  # all have seen the same
-    mine = chunks[get_rank()::get_world_size()]
+    mine = [
+        chunk for chunk in stored.missing()
+        if chunk % get_world_size() == get_rank()
+    ]
     loader = DataLoader(
         dataset,
         batch_sampler=[
@@ -176,28 +204,38 @@ def store_features(model: nn.Module,
         features = trunk(model.data_preprocessor(batch)['inputs'])
         if isinstance(features, tuple):
             features = features[-1]
-        features = features.to('cpu', dtype).contiguous()
-        _save(stored, chunk, features, left=len(chunks))
+        _save(stored, chunk, features.to('cpu', dtype).contiguous())
     model.train(was_training)
     barrier()
+    if stored.missing():
+        raise InputError(f'{stored.folder} lacks features that another '
+                         'process should have written. Give the hook safe_mm.'
+                         'StoredFeaturesHook a root that all processes share.')
     return stored
 
 
-def _save(stored: StoredFeatures, chunk: int, features: torch.Tensor,
-          left: int) -> None:
+def _save(stored: StoredFeatures, chunk: int, features: torch.Tensor) -> None:
     """Writes one file whole or not at all."""
+    if not features.isfinite().all():
+        raise InputError(
+            f'dense features do not fit {features.dtype}. Give the hook '
+            'safe_mm.StoredFeaturesHook dtype="float32".')
     size = features.numel() * features.element_size()
     file = stored.file(chunk)
     draft = file.with_suffix(f'.{os.getpid()}')
     try:
+        stored.folder.mkdir(parents=True, exist_ok=True)
         if shutil.disk_usage(stored.folder).free < size:
             raise OSError('No space left on device')
         save_file(dict(features=features), draft, stored.stamp(chunk))
         os.replace(draft, file)
     except (OSError, SafetensorError) as error:
-        draft.unlink(missing_ok=True)
+        left = size * len(stored.missing()) / 1e9
         raise InputError(
             f'{stored.folder} cannot take the dense features, of which about '
-            f'{left * size / 1e9:.1f} GB were to come: {error}. What is there '
-            'already is kept. Make room, or give the hook safe_mm.'
-            'StoredFeaturesHook another root or dtype="float16".') from None
+            f'{left:.1f} GB are to come: {error}. What is there already is '
+            'kept. Make room, or give the hook safe_mm.StoredFeaturesHook '
+            'another root or dtype="float16".') from None
+    finally:
+        with suppress(OSError):
+            draft.unlink()

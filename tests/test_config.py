@@ -73,21 +73,3 @@ def test_model_of_each_config(path):
     assert MODELS.build(cfg.model) is not None
     text = path.read_text()
     assert f'python tools/train.py configs/safe/{path.name}' in text
-
-
-def test_rate_that_depends_on_shots(tmp_path):
-    """A table of rates, below an option that names the rate itself."""
-    file = tmp_path / 'config.py'
-    file.write_text(f'_base_ = [{CONFIG!r}]\nlr_by_shots = {{1: 0.25, 4: 0.5}}')
-    parser = ArgumentParser()
-    add_common_options(parser)
-
-    def rate(*args: str) -> float:
-        cfg = load_config(parser.parse_args([str(file), *args]))
-        return cfg.optim_wrapper.optimizer.lr
-
-    assert rate('--shots', '1') == 0.25
-    assert rate('--shots', '4') == 0.5
-    assert rate('--shots', '2') == config().optim_wrapper.optimizer.lr
-    assert rate('--shots', '4', '--cfg-options',
-                'optim_wrapper.optimizer.lr=3') == 3

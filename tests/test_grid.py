@@ -3,11 +3,13 @@ import copy
 
 import pytest
 import torch
+from mmengine.runner import Runner
 
 from safe_mm.clip import split_clip
+from safe_mm.engine import use_grid
 from safe_mm.models import RunStack
 
-from .conftest import CONFIG, fails, run_tool, short, weights
+from .conftest import CONFIG, config, fails, run_tool, short, weights
 
 GRID = ['grid.lr=[1e-2,1e-3,0]', 'grid.weight_decay=[0.5,0]']
 
@@ -50,7 +52,32 @@ def work_dir(shapes, tmp_path_factory):
     return folder
 
 
-def test_each_setting_is_as_if_alone(shapes, tmp_path, work_dir):
+def test_every_setting_is_as_if_alone(shapes, tmp_path):
+    """Not the chosen one only; without validation all are left."""
+    options = ['--data-root', shapes, '--work-dir', tmp_path,
+               *short(10, 'train_cfg.val_begin=99', *GRID)]
+    cfg = config(*options)
+    use_grid(cfg)
+    cfg.experiment_name = 'grid'
+    runner = Runner.from_cfg(cfg)
+    runner.train()
+    settings = cfg.optim_wrapper.paramwise_cfg.settings
+    ends = []
+    for number in (0, 1, 2, 4):
+        alone = config(*options)
+        alone.optim_wrapper.optimizer.update(settings[number])
+        alone.experiment_name = f'alone{number}'
+        lone = Runner.from_cfg(alone)
+        lone.train()
+        mine = runner.model.neck.attn_pool_f.pools[number].state_dict()
+        ends.append(lone.model.neck.attn_pool_f.state_dict())
+        torch.testing.assert_close(mine, ends[-1], rtol=0, atol=1e-5)
+    key = 'block.mlp.c_fc.weight'
+    for one, two in zip(ends, ends[1:]):  # and the settings matter
+        assert (one[key] - two[key]).abs().max() > 1e-4
+
+
+def test_chosen_setting_is_as_if_alone(shapes, tmp_path, work_dir):
     """The chosen weights are those of a run with that setting, 1e-5."""
     best, = work_dir.glob('*.pth')  # nothing else is saved
     log = next(work_dir.glob('*/*.log')).read_text()
@@ -81,6 +108,17 @@ def test_report_names_every_setting(work_dir):
 def test_chosen_weights_are_an_ordinary_models(shapes, work_dir, tmp_path):
     run_tool('test', CONFIG, work_dir, '--data-root', shapes, '--work-dir',
              tmp_path, *short(20))
+
+
+@pytest.mark.parametrize('option', [
+    'optim_wrapper.clip_grad.max_norm=1',
+    'optim_wrapper.paramwise_cfg.norm_decay_mult=0',
+    'custom_hooks.0.type=safe_mm.ResumableEarlyStoppingHook', 'grid.lr=1e-3',
+    'grid.lr=[]', 'grid.beta=[1]'
+])
+def test_what_would_mix_runs(shapes, option):
+    fails('a grid (needs|does not go with)', 'train', CONFIG, '--grid',
+          '--data-root', shapes, '--cfg-options', option)
 
 
 @pytest.mark.parametrize('option', ['--resume', '--no-validate'])

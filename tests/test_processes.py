@@ -8,10 +8,48 @@ import mmengine
 import pytest
 import torch
 from mmengine.runner import Runner
+from safetensors.torch import load_file
 
 from safe_mm.registry import MODELS
 
 from .conftest import CONFIG, ROOT, config, free_port, run_tool, short, weights
+
+
+def launch(tool: str, *args: str) -> None:
+    """Runs a tool in two processes of one thread each."""
+    env = dict(os.environ, PORT=str(free_port()), OMP_NUM_THREADS='1',
+               PATH=f'{Path(sys.executable).parent}:{os.environ["PATH"]}')
+    result = subprocess.run(
+        ['bash', str(ROOT / 'tools' / f'dist_{tool}.sh'), CONFIG,
+         *map(str, args)],
+        env=env, capture_output=True, text=True, timeout=300)
+    assert result.returncode == 0, result.stderr[-3000:]
+
+
+def test_two_processes_share_features_and_grid(shapes, tmp_path):
+    """One extraction shared out, and each setting trained by both."""
+    for folder in ('one', 'two'):
+        options = [
+            '--data-root', shapes, '--work-dir', tmp_path / folder, '--grid',
+            *short(8, 'train_cfg.val_interval=4',
+                   'grid.lr=[1e-3,1e-5]', 'grid.weight_decay=[0]',
+                   'default_hooks.store.type=safe_mm.StoredFeaturesHook',
+                   f'default_hooks.store.root={tmp_path / folder / "store"}')
+        ]
+        if folder == 'one':
+            run_tool('train', CONFIG, *options)
+        else:
+            launch('train', 2, *options, 'train_dataloader.batch_size=4')
+    stores = [{
+        str(file.relative_to(tmp_path / folder)): load_file(file)['features']
+        for file in (tmp_path / folder).rglob('*.safetensors')
+    } for folder in ('one', 'two')]
+    assert len(stores[0]) == 3  # two of training views, one of validation
+    torch.testing.assert_close(stores[0], stores[1], rtol=1e-5, atol=1e-5)
+    best = [next((tmp_path / f).glob('best*.pth')) for f in ('one', 'two')]
+    assert best[0].name == best[1].name
+    one, two = map(weights, best)
+    torch.testing.assert_close(one, two, rtol=0, atol=1e-5)
 
 
 def test_two_processes_take_the_same_step(shapes, tmp_path):
@@ -23,15 +61,8 @@ def test_two_processes_take_the_same_step(shapes, tmp_path):
                'train_cfg.val_interval=8', 'optim_wrapper.optimizer.lr=1e-5')
     ]
     run_tool('train', CONFIG, '--work-dir', tmp_path / 'one', *options)
-    env = dict(os.environ, PORT=str(free_port()),
-               OMP_NUM_THREADS='1', PATH=f'{Path(sys.executable).parent}:'
-               + os.environ['PATH'])
-    result = subprocess.run(
-        ['bash', str(ROOT / 'tools' / 'dist_train.sh'), CONFIG, '2',
-         '--work-dir', str(tmp_path / 'two'), *options,
-         'train_dataloader.batch_size=4'],
-        env=env, capture_output=True, text=True, timeout=300)
-    assert result.returncode == 0, result.stderr[-3000:]
+    launch('train', 2, '--work-dir', tmp_path / 'two', *options,
+           'train_dataloader.batch_size=4')
     start = config('--data-root', shapes).model
     start = MODELS.build(start.neck).state_dict()
     for step in (1, 8):
@@ -44,13 +75,8 @@ def test_two_processes_take_the_same_step(shapes, tmp_path):
                     for k, v in start.items() if 'neck.' + k in one)
         assert moved > 2e-6  # more than what is tolerated
 
-    result = subprocess.run(
-        ['bash', str(ROOT / 'tools' / 'dist_test.sh'), CONFIG,
-         str(tmp_path / 'two'), '2', '--work-dir', str(tmp_path / 'two'),
-         '--out', str(tmp_path / 'two.json'), '--out-item', 'metrics',
-         *options],
-        env=env, capture_output=True, text=True, timeout=300)
-    assert result.returncode == 0, result.stderr[-3000:]
+    launch('test', tmp_path / 'two', 2, '--work-dir', tmp_path / 'two',
+           '--out', tmp_path / 'two.json', '--out-item', 'metrics', *options)
     run_tool('test', CONFIG, tmp_path / 'two', '--work-dir', tmp_path, '--out',
              tmp_path / 'one.json', '--out-item', 'metrics', *options)
     assert mmengine.load(tmp_path / 'one.json') == mmengine.load(

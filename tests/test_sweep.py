@@ -31,7 +31,8 @@ def few(monkeypatch):
 
 def test_sweep_and_report(few, tmp_path, capsys, monkeypatch):
     records = sweep(tmp_path, '--grid', '--seeds', 1, 2, '--tasks', 'tail')
-    assert [tuple(r['key'].values())[1:] for r in records] == [
+    assert [tuple(r['key'][k] for k in ('clip', 'task', 'shots', 'seed'))
+            for r in records] == [
         ('creatures-rn seed1', 'tail', shots, seed)
         for shots in (1, 2) for seed in (1, 2)
     ]
@@ -61,7 +62,7 @@ def test_sweep_and_report(few, tmp_path, capsys, monkeypatch):
     capsys.readouterr()
     run_tool('report', path)
     text = capsys.readouterr().out
-    assert '## creatures-rn seed1' in text
+    assert '## safe_creatures-rn, creatures-rn seed1' in text
     shot = [f"{r['test']['grounds']['0.5']:.1f}" for r in records]
     mean = (float(shot[0]) + float(shot[1])) / 2
     row = text.split("'grounds', beta 0.5")[1].split('| tail |')[1]

@@ -16,7 +16,7 @@ from tqdm import tqdm
 
 from safe_mm.attention import neck_attention
 from safe_mm.config import add_common_options
-from safe_mm.errors import exit_on_input_error
+from safe_mm.errors import InputError, exit_on_input_error
 from safe_mm.evaluation import ZERO_SHOT
 from safe_mm.experiment import measure, task_config, test_loaders, train
 from safe_mm.plots import plot_accuracy, plot_attention
@@ -46,7 +46,10 @@ def run_all(args: Namespace, folder: Path) -> tuple:
     """
     shots = [args.shots] if args.shots else SHOTS
     seeds = [args.seed] if args.seed else SEEDS
-    first = task_config(args, folder, shots=shots[0], seed=seeds[0])
+    first = task_config(args, folder, dict(shots=shots[0], seed=seeds[0]))
+    if set(first.get('variants', ())) != set(VARIANTS):
+        raise InputError(f'{args.config} is not one of drawn creatures: it '
+                         f'lacks the variants {", ".join(VARIANTS)}.')
     loaders = test_loaders(first, Runner.from_cfg(first).model)
     figures: Dict[int, List[dict]] = {k: [] for k in shots}
     total = first.train_cfg.max_iters * len(shots) * len(seeds)
@@ -54,7 +57,7 @@ def run_all(args: Namespace, folder: Path) -> tuple:
         for k in shots:
             for seed in seeds:
                 bar.set_description(f'{k} shots, seed {seed}')
-                cfg = task_config(args, folder, shots=k, seed=seed)
+                cfg = task_config(args, folder, dict(shots=k, seed=seed))
                 runner = train(cfg, bar)
                 figures[k].append(measure(runner, loaders, BETAS))
     return figures, loaders, runner.model

@@ -83,7 +83,8 @@ def attention_table(records: List[dict]) -> str:
         rows[task] = [f'{own[0]["attention"]["original"]:.1f}'] + [
             ' / '.join(f'{mean(r["attention"][p] for r in found):.1f}'
                        for p in ('finetuned', 'blend'))
-            for found in (select(own, shots=k) for k in shots) if found
+            if found else '' for found in (select(own, shots=k)
+                                           for k in shots)
         ]
     return table(
         'Attention on the part that tells the class, in percent: AttnPool_O, '
@@ -97,9 +98,9 @@ def setting_name(setting: dict) -> str:
 
 
 def setting_table(records: List[dict]) -> str:
-    """Validation accuracy of each setting, mean of tasks and seeds."""
+    """Validation accuracy of each setting, by which to choose one for all."""
     names = [setting_name(s) for s in records[0]['grid']]
-    rows = {}
+    rows, overall = {}, []
     for k in sorted(distinct(records, 'shots')):
         found = select(records, shots=k)
         means = [mean(r['grid'][i]['validation'] for r in found)
@@ -108,8 +109,10 @@ def setting_table(records: List[dict]) -> str:
         rows[f'{k} shots'] = [
             f'{m:.1f} ({chosen.count(name)})' for m, name in zip(means, names)
         ]
+        overall.append(means)
+    rows['mean of shots'] = [f'{mean(m):.1f}' for m in zip(*overall)]
     return table(
-        'Few-shot validation accuracy, mean of tasks and seeds (in brackets: '
+        'Few-shot validation accuracy, mean of all records (in brackets: '
         'how many runs chose the setting by their own validation)', rows,
         names)
 
@@ -117,22 +120,27 @@ def setting_table(records: List[dict]) -> str:
 def main() -> None:
     parser = ArgumentParser(description='Make tables of records')
     parser.add_argument('records', type=Path, help='file of a sweep')
-    parser.add_argument('--beta', default='0.5')
+    parser.add_argument('--beta', type=float, default=0.5)
     args = parser.parse_args()
     records = read_records(args.records)
     if not records:
         raise InputError(f'{args.records} has no records.')
-    for clip in distinct(records, 'clip'):
-        own = select(records, clip=clip)
-        print(f'\n## {clip}')
+    betas = next(iter(records[0]['test'].values()))
+    if str(args.beta) not in betas:
+        raise InputError(f'--beta {args.beta}: the records have '
+                         f'{", ".join(betas)}.')
+    for config, clip in dict.fromkeys(
+            (r['key']['config'], r['key']['clip']) for r in records):
+        own = select(records, config=config, clip=clip)
+        print(f'\n## {config}, {clip}')
         for variant in own[0]['test']:
-            print(accuracy_table(own, variant, args.beta))
+            print(accuracy_table(own, variant, str(args.beta)))
         for variant in own[0]['test']:
             print(beta_table(own, variant))
         if own[0]['attention']:
             print(attention_table(own))
-        if own[0]['grid']:
-            print(setting_table(own))
+    if all(r['grid'] for r in records):
+        print('\n## Settings\n' + setting_table(records))
     curves = {
         variant: {f'{k} shots': gains(select(records, shots=k), variant)
                   for k in sorted(distinct(records, 'shots'))}

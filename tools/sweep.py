@@ -5,15 +5,17 @@ python tools/sweep.py configs/safe/safe_creatures-rn.py --tasks ears tail \
 Tasks that have a record are passed over, so a sweep that was stopped goes on
 where it was. tools/report.py makes tables of the records.
 """
+import json
 from argparse import ArgumentParser, Namespace
 from itertools import product
 from pathlib import Path
 
+from mmengine.config import Config
 from mmengine.runner import Runner
 from tqdm import tqdm
 
 from safe_mm.config import add_common_options
-from safe_mm.errors import exit_on_input_error
+from safe_mm.errors import InputError, exit_on_input_error
 from safe_mm.evaluation import ZERO_SHOT
 from safe_mm.experiment import measure, task_config, test_loaders, train
 from safe_mm.records import append_record, read_records
@@ -36,7 +38,24 @@ def parse_args() -> Namespace:
     parser.add_argument('--seeds', nargs='+', type=int, default=[1, 2, 3])
     parser.add_argument('--records', required=True,
                         help='file of records, one JSON object a line')
-    return parser.parse_args()
+    args = parser.parse_args()
+    for name in ('seed', 'work_dir'):
+        if getattr(args, name):
+            raise InputError(f'--{name.replace("_", "-")} has no effect here: '
+                             'there are --seeds and --records.')
+    return args
+
+
+def record_key(args: Namespace, cfg: Config) -> dict:
+    """All that tells one record from another."""
+    return dict(
+        config=Path(args.config).stem,
+        clip=f'{cfg.clip.model_name} {cfg.clip.pretrained}',
+        grid=args.grid,
+        options=json.loads(json.dumps(args.cfg_options)),
+        task=cfg.get('task'),
+        shots=cfg.shots,
+        seed=cfg.seed)
 
 
 def main() -> None:
@@ -44,22 +63,19 @@ def main() -> None:
     path = Path(args.records)
     path.parent.mkdir(parents=True, exist_ok=True)
     done = [record['key'] for record in read_records(path)]
-    tasks = [
-        dict(task=task, shots=shots, seed=seed) for task, shots, seed in
-        product(args.tasks, args.shots, args.seeds)
-    ]
+    tasks = list(product(args.tasks, args.shots, args.seeds))
     loaders = {}  # of the test pictures of one task at a time
-    for task in tqdm(tasks, 'tasks'):
-        cfg = task_config(args, path.parent, **task)
-        clip = f'{cfg.clip.model_name} {cfg.clip.pretrained}'
-        key = dict(config=Path(args.config).stem, clip=clip, **task)
+    for task, shots, seed in tqdm(tasks, 'tasks'):
+        cfg = task_config(args, path.parent,
+                          dict(task=task, shots=shots, seed=seed))
+        key = record_key(args, cfg)
         if key in done:
             continue
-        if task['task'] not in loaders:
+        if key['task'] not in loaders:
             model = Runner.from_cfg(cfg).model
-            loaders = {task['task']: test_loaders(cfg, model)}
+            loaders = {key['task']: test_loaders(cfg, model)}
         with tqdm(total=cfg.train_cfg.max_iters, leave=False) as bar:
-            figures = measure(train(cfg, bar), loaders[task['task']], BETAS)
+            figures = measure(train(cfg, bar), loaders[key['task']], BETAS)
         append_record(path, dict(key=key, **figures))
 
 

@@ -51,5 +51,4 @@ class CLIPCrop(BaseTransform):
         return results
 
     def __repr__(self) -> str:
-        return (f'{type(self).__name__}(size={self.cfg.size}, '
-                f'interpolation={self.cfg.interpolation})')
+        return f'{type(self).__name__}({self.cfg})'

@@ -11,6 +11,7 @@ from mmengine.optim import DefaultOptimWrapperConstructor
 from mmengine.runner import ValLoop
 from torch import nn
 
+from ..errors import InputError
 from ..registry import LOOPS, OPTIM_WRAPPER_CONSTRUCTORS
 from .unwrap import unwrap
 
@@ -20,10 +21,30 @@ def use_grid(cfg: Config) -> None:
 
     Args:
         cfg (Config): ``grid`` has ``lr`` and ``weight_decay``, a list each.
+
+    Raises:
+        InputError: There is no such grid, or the config has something that
+            would let one run act on another.
     """
+    grid = cfg.get('grid') or {}
+    if set(grid) != {'lr', 'weight_decay'} or not all(
+            isinstance(v, (list, tuple)) and v for v in grid.values()):
+        raise InputError('a grid needs grid=dict(lr=[...], weight_decay=[...])'
+                         f' in the config, and got {dict(grid)}.')
+    hooks = [hook['type'] for hook in cfg.get('custom_hooks') or []]
+    for culprit, there in (
+            ('optim_wrapper.clip_grad', cfg.optim_wrapper.get('clip_grad')),
+            ('optim_wrapper.paramwise_cfg',
+             cfg.optim_wrapper.get('paramwise_cfg')),
+            ('an early stopping hook',
+             any('EarlyStopping' in str(name) for name in hooks)),
+            ('resume', cfg.get('resume'))):
+        if there:
+            raise InputError(f'a grid does not go with {culprit}: take it out '
+                             'of the config, or train settings one by one.')
     settings = [
         dict(lr=lr, weight_decay=weight_decay)
-        for lr, weight_decay in product(cfg.grid.lr, cfg.grid.weight_decay)
+        for lr, weight_decay in product(grid.lr, grid.weight_decay)
     ]
     cfg.model.neck.runs = len(settings)
     cfg.optim_wrapper.constructor = 'safe_mm.GridOptimWrapperConstructor'
@@ -60,7 +81,7 @@ class GridValLoop(ValLoop):
     """
 
     def run(self) -> Dict[str, float]:
-        """Returns the metrics of the run that is best so far."""
+        """Validates each run; returns the metrics of the last."""
         hub, neck = self.runner.message_hub, unwrap(self.runner.model).neck
         stack = neck.attn_pool_f
         settings = self.runner.cfg.optim_wrapper.paramwise_cfg.settings

@@ -16,9 +16,10 @@ from .unwrap import unwrap
 class StoredFeaturesHook(Hook):
     """Computes G(x) of the training and validation images once, and keeps it.
 
-    Later runs on the same images read it from disk. Nothing else changes:
-    order of the images, results and checkpoints are those of a run without
-    this hook, up to the precision of what is stored.
+    Later runs on the same images read it from disk. Order of the images,
+    results and checkpoints are those of a run without this hook, up to the
+    precision of what is stored. The trunk computes in float32, also under
+    ``--amp``.
 
     Args:
         trunk (str): Name of the frozen feature extractor in the model.
@@ -58,6 +59,9 @@ class StoredFeaturesHook(Hook):
     def _features_of(self, runner, part: str,
                      images: DataLoader) -> DataLoader:
         model = unwrap(runner.model)
+        if self.trunk not in dict(model.named_modules()):
+            raise InputError('StoredFeaturesHook: the model has no trunk '
+                             f'{self.trunk!r}.')
         trunk = model.get_submodule(self.trunk)
         if any(p.requires_grad for p in trunk.parameters()):
             raise InputError(
@@ -73,4 +77,8 @@ class StoredFeaturesHook(Hook):
             num_workers=0,
             persistent_workers=False,
             collate_fn=dict(type='default_collate'))
-        return runner.build_dataloader(cfg, seed=runner.seed)
+        cfg.pop('prefetch_factor', None)
+        return runner.build_dataloader(
+            cfg,
+            seed=runner.seed,
+            diff_rank_seed=runner.cfg.randomness.get('diff_rank_seed', False))
