@@ -14,6 +14,7 @@ from mmpretrain.models import ImageClassifier
 from torch.utils.data import DataLoader
 from tqdm import tqdm
 
+from .checkpoint import read_checkpoint
 from .config import default_work_dir, load_config
 from .engine import use_grid
 from .errors import InputError
@@ -66,7 +67,9 @@ def train(cfg: Config, bar: tqdm) -> Runner:
     runner = Runner.from_cfg(cfg)
     runner.register_hook(TickHook(bar))
     runner.train()
-    runner.load_checkpoint(runner.message_hub.get_info('best_ckpt'))
+    best = read_checkpoint(runner.message_hub.get_info('best_ckpt'))
+    runner.model.load_state_dict(
+        {**runner.model.state_dict(), **best['state_dict']})
     return runner
 
 

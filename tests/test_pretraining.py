@@ -229,6 +229,22 @@ def test_recipe_from_words_to_a_file(few, tmp_path):
         again[key], rtol=1e-3, atol=1e-6)
 
 
+def test_vit_recipe(few, tmp_path):
+    """A config that names another CLIP than its base."""
+    recipe = ROOT / 'configs' / 'pretrain'
+    run_tool('train', recipe / 'creatures-vit_words.py', '--work-dir',
+             tmp_path, '--data-root', tmp_path / 'world', '--cfg-options',
+             'train_dataloader.dataset.count=4', 'train_cfg.max_iters=1',
+             'train_dataloader.batch_size=4', 'train_dataloader.num_workers=0')
+    file = tmp_path / 'clip.safetensors'
+    run_tool('export_clip', recipe / 'creatures-vit.py',
+             tmp_path / 'iter_1.pth', file)
+    conv = split_clip('creatures-vit', str(file)).trunk.conv1.weight
+    torch.testing.assert_close(
+        conv, weights(tmp_path / 'iter_1.pth')['trunk.conv1.weight'],
+        rtol=1e-3, atol=1e-6)
+
+
 def test_export_refuses(few, tmp_path):
     config = ROOT / 'configs' / 'pretrain' / 'creatures-rn.py'
     fails('should end in .safetensors', 'export_clip', config, 'x.pth',

@@ -141,12 +141,16 @@ def main() -> None:
             print(attention_table(own))
     if all(r['grid'] for r in records):
         print('\n## Settings\n' + setting_table(records))
+    plot_beta(records, args.records.with_name('beta.png'))
+
+
+def plot_beta(records: List[dict], path: Path) -> None:
+    """Draws what blending adds, mean of all records."""
     curves = {
         variant: {f'{k} shots': gains(select(records, shots=k), variant)
                   for k in sorted(distinct(records, 'shots'))}
         for variant in records[0]['test']
     }
-    path = args.records.with_name('beta.png')
     plot_gain(curves, path)
     print(f'\nPicture: {path}')
 
