@@ -9,6 +9,7 @@ import torch
 import torch.distributed as dist
 from mmengine.config import Config, DictAction
 from mmengine.logging import print_log
+from mmengine.utils import digit_version
 
 from .errors import InputError
 
@@ -67,22 +68,35 @@ def load_config(args: Namespace) -> Config:
             raise InputError(f'--{key.replace("_", "-")} has no effect: '
                              f'nothing in {args.config} has {key}.')
     cfg.merge_from_dict(args.cfg_options)  # a nested option has the last word
-
     cfg.work_dir = args.work_dir or cfg.get('work_dir') or default_work_dir(
         cfg, args.config)
-    if args.amp and not torch.cuda.is_available():
+    fit_to_machine(cfg, args)
+    return cfg
+
+
+def fit_to_machine(cfg: Config, args: Namespace) -> None:
+    """Sets what depends on the processors and the version of torch.
+
+    Raises:
+        InputError: An option needs a GPU, and there is none.
+    """
+    gpu = torch.cuda.is_available()
+    if args.amp and not gpu:
         raise InputError('--amp needs a GPU, and this machine has none that '
                          'torch can use. Run without --amp.')
+    optimizer = cfg.get('optim_wrapper', {}).get('optimizer', {})
+    fuses = gpu or digit_version(torch.__version__) >= digit_version('2.4')
+    if optimizer.get('type') == 'AdamW' and fuses:
+        optimizer.setdefault('fused', True)  # one pass over the weights
     for loader in ('train_dataloader', 'val_dataloader', 'test_dataloader'):
         if cfg.get(loader):
-            cfg[loader].setdefault('pin_memory', not args.no_pin_memory
-                                   and torch.cuda.is_available())
+            cfg[loader].setdefault('pin_memory',
+                                   gpu and not args.no_pin_memory)
             if not cfg[loader].num_workers:
                 cfg[loader].persistent_workers = False
     cfg.launcher = args.launcher
-    if args.launcher != 'none' and not torch.cuda.is_available():
+    if args.launcher != 'none' and not gpu:
         join_processes_without_gpu(cfg)
-    return cfg
 
 
 def find_config(path: str) -> str:

@@ -91,6 +91,9 @@ def check_storable(model: nn.Module, dataset: BaseDataset) -> None:
         images = [dataset[0]['inputs'] for _ in range(8)]
     if not all(torch.equal(image, images[0]) for image in images):
         raise InputError(f'the pipeline draws at random, {remedy}')
+    if not hasattr(model.data_preprocessor, 'to_rgb'):
+        raise InputError('features cannot be stored without a '
+                         'CLIPDataPreprocessor.')
     if getattr(model.data_preprocessor, 'batch_augments', None):
         raise InputError(f'data_preprocessor.batch_augments draws at random, '
                          f'{remedy}')

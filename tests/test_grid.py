@@ -16,7 +16,8 @@ GRID = ['grid.lr=[1e-2,1e-3,0]', 'grid.weight_decay=[0.5,0]']
 
 @pytest.mark.parametrize('dtype', [torch.float32, torch.float64])
 @pytest.mark.parametrize('batch', [1, 5])
-def test_stack_is_its_pools(tiny_clip, dtype, batch):
+@pytest.mark.parametrize('way', ['forward', 'all_at_once'])
+def test_stack_is_its_pools(tiny_clip, dtype, batch, way):
     """Outputs, and gradients of the sum of losses."""
     split = split_clip(**tiny_clip)
     torch.manual_seed(0)
@@ -29,7 +30,7 @@ def test_stack_is_its_pools(tiny_clip, dtype, batch):
             parameter.add_(0.1 * torch.randn_like(parameter))
     alone = copy.deepcopy(stack.pools)
 
-    pooled = stack(features)
+    pooled = getattr(stack, way)(features)
     expected = torch.stack([pool(features) for pool in alone])
     close = dict(rtol=1e-5, atol=1e-5) if dtype == torch.float32 else dict(
         rtol=1e-11, atol=1e-11)

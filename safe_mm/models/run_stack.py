@@ -23,6 +23,16 @@ class RunStack(nn.Module):
 
     def forward(self, features: torch.Tensor) -> torch.Tensor:
         """Dense features -> pooled features of each run, (R, B, C)."""
+        if features.is_cuda:
+            return self.all_at_once(features)
+        return torch.stack([pool(features) for pool in self.pools])
+
+    def all_at_once(self, features: torch.Tensor) -> torch.Tensor:
+        """The same with one launch of each kernel for all runs.
+
+        For a GPU, where a lone step is bound by launches. On a CPU it is
+        slower, because it copies the parameters.
+        """
         stacked = {
             name: torch.stack([pool.get_parameter(name)
                                for pool in self.pools])
