@@ -37,7 +37,7 @@ class SplitCLIP:
 
     def __init__(self, model_name: str, pretrained: Optional[str]) -> None:
         self._source = (model_name, pretrained)
-        clip = load_clip(model_name, pretrained)
+        clip = load_clip(model_name, pretrained).eval()  # no drift in here
         self.trunk, self.pool = split_visual(clip.visual, model_name)
         size = self.trunk.image_size
         self.image_size = size if isinstance(size, int) else size[0]

@@ -1,0 +1,39 @@
+"""The benchmark runs, and compares what computes the same."""
+import json
+import runpy
+
+import pytest
+import torch
+
+from safe_mm.clip import split_clip
+
+from .conftest import ROOT, run_tool
+
+CREATURES = ('creatures-rn', 'creatures-vit')
+
+
+def test_benchmark(tmp_path, capsys):
+    run_tool('benchmark', '--repeats', 2, '--iterations', 2, '--models',
+             *CREATURES, '--out', tmp_path / 'benchmark.json')
+    table = capsys.readouterr().out
+    figures = json.loads((tmp_path / 'benchmark.json').read_text())
+    for name in CREATURES:
+        for what in ('pooling, forward', 'training step on given features',
+                     'iteration, images against stored features',
+                     'step of 12 settings', 'encoder, batch 32',
+                     'peak memory of training, GB'):
+            row = figures['rows'][f'{name} {what}']
+            assert row['naive'] > 0 and row['ours'] > 0 and row['ratio'] > 0
+            assert f'| {name} {what} |' in table
+    assert figures['matmul_gflops'] > 0 and figures['copy_gb_per_s'] > 0
+
+
+@pytest.mark.parametrize('name', CREATURES)
+def test_both_sides_compute_the_same(name):
+    tool = runpy.run_path(str(ROOT / 'tools' / 'benchmark.py'))
+    naive, ours = tool['Naive'](name).eval(), tool['tuned_pool'](name)
+    x = tool['images'](name, 2)
+    with torch.no_grad():
+        features = split_clip(name, None).trunk.eval()(x)
+        torch.testing.assert_close(ours(features), naive.pool(features))
+        torch.testing.assert_close(ours(features), naive(x))
