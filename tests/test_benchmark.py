@@ -10,20 +10,23 @@ from safe_mm.clip import split_clip
 from .conftest import ROOT, run_tool
 
 CREATURES = ('creatures-rn', 'creatures-vit')
+MEASURED = CREATURES[:1]
 
 
 def test_benchmark(tmp_path, capsys):
     run_tool('benchmark', '--repeats', 2, '--iterations', 2, '--models',
-             *CREATURES, '--out', tmp_path / 'benchmark.json')
+             *MEASURED, '--out', tmp_path / 'benchmark.json')
     table = capsys.readouterr().out
     figures = json.loads((tmp_path / 'benchmark.json').read_text())
-    for name in CREATURES:
+    for name in MEASURED:
         for what in ('pooling, forward', 'training step on given features',
                      'iteration, images against stored features',
                      'step of 12 settings', 'encoder, batch 32',
-                     'peak memory of training, GB'):
+                     'peak memory of training, GB',
+                     'iteration of train.py on stored features',
+                     'train.py of one iteration, first time'):
             row = figures['rows'][f'{name} {what}']
-            assert row['naive'] > 0 and row['ours'] > 0 and row['ratio'] > 0
+            assert all(value > 0 for value in row.values()) and row['ours']
             assert f'| {name} {what} |' in table
     assert figures['matmul_gflops'] > 0 and figures['copy_gb_per_s'] > 0
 

@@ -73,6 +73,11 @@ PINNED = {
     'grass': '0fae7809acdc5338',
     'stars': '0c4d2cea03b2c14c',
     'water': '60dc4e072040231c',
+    'net': 'e0360e5ec524c475',
+    'dunes': '7f18e193975a1e34',
+    'embers': '7fdd8aa9905f2712',
+    'ice': 'd2a80a6832f0ce6d',
+    'carpet': '64bed70853f1ac14',
 }
 
 

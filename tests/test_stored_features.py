@@ -1,6 +1,9 @@
 """Dense features from disk change nothing but the time a run takes."""
 import errno
+import os
 import shutil
+import subprocess
+import sys
 from collections import namedtuple
 from pathlib import Path
 
@@ -15,7 +18,7 @@ from safe_mm.errors import InputError
 from safe_mm.feature_store import store_features
 from safe_mm.registry import DATASETS, MODELS
 
-from .conftest import CONFIG, config, run_tool, short, weights
+from .conftest import CONFIG, ROOT, config, run_tool, short, weights
 
 HOOK = 'default_hooks.store.type=safe_mm.StoredFeaturesHook'
 
@@ -162,6 +165,24 @@ def test_run_is_the_same(shapes, tmp_path):
         mine, theirs = (weights(p / 'iter_24.pth') for p in (images, other))
         for key, value in mine.items():
             torch.testing.assert_close(theirs[key], value, rtol=0, atol=1e-5)
+
+
+def test_two_runs_that_start_at_once(shapes, tmp_path):
+    """Runs that know nothing of each other share a store unharmed."""
+    command = [sys.executable, str(ROOT / 'tools' / 'train.py'), CONFIG,
+               '--data-root', shapes,
+               *short(8, HOOK, f'default_hooks.store.root={tmp_path}/store')]
+    runs = [
+        subprocess.Popen([*command, '--work-dir', tmp_path / name],
+                         env=dict(os.environ, OMP_NUM_THREADS='1'))
+        for name in ('one', 'two')
+    ]
+    assert [run.wait() for run in runs] == [0, 0]
+    kept = [p.suffix for p in (tmp_path / 'store').rglob('*') if p.is_file()]
+    assert kept == ['.safetensors'] * 3  # and no drafts
+    one, two = (weights(tmp_path / name / 'iter_8.pth')
+                for name in ('one', 'two'))
+    torch.testing.assert_close(one, two, rtol=0, atol=0)
 
 
 def test_random_pipeline_is_refused(shapes, tmp_path):
