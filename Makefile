@@ -1,16 +1,20 @@
 # make demo: SAFE at 1, 4 and 16 shots, a table and two pictures.
 # make test: all tests.
+# make bench: time and memory beside the stock modules.
 PYTHON ?= python3
 VENV ?= .venv
 BIN := $(abspath $(VENV))/bin
 INSTALLED := $(VENV)/.installed
-.PHONY: demo test lint
+.PHONY: demo test lint bench
 
 demo: $(INSTALLED)
 	$(BIN)/python tools/demo.py configs/safe/safe_creatures-rn.py
 
 test: $(INSTALLED)
 	$(BIN)/python -m pytest tests
+
+bench: $(INSTALLED)
+	$(BIN)/python tools/benchmark.py --out work_dirs/benchmark.json
 
 lint: $(INSTALLED)
 	$(BIN)/ruff check .

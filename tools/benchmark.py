@@ -372,6 +372,7 @@ def main() -> None:
     print(json.dumps(about, indent=1))
     print(table(rows))
     if args.out:
+        args.out.parent.mkdir(parents=True, exist_ok=True)
         args.out.write_text(json.dumps(dict(about, rows=rows), indent=1))
 
 
