@@ -23,49 +23,17 @@ from mmengine.dataset import default_collate
 from safetensors.torch import safe_open, save_file
 from torch import nn
 from torch.nn import functional as F
-from tqdm import tqdm
 
 from safe_mm.clip import split_clip
 from safe_mm.clip.loading import build
 from safe_mm.models import RunStack
 from safe_mm.models.head import text_logits
 from safe_mm.models.neck import blend
+from safe_mm.timing import Machine, seconds, table
 
 BATCH, CLASSES, VIEWS = 8, 100, 3200  # 16 shots of Caltech101, two views
 ITERATIONS = 12800
 BETAS = 9
-
-
-def seconds(sides: Dict[str, Callable], repeats: int) -> Dict[str, float]:
-    """Median time of each side, run in turn, and the median of the ratios."""
-    times: Dict[str, List[float]] = {side: [] for side in sides}
-    for repeat in tqdm(range(repeats + 1), leave=False):
-        for side, run in sides.items():
-            start = time.perf_counter()
-            run()
-            if repeat:  # the first is to warm up
-                times[side].append(time.perf_counter() - start)
-    figures = {side: median(values) for side, values in times.items()}
-    if len(sides) == 2:
-        naive, ours = times.values()
-        figures['ratio'] = median(a / b for a, b in zip(naive, ours))
-    return figures
-
-
-class Machine:
-    """What this machine can do at best, measured."""
-
-    def __init__(self) -> None:
-        a, big = torch.randn(1536, 1536), torch.randn(2**25)
-        other = torch.empty_like(big)
-        best = seconds(
-            dict(matmul=lambda: a @ a, copy=lambda: other.copy_(big)), 9)
-        self.flops = 2 * 1536**3 / best['matmul']
-        self.bandwidth = 8 * 2**25 / best['copy']
-
-    def floor(self, flops: float, size: float) -> float:
-        """Least seconds for so many operations and bytes."""
-        return max(flops / self.flops, size / self.bandwidth)
 
 
 class Naive(nn.Module):
@@ -320,22 +288,6 @@ def runner(name: str, config: str, folder: str) -> Dict[str, dict]:
         f'{name} iteration of train.py on stored features': dict(
             ours=median(times), floor=seconds(dict(step=step), 50)['step'])
     }
-
-
-def table(rows: Dict[str, dict]) -> str:
-    """A Markdown table; times in milliseconds but where it says GB."""
-    lines = ['| | naive | ours | ratio | floor | ours / floor |',
-             '|---|---|---|---|---|---|']
-    for name, row in rows.items():
-        unit = 1 if name.endswith('GB') else 1e3
-        cells = [f'{unit * row[k]:.4g}' if k in row else ''
-                 for k in ('naive', 'ours')]
-        cells.append(f'{row["ratio"]:.2f}' if 'ratio' in row else '')
-        cells += [f'{unit * row["floor"]:.4g}',
-                  f'{row["ours"] / row["floor"]:.1f}'
-                  ] if 'floor' in row else ['', '']
-        lines.append(f'| {name} | ' + ' | '.join(cells) + ' |')
-    return '\n'.join(lines)
 
 
 def main() -> None:

@@ -61,7 +61,11 @@ def record_key(args: Namespace, cfg: Config) -> dict:
 def main() -> None:
     args = parse_args()
     path = Path(args.records)
-    path.parent.mkdir(parents=True, exist_ok=True)
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.touch()
+    except OSError as error:
+        raise InputError(f'--records: {error}') from None
     done = [record['key'] for record in read_records(path)]
     tasks = list(product(args.tasks, args.shots, args.seeds))
     loaders = {}  # of the test pictures of one task at a time
