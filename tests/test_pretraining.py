@@ -1,4 +1,5 @@
 """Pretraining a CLIP on pictures with captions."""
+import hashlib
 import json
 
 import open_clip
@@ -9,6 +10,7 @@ from open_clip.tokenizer import SimpleTokenizer
 from safetensors.torch import load_file
 
 from safe_mm.clip import get_tokenizer, split_clip
+from safe_mm.clip.architecture import SHIPPED
 from safe_mm.clip.loading import build
 from safe_mm.creatures import anatomy, world
 from safe_mm.creatures.captions import TEMPLATES
@@ -47,6 +49,21 @@ def images(name: str, count: int) -> torch.Tensor:
 class Sample:
     def __init__(self, *captions: str) -> None:
         self.captions = list(captions)
+
+
+@pytest.mark.parametrize('file', sorted(SHIPPED.glob('*.safetensors')),
+                         ids=lambda file: file.stem)
+def test_shipped_weights(file):
+    """Small, as the model card says, and with prompts told apart."""
+    assert file.stat().st_size <= 8e6
+    card = (SHIPPED / 'MODEL_CARD.md').read_text()
+    digest = hashlib.sha256(file.read_bytes()).hexdigest()
+    assert f'{digest}  {file.name}' in card
+    split = split_clip(*file.stem.split('_'))
+    texts = [TEMPLATES['pattern'].format(k) for k in anatomy.KINDS['pattern']]
+    features = split.encode_text(texts)
+    cosine = (features @ features.T - torch.eye(len(texts))).mean()
+    assert cosine < 0.2
 
 
 def test_words_loss_by_hand():

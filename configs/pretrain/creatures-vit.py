@@ -6,4 +6,4 @@
 _base_ = './creatures-rn.py'
 
 clip = dict(model_name='creatures-vit')
-load_from = 'work_dirs/creatures-vit_words/seed1/iter_3600.pth'
+load_from = 'work_dirs/creatures-vit_words/again/iter_3600.pth'
