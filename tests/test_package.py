@@ -62,13 +62,15 @@ def test_readme_shows_the_configs_as_they_are():
 
 
 def test_readme_config_for_own_data(shapes, tmp_path):
-    code = BLOCKS[2].replace('configs/safe/safe_rn50_caltech101.py', CONFIG)
+    store, own = BLOCKS[2:4]
+    code = own.replace('configs/safe/safe_rn50_caltech101.py', CONFIG) + store
     config = tmp_path / 'mine.py'
     config.write_text(code.replace('my_images', 'shapes'))
     assert Config.fromfile(config).val_dataloader.dataset.split == 'val'
     run_tool('train', config, '--data-root', shapes, '--work-dir', tmp_path,
-             *short(8))
+             *short(8, f'default_hooks.store.root={tmp_path}/store'))
     assert list(tmp_path.glob('best_*.pth'))
+    assert list(tmp_path.glob('store/*/*.safetensors'))
 
 
 def test_readme_links_exist():
