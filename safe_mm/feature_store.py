@@ -153,6 +153,11 @@ class StoredFeatures(Dataset):
         return dict(key=self.key, chunk=str(chunk))
 
 
+def stack_images(samples: List[dict]) -> Dict[str, torch.Tensor]:
+    """A batch for the trunk; named, so that worker processes can load it."""
+    return dict(inputs=torch.stack([sample['inputs'] for sample in samples]))
+
+
 @torch.no_grad()
 def store_features(model: nn.Module,
                    trunk: nn.Module,
@@ -193,8 +198,7 @@ def store_features(model: nn.Module,
             range(c * CHUNK, min((c + 1) * CHUNK, len(dataset))) for c in mine
         ],
         num_workers=num_workers,
-        collate_fn=lambda samples: dict(
-            inputs=torch.stack([sample['inputs'] for sample in samples])))
+        collate_fn=stack_images)
     was_training = model.training
     model.eval()
     bar = tqdm(
