@@ -10,51 +10,60 @@ can be taken before the key and value projections,
 which is exactly the same function at a fraction of the work. A key bias adds
 the same number to all scores of a head and cancels in the softmax.
 """
+from typing import Tuple
+
 import torch
 from torch import nn
 from torch.nn import functional as F
 
 
-def attention_weights(query: torch.Tensor, tokens: torch.Tensor,
-                      key_weight: torch.Tensor,
-                      num_heads: int) -> torch.Tensor:
-    """softmax_j(q . k_j / S) of Eq. 2, with S the root of the head size.
+def seen_from_tokens(query: torch.Tensor, key_weight: torch.Tensor,
+                     num_heads: int) -> torch.Tensor:
+    """W_k^T q / S: what each head's query asks of a token (Eq. 2).
 
     Args:
         query (Tensor): Lin_q of the query token, shape (B, C).
-        tokens (Tensor): What attention looks at, shape (B, L, C).
         key_weight (Tensor): Weight of Lin_k, shape (C, C).
-        num_heads (int): Number of heads, a divisor of C.
+        num_heads (int): Number of heads H, a divisor of C.
 
     Returns:
-        Tensor: Attention of each head, shape (B, num_heads, L); rows sum to
-        one.
+        Tensor: Shape (B, H, C); S is the root of the head size.
     """
-    query = query.unflatten(-1, (num_heads, -1))
-    key_weight = key_weight.unflatten(0, (num_heads, -1))
+    query = query.unflatten(-1, (num_heads, -1)).transpose(0, 1)
     scale = query.shape[-1]**-0.5
-    query = torch.einsum('bhd,hdc->bhc', query * scale, key_weight)
-    return torch.einsum('bhc,bjc->bhj', query, tokens).softmax(dim=-1)
+    key_weight = key_weight.unflatten(0, (num_heads, -1))
+    return ((query * scale) @ key_weight).transpose(0, 1)
 
 
-def attend(weights: torch.Tensor, tokens: torch.Tensor,
-           value_weight: torch.Tensor,
-           value_bias: torch.Tensor) -> torch.Tensor:
-    """sum_j a_j v_j of Eq. 2, the heads side by side.
+def attention_weights(query: torch.Tensor,
+                      tokens: torch.Tensor) -> torch.Tensor:
+    """softmax_j(q . k_j / S) of Eq. 2.
 
     Args:
-        weights (Tensor): Attention of each head, shape (B, H, L).
-        tokens (Tensor): Shape (B, L, C).
+        query (Tensor): From :func:`seen_from_tokens`, shape (B, H, C).
+        tokens (Tensor): What attention looks at, shape (B, L, C).
+
+    Returns:
+        Tensor: Attention of each head, shape (B, H, L); rows sum to one.
+    """
+    return (query @ tokens.transpose(1, 2)).softmax(dim=-1)
+
+
+def project_heads(tokens: torch.Tensor, value_weight: torch.Tensor,
+                  value_bias: torch.Tensor) -> torch.Tensor:
+    """Lin_v of each head's sum_j a_j x_j (Eq. 2), the heads side by side.
+
+    Args:
+        tokens (Tensor): A weighted sum for each head, shape (B, H, C).
         value_weight (Tensor): Weight of Lin_v, shape (C, C).
         value_bias (Tensor): Bias of Lin_v, shape (C, ).
 
     Returns:
         Tensor: Shape (B, C).
     """
-    tokens = torch.einsum('bhj,bjc->bhc', weights, tokens)
-    value_weight = value_weight.unflatten(0, (weights.shape[1], -1))
-    pooled = torch.einsum('bhc,hdc->bhd', tokens, value_weight)
-    return pooled.flatten(1) + value_bias
+    value_weight = value_weight.unflatten(0, (tokens.shape[1], -1))
+    values = torch.einsum('bhc,hdc->bhd', tokens, value_weight)
+    return values.flatten(1) + value_bias
 
 
 class AttentionPool(nn.Module):
@@ -97,15 +106,15 @@ class AttentionPool(nn.Module):
 
     def attention(self, tokens: torch.Tensor) -> torch.Tensor:
         """Attention of the mean token, shape (B, num_heads, 1 + h*w)."""
-        return attention_weights(
-            self.q_proj(tokens[:, 0]), tokens, self.k_proj.weight,
-            self.num_heads)
+        query = seen_from_tokens(
+            self.q_proj(tokens[:, 0]), self.k_proj.weight, self.num_heads)
+        return attention_weights(query, tokens)
 
     def forward(self, features: torch.Tensor) -> torch.Tensor:
         """Dense features (B, C, h, w) -> pooled features (B, embed_dim)."""
         x = self.tokens(features)
-        pooled = attend(
-            self.attention(x), x, self.v_proj.weight, self.v_proj.bias)
+        pooled = project_heads(
+            self.attention(x) @ x, self.v_proj.weight, self.v_proj.bias)
         return self.c_proj(pooled)
 
 
@@ -135,25 +144,36 @@ class LastBlockPool(nn.Module):
         return features[:, 1:]
 
     def tokens(self, features: torch.Tensor) -> torch.Tensor:
-        """Normed tokens, shape (B, 1 + h*w, C) as ``features``."""
-        return self.block.ln_1(features)
+        """Standardised tokens, shape (B, 1 + h*w, C) as ``features``.
+
+        Scale and shift of the norm wait until after the sums: attention to
+        scale * x_j + shift is attention to x_j by the query * scale, since
+        the shift adds the same to all scores, and the weights sum to one.
+        Then no gradient passes through the tokens.
+        """
+        norm = self.block.ln_1
+        return F.layer_norm(features, norm.normalized_shape, eps=norm.eps)
 
     def attention(self, tokens: torch.Tensor) -> torch.Tensor:
         """Attention of the class token, shape (B, num_heads, 1 + h*w)."""
-        attn = self.block.attn
-        query_weight, key_weight, _ = attn.in_proj_weight.chunk(3)
-        query_bias = attn.in_proj_bias[:attn.embed_dim]
-        return attention_weights(
-            F.linear(tokens[:, 0], query_weight, query_bias), tokens,
-            key_weight, attn.num_heads)
+        return self._attend(tokens)[0]
+
+    def _attend(self, tokens: torch.Tensor) -> Tuple[torch.Tensor]:
+        """Attention, and the values that it pools, shape (B, C)."""
+        attn, norm = self.block.attn, self.block.ln_1
+        query_weight, key_weight, value_weight = attn.in_proj_weight.chunk(3)
+        query_bias, _, value_bias = attn.in_proj_bias.chunk(3)
+        query = F.linear(norm.weight * tokens[:, 0] + norm.bias, query_weight,
+                         query_bias)
+        query = seen_from_tokens(query, key_weight, attn.num_heads)
+        weights = attention_weights(norm.weight * query, tokens)
+        pooled = norm.weight * (weights @ tokens) + norm.bias
+        return weights, project_heads(pooled, value_weight, value_bias)
 
     def forward(self, features: torch.Tensor) -> torch.Tensor:
         """Tokens (B, 1 + h*w, C) -> pooled features (B, embed_dim)."""
-        block, x = self.block, self.tokens(features)
-        pooled = attend(
-            self.attention(x), x,
-            block.attn.in_proj_weight.chunk(3)[2],
-            block.attn.in_proj_bias.chunk(3)[2])
+        block = self.block
+        _, pooled = self._attend(self.tokens(features))
         x = features[:, 0] + block.ls_1(block.attn.out_proj(pooled))
         x = x + block.ls_2(block.mlp(block.ln_2(x)))
         return self.ln_post(x) @ self.proj
