@@ -70,6 +70,8 @@ def load_config(args: Namespace) -> Config:
     cfg.merge_from_dict(args.cfg_options)  # a nested option has the last word
     cfg.work_dir = args.work_dir or cfg.get('work_dir') or default_work_dir(
         cfg, args.config)
+    if 'store' in cfg.get('default_hooks', {}) and not cfg.default_hooks.store:
+        cfg.default_hooks.pop('store')  # mmengine takes None for its own only
     fit_to_machine(cfg, args)
     return cfg
 
@@ -84,7 +86,7 @@ def fit_to_machine(cfg: Config, args: Namespace) -> None:
     if args.amp and not gpu:
         raise InputError('--amp needs a GPU, and this machine has none that '
                          'torch can use. Run without --amp.')
-    optimizer = cfg.get('optim_wrapper', {}).get('optimizer', {})
+    optimizer = (cfg.get('optim_wrapper') or {}).get('optimizer', {})
     fuses = gpu or digit_version(torch.__version__) >= digit_version('2.4')
     if optimizer.get('type') == 'AdamW' and fuses:
         optimizer.setdefault('fused', True)  # one pass over the weights

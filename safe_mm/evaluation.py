@@ -6,7 +6,7 @@ import torch
 from mmpretrain.models import ImageClassifier
 
 from .attention import attention_share, neck_attention
-from .models.neck import blend
+from .pooled import pool_all
 
 ZERO_SHOT = math.inf  # the beta with which only AttnPool_O counts
 
@@ -23,21 +23,17 @@ def accuracy_by_beta(model: ImageClassifier, loader: Iterable[dict],
         betas (Sequence[float]): ``ZERO_SHOT`` stands for CLIP's own pooling
             alone.
     """
-    model.eval()
-    neck, hits, total = model.neck, dict.fromkeys(betas, 0), 0
-    for batch in loader:
-        batch = model.data_preprocessor(batch)
-        labels = torch.cat([s.gt_label for s in batch['data_samples']])
-        features = model.backbone(batch['inputs'])[0]
-        original = neck.attn_pool_o(features)
-        finetuned = neck.attn_pool_f(features)
-        for beta in betas:
-            pooled = original if beta == ZERO_SHOT else blend(
-                original, finetuned, beta)
-            found = model.head((pooled, )).argmax(-1)
-            hits[beta] += (found == labels).sum().item()
-        total += len(labels)
-    return {beta: 100 * count / total for beta, count in hits.items()}
+    pooled = pool_all(model, loader)
+
+    def accuracy(features: torch.Tensor) -> float:
+        hits = model.head((features, )).argmax(-1) == pooled.labels
+        return 100 * hits.double().mean().item()
+
+    return {
+        beta: accuracy(pooled.poolings[0] if beta == ZERO_SHOT else pooled.
+                       merged(beta))
+        for beta in betas
+    }
 
 
 @torch.no_grad()

@@ -20,6 +20,8 @@ from .engine import use_grid
 from .errors import InputError
 from .evaluation import ZERO_SHOT, accuracy_by_beta, attention_on_part
 from .feature_store import ROOT, store_features
+from .models import CacheHead
+from .records import DEPLOYED
 from .registry import DATASETS
 
 
@@ -100,10 +102,22 @@ def test_loaders(cfg: Config, model: ImageClassifier) -> Dict[str, DataLoader]:
 def attention(model: ImageClassifier, loader: DataLoader) -> Dict[str, float]:
     """:func:`attention_on_part`, of data that knows where the part is."""
     dataset = loader.dataset.dataset
-    if not hasattr(dataset, 'part_mask'):
+    if not (hasattr(dataset, 'part_mask') and hasattr(model.neck, 'beta')):
         return {}
     masks = [dataset.part_mask(i) for i in range(len(dataset))]
     return attention_on_part(model, loader, torch.tensor(np.stack(masks)))
+
+
+def test_accuracy(model: ImageClassifier, loader: DataLoader,
+                  betas: Sequence[float]) -> Dict[str, float]:
+    """Accuracy in percent by beta; of a cache, with the beta of its keys."""
+    if isinstance(model.head, CacheHead) or not hasattr(model.neck, 'beta'):
+        beta = getattr(model.neck, 'beta', 0.)
+        return {DEPLOYED: accuracy_by_beta(model, loader, [beta])[beta]}
+    return {
+        'zero-shot' if beta == ZERO_SHOT else str(beta): accuracy
+        for beta, accuracy in accuracy_by_beta(model, loader, betas).items()
+    }
 
 
 def measure(runner: Runner, loaders: Dict[str, DataLoader],
@@ -113,9 +127,10 @@ def measure(runner: Runner, loaders: Dict[str, DataLoader],
     Returns:
         dict: 'validation', the accuracy in percent for which the weights
         were chosen; 'setting', lr and weight decay; 'grid', the validation
-        accuracy of each setting, if there were several; 'test', variant ->
-        beta, as text, or 'zero-shot' -> accuracy in percent; 'attention' on
-        the part that tells a creature's class, in the first variant.
+        accuracy of each setting, if there were several; 'search', alpha,
+        gamma and beta of a cache; 'test', variant -> accuracy in percent by
+        beta (as text, or 'zero-shot'), or 'deployed'; 'attention' on the
+        part that tells a creature's class, in the first variant.
     """
     hub, model = runner.message_hub, runner.model
     optimizer = runner.cfg.optim_wrapper.optimizer
@@ -123,14 +138,12 @@ def measure(runner: Runner, loaders: Dict[str, DataLoader],
         validation=hub.get_info('best_score'),
         setting=hub.runtime_info.get(
             'setting',
-            dict(lr=optimizer.lr, weight_decay=optimizer.weight_decay)),
+            dict(lr=optimizer.lr,
+                 weight_decay=optimizer.get('weight_decay', 0))),
         grid=hub.runtime_info.get('grid', []),
+        search=hub.runtime_info.get('search', {}),
         test={
-            name: {
-                'zero-shot' if beta == ZERO_SHOT else str(beta): accuracy
-                for beta, accuracy in accuracy_by_beta(
-                    model, loader, betas).items()
-            }
+            name: test_accuracy(model, loader, betas)
             for name, loader in loaders.items()
         },
         attention=attention(model, next(iter(loaders.values()))))

@@ -8,7 +8,7 @@ import os
 import shutil
 from contextlib import suppress
 from pathlib import Path
-from typing import Dict, List
+from typing import Dict, List, Sequence, Union
 
 import torch
 from mmengine.dist import barrier, get_rank, get_world_size, is_main_process
@@ -22,14 +22,21 @@ from tqdm import tqdm
 from .checkpoint import digest
 from .errors import InputError
 
-CHUNK = 64  # images of one file, and of one batch through the trunk
-VERSION = 1  # of the files
+CHUNK = 64  # images of one file
+CPU_BATCH = 8  # images whose feature maps stay in a processor's cache
+VERSION = 2  # of the files
 ROOT = '~/.cache/safe_mm/features'
 
 
 def is_dense(inputs: torch.Tensor) -> bool:
     """Whether a batch holds dense features already, not images."""
     return inputs.dim() != 4 or inputs.shape[1] != 3
+
+
+def last(features: Union[torch.Tensor, Sequence[torch.Tensor]]
+         ) -> torch.Tensor:
+    """Of several outputs of a trunk, the last, as mmpretrain's necks take."""
+    return features[-1] if isinstance(features, (tuple, list)) else features
 
 
 def store_key(model: nn.Module, trunk: nn.Module, dataset: BaseDataset,
@@ -208,9 +215,11 @@ def store_features(model: nn.Module,
         unit=f'x{CHUNK}',
         disable=not (mine and is_main_process()))
     for chunk, batch in bar:
-        features = trunk(model.data_preprocessor(batch)['inputs'])
-        if isinstance(features, tuple):
-            features = features[-1]
+        images = model.data_preprocessor(batch)['inputs']
+        features = torch.cat([
+            last(trunk(part))
+            for part in images.split(CHUNK if images.is_cuda else CPU_BATCH)
+        ])
         _save(stored, chunk, features.to('cpu', dtype).contiguous())
     model.train(was_training)
     barrier()

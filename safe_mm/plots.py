@@ -5,6 +5,8 @@ from typing import Dict, List, Sequence
 import numpy as np
 from matplotlib.figure import Figure
 
+from .search import Choice
+
 
 def plot_accuracy(curves: Dict[str, Dict[str, Sequence[float]]],
                   shots: Sequence[int], title: str, path: Path) -> None:
@@ -91,4 +93,35 @@ def plot_gain(curves: Dict[str, Dict[str, Dict[str, float]]],
         panel.grid(alpha=0.3)
     panels[0].set_ylabel('accuracy above that of beta 0 (%)')
     panels[0].legend()
+    figure.savefig(path, dpi=120)
+
+
+def plot_search(choice: Choice, space: Dict[str, Sequence[float]],
+                beta: float, path: Path) -> None:
+    """Validation accuracy of every alpha and gamma, a panel for each beta.
+
+    Args:
+        choice (Choice): What :func:`safe_mm.search.search` found.
+        space (dict): The values that it tried.
+        beta (float): The one in use.
+        path (Path): The PNG to write.
+    """
+    betas = space.get('beta', [beta])
+    low, high = choice.accuracy.min().item(), choice.accuracy.max().item()
+    figure = Figure((1 + 3.2 * len(betas), 4), layout='constrained')
+    panels = figure.subplots(1, len(betas), sharey=True, squeeze=False)[0]
+    for panel, value, grid in zip(panels, betas, choice.accuracy):
+        shown = panel.imshow(grid, vmin=low, vmax=high, origin='lower',
+                             aspect='auto', cmap='viridis')
+        panel.set_xticks(range(len(space['gamma'])),
+                         [f'{gamma:g}' for gamma in space['gamma']])
+        panel.set_yticks(range(len(space['alpha'])),
+                         [f'{alpha:g}' for alpha in space['alpha']])
+        panel.set(title=f'beta {value:g}', xlabel='gamma')
+        if value == beta:
+            panel.plot(space['gamma'].index(choice.gamma),
+                       space['alpha'].index(choice.alpha), 'r*', markersize=14)
+    panels[0].set_ylabel('alpha')
+    figure.colorbar(shown, ax=panels, label='accuracy (%)')
+    figure.suptitle(f'{choice.images} validation images; star: chosen')
     figure.savefig(path, dpi=120)

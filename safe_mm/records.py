@@ -7,6 +7,8 @@ from typing import List
 
 from mmengine.logging import print_log
 
+DEPLOYED = 'deployed'  # accuracy of a model whose beta is not to be varied
+
 
 def read_records(path: Path) -> List[dict]:
     """Records so far, none if there is no file.

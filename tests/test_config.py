@@ -73,3 +73,13 @@ def test_model_of_each_config(path):
     assert MODELS.build(cfg.model) is not None
     text = path.read_text()
     assert f'python tools/train.py configs/safe/{path.name}' in text
+
+
+def test_none_switches_the_store_off():
+    parser = ArgumentParser()
+    add_common_options(parser)
+    own = str(ROOT / 'configs' / 'safe' / 'safe_creatures-rn.py')
+    off = ['--cfg-options', 'default_hooks.store=None']
+    assert 'store' in load_config(parser.parse_args([own])).default_hooks
+    assert 'store' not in load_config(
+        parser.parse_args([own, *off])).default_hooks

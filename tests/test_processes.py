@@ -15,13 +15,13 @@ from safe_mm.registry import MODELS
 from .conftest import CONFIG, ROOT, config, free_port, run_tool, short, weights
 
 
-def launch(tool: str, *args: str) -> None:
+def launch(tool: str, *args: str, config: str = CONFIG) -> None:
     """Runs a tool in two processes of one thread each."""
     env = dict(os.environ, PORT=str(free_port()), OMP_NUM_THREADS='1',
                PATH=f'{Path(sys.executable).parent}:{os.environ["PATH"]}')
     result = subprocess.run(
-        ['bash', str(ROOT / 'tools' / f'dist_{tool}.sh'), CONFIG,
-         *map(str, args)],
+        ['bash', str(ROOT / 'tools' / f'dist_{tool}.sh'),
+         str(config), *map(str, args)],
         env=env, capture_output=True, text=True, timeout=300)
     assert result.returncode == 0, result.stderr[-3000:]
 

@@ -8,7 +8,7 @@ from typing import Callable, Dict, Iterable, List, Sequence
 
 from safe_mm.errors import InputError, exit_on_input_error
 from safe_mm.plots import plot_gain
-from safe_mm.records import read_records
+from safe_mm.records import DEPLOYED, read_records
 
 
 def table(title: str, rows: Dict[str, Sequence[str]],
@@ -32,7 +32,7 @@ def distinct(records: List[dict], name: str) -> list:
     return list(dict.fromkeys(r['key'][name] for r in records))
 
 
-def cell(records: List[dict], value: Callable[[dict], float]) -> str:
+def cell(records: list, value: Callable) -> str:
     """Mean and standard deviation over seeds; empty if there are none."""
     values = [value(r) for r in records]
     if len(values) < 2:
@@ -40,13 +40,47 @@ def cell(records: List[dict], value: Callable[[dict], float]) -> str:
     return f'{mean(values):.1f} ± {stdev(values):.1f}'
 
 
+def accuracy(record: dict, variant: str, beta: str) -> float:
+    """Of a record on a test variant; a cache has a beta of its own."""
+    found = record['test'][variant]
+    return found[DEPLOYED] if DEPLOYED in found else found[beta]
+
+
+def method_table(records: List[dict], variant: str, beta: str) -> str:
+    """Each config and zero-shot against shots, mean of tasks, over seeds."""
+    shots, rows = sorted(distinct(records, 'shots')), {}
+
+    def row(own: List[dict], value: Callable[[dict], float]) -> List[str]:
+        return [cell(by_seed(select(own, shots=k), value), mean)
+                for k in shots]
+
+    for config in distinct(records, 'config'):
+        own = select(records, config=config)
+        if 'zero-shot' in own[0]['test'][variant]:
+            rows['zero-shot'] = row(
+                own, lambda r: r['test'][variant]['zero-shot'])
+        rows[config] = row(own, lambda r: accuracy(r, variant, beta))
+    return table(
+        f'Accuracy on the test variant {variant!r}, mean of '
+        f'{len(distinct(records, "task"))} tasks, in percent',
+        rows, [f'{k} shots' for k in shots])
+
+
+def by_seed(records: List[dict],
+            value: Callable[[dict], float]) -> List[List[float]]:
+    """Values of all tasks, a list for each seed."""
+    return [[value(r) for r in select(records, seed=seed)]
+            for seed in distinct(records, 'seed')]
+
+
 def accuracy_table(records: List[dict], variant: str, beta: str) -> str:
     """Test accuracy of each task against shots, beside zero-shot."""
     shots, rows = sorted(distinct(records, 'shots')), {}
     for task in distinct(records, 'task'):
         own = select(records, task=task)
-        rows[task] = [f'{own[0]["test"][variant]["zero-shot"]:.1f}'] + [
-            cell(select(own, shots=k), lambda r: r['test'][variant][beta])
+        zero_shot = own[0]['test'][variant].get('zero-shot')
+        rows[task] = [f'{zero_shot:.1f}' if zero_shot else ''] + [
+            cell(select(own, shots=k), lambda r: accuracy(r, variant, beta))
             for k in shots
         ]
     return table(
@@ -125,23 +159,33 @@ def main() -> None:
     records = read_records(args.records)
     if not records:
         raise InputError(f'{args.records} has no records.')
-    betas = next(iter(records[0]['test'].values()))
-    if str(args.beta) not in betas:
+    by_beta = [r for r in records
+               if DEPLOYED not in next(iter(r['test'].values()))]
+    betas = next(iter(by_beta[0]['test'].values())) if by_beta else []
+    if by_beta and str(args.beta) not in betas:
         raise InputError(f'--beta {args.beta}: the records have '
                          f'{", ".join(betas)}.')
+    for clip in distinct(records, 'clip'):
+        own = select(records, clip=clip)
+        if len(distinct(own, 'config')) > 1:
+            print(f'\n## Methods, {clip}')
+            for variant in own[0]['test']:
+                print(method_table(own, variant, str(args.beta)))
     for config, clip in dict.fromkeys(
             (r['key']['config'], r['key']['clip']) for r in records):
         own = select(records, config=config, clip=clip)
         print(f'\n## {config}, {clip}')
         for variant in own[0]['test']:
             print(accuracy_table(own, variant, str(args.beta)))
-        for variant in own[0]['test']:
-            print(beta_table(own, variant))
+        if DEPLOYED not in next(iter(own[0]['test'].values())):
+            for variant in own[0]['test']:
+                print(beta_table(own, variant))
         if own[0]['attention']:
             print(attention_table(own))
     if all(r['grid'] for r in records):
         print('\n## Settings\n' + setting_table(records))
-    plot_beta(records, args.records.with_name('beta.png'))
+    if by_beta:
+        plot_beta(by_beta, args.records.with_name('beta.png'))
 
 
 def plot_beta(records: List[dict], path: Path) -> None:

@@ -1,4 +1,7 @@
-"""Tests a checkpoint: python tools/test.py CONFIG CHECKPOINT ..."""
+"""Tests a checkpoint: python tools/test.py CONFIG CHECKPOINT ...
+
+A config that trains nothing, as those of zero-shot CLIP, has no CHECKPOINT.
+"""
 from argparse import ArgumentParser, Namespace
 from copy import deepcopy
 from pathlib import Path
@@ -21,6 +24,7 @@ def parse_args() -> Namespace:
     add_common_options(parser)
     parser.add_argument(
         'checkpoint',
+        nargs='?',
         help='checkpoint file, or a work dir: its best validated weights')
     parser.add_argument('--out', help='file for the results')
     parser.add_argument(
@@ -54,11 +58,18 @@ def checkpoint_file(path: str) -> str:
 
 
 def apply_test_options(cfg: Config, args: Namespace) -> None:
+    if bool(args.checkpoint) != bool(cfg.get('train_cfg')):
+        raise InputError(
+            f'{args.config} trains nothing, and takes no checkpoint.'
+            if args.checkpoint else
+            f'{args.config} trains a model: give a checkpoint of it, or its '
+            'work dir.')
     endings = ENDINGS[args.out_item]
     if args.out and not args.out.endswith(endings):
         raise InputError(f'--out {args.out}: for {args.out_item}, the name '
                          f'ends in {" or ".join(endings)}.')
-    cfg.load_from = checkpoint_file(args.checkpoint)
+    if args.checkpoint:
+        cfg.load_from = checkpoint_file(args.checkpoint)
     if args.amp:
         cfg.test_cfg.fp16 = True
     if args.show or args.show_dir:

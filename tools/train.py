@@ -37,6 +37,8 @@ def parse_args() -> Namespace:
 
 
 def apply_training_options(cfg: Config, args: Namespace) -> None:
+    if not cfg.get('train_cfg'):
+        raise InputError(f'{args.config} trains nothing: give it to test.py.')
     if args.grid:
         if args.resume or args.no_validate:
             raise InputError('--grid goes neither with --resume, since only '

@@ -62,8 +62,32 @@ def project_heads(tokens: torch.Tensor, value_weight: torch.Tensor,
         Tensor: Shape (B, C).
     """
     value_weight = value_weight.unflatten(0, (tokens.shape[1], -1))
-    values = torch.einsum('bhc,hdc->bhd', tokens, value_weight)
-    return values.flatten(1) + value_bias
+    return _HeadsLinear.apply(tokens, value_weight).flatten(1) + value_bias
+
+
+class _HeadsLinear(torch.autograd.Function):
+    """x_h W_h^T of each head: (B, H, C) and (H, D, C) -> (B, H, D).
+
+    By autograd's own rule the weight's gradient comes out transposed and is
+    copied, which costs a tenth of RN50's training step.
+    """
+
+    generate_vmap_rule = True
+
+    @staticmethod
+    def forward(tokens: torch.Tensor, weight: torch.Tensor) -> torch.Tensor:
+        return torch.einsum('bhc,hdc->bhd', tokens, weight)
+
+    @staticmethod
+    def setup_context(ctx, inputs: tuple, output: torch.Tensor) -> None:
+        ctx.save_for_backward(*inputs)
+
+    @staticmethod
+    def backward(ctx, grad: torch.Tensor) -> tuple:
+        tokens, weight = ctx.saved_tensors
+        grad = grad.transpose(0, 1).to(weight.dtype)  # lower under AMP
+        return ((grad @ weight).transpose(0, 1).to(tokens.dtype),
+                grad.transpose(1, 2) @ tokens.transpose(0, 1).to(weight.dtype))
 
 
 class AttentionPool(nn.Module):

@@ -116,7 +116,8 @@ def split_visual(visual: nn.Module,
     if isinstance(visual, ModifiedResNet):
         pool = AttentionPool(visual.attnpool)
         visual.attnpool = nn.Identity()
-        return visual, pool
+        # Convolutions are faster where a pixel's channels lie side by side
+        return visual.to(memory_format=torch.channels_last), pool
 
     blocks = getattr(getattr(visual, 'transformer', None), 'resblocks', [])
     if not (isinstance(visual, VisionTransformer) and visual.attn_pool is None

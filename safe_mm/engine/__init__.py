@@ -1,5 +1,6 @@
 import mmpretrain.engine  # noqa: F401  registers what configs name beside ours
 
+from .cache_hook import CacheHook
 from .checkpoint_hook import SlimCheckpointHook
 from .class_names_hook import ClassNamesHook
 from .early_stopping_hook import ResumableEarlyStoppingHook
@@ -10,7 +11,8 @@ from .stored_features_hook import StoredFeaturesHook
 from .zero_shot_hook import ZeroShotHook
 
 __all__ = [
-    'ClassNamesHook', 'FreezeHook', 'GridOptimWrapperConstructor',
-    'GridValLoop', 'ResumableEarlyStoppingHook', 'SlimCheckpointHook',
-    'StoredFeaturesHook', 'WarmupLR', 'ZeroShotHook', 'use_grid'
+    'CacheHook', 'ClassNamesHook', 'FreezeHook',
+    'GridOptimWrapperConstructor', 'GridValLoop',
+    'ResumableEarlyStoppingHook', 'SlimCheckpointHook', 'StoredFeaturesHook',
+    'WarmupLR', 'ZeroShotHook', 'use_grid'
 ]

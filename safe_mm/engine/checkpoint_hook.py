@@ -12,6 +12,9 @@ from ..errors import InputError
 from ..registry import HOOKS
 from .unwrap import unwrap
 
+# Of a CacheHead; a checkpoint of SAFE, from which SAFE-A may start, has none
+CACHE = ('head.keys', 'head.labels', 'head.alpha', 'head.gamma')
+
 
 @register_backend('atomic_local')
 class AtomicLocalBackend(LocalBackend):
@@ -131,6 +134,7 @@ class SlimCheckpointHook(CheckpointHook):
             self._left_out = [
                 k for k in frozen_keys(model)
                 if digest(state, [k]) == self._built.get(k)
+                and k not in CACHE
             ]
             self._frozen_sha256 = digest(state, self._left_out)
         for key in self._left_out:
@@ -156,7 +160,9 @@ class SlimCheckpointHook(CheckpointHook):
             k for k, v in expected.items()
             if k in state and v.numel() and v.shape != state[k].shape
         ]
-        left_out = [k for k in expected if k not in state]
+        left_out = [
+            k for k in expected if k not in state and k not in CACHE
+        ]
         meta = checkpoint.get('meta', {})
         same = not left_out or digest(
             expected, left_out) == meta.get('frozen_sha256')

@@ -93,8 +93,8 @@ class FreezeHook(Hook):
 
     Args:
         trainable (Sequence[str]): Glob patterns for names of parameters, such
-            as ``'backbone.layer4.*'``. Defaults to SAFE's tuned pooling
-            layer, ``('neck.attn_pool_f.*', )``.
+            as ``'backbone.layer4.*'``; none freezes all. Defaults to SAFE's
+            tuned pooling layer, ``('neck.attn_pool_f.*', )``.
 
     Raises:
         InputError: A pattern matches no parameter.
@@ -123,12 +123,13 @@ class FreezeHook(Hook):
                     p for p in group['params'] if p.requires_grad
                 ]
         if wrapped:
-            runner.model = None  # the old wrapper lets go of its tensors
+            runner.model = model  # the old wrapper lets go of its tensors
+        if wrapped and left:  # DDP refuses a model with nothing to train
             runner.model = runner.wrap_model(
                 runner.cfg.get('model_wrapper_cfg'), model)
         size = sum(p.numel() for p in model.parameters() if p.requires_grad)
         runner.logger.info(f'Training {len(left)} tensors with {size:,} '
-                           f'numbers: {", ".join(self.trainable)}')
+                           f'numbers: {", ".join(self.trainable) or "none"}')
 
     def before_train_iter(self,
                           runner,

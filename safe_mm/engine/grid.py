@@ -38,6 +38,9 @@ def use_grid(cfg: Config) -> None:
              cfg.optim_wrapper.get('paramwise_cfg')),
             ('an early stopping hook',
              any('EarlyStopping' in str(name) for name in hooks)),
+            ('head.train_keys', cfg.model.head.get('train_keys')),
+            ('a neck without AttnPool_F',
+             'BlendedAttentionPool' not in cfg.model.neck.type),
             ('resume', cfg.get('resume'))):
         if there:
             raise InputError(f'a grid does not go with {culprit}: take it out '

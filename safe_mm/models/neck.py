@@ -1,11 +1,12 @@
-"""The blend of the original and the fine-tuned pooling layer (Eq. 3)."""
+"""CLIP's pooling layer, and its blend with a fine-tuned copy (Eq. 3)."""
 import copy
-from typing import Optional, Tuple, Union
+from typing import Optional, Sequence, Tuple, Union
 
 import torch
 from mmengine.model import BaseModule
 
 from ..clip import LastBlockPool, split_clip
+from ..feature_store import last
 from ..registry import MODELS
 from .run_stack import RunStack
 
@@ -23,6 +24,38 @@ def blend(original: torch.Tensor, finetuned: torch.Tensor,
         Tensor: Shape (B, C), not normalised.
     """
     return beta * original + finetuned
+
+
+def merge(poolings: Sequence[torch.Tensor], beta: float) -> torch.Tensor:
+    """Pooled features of a neck's ``poolings``: blended, if there are two."""
+    return blend(*poolings, beta) if len(poolings) == 2 else poolings[0]
+
+
+@MODELS.register_module()
+class CLIPPool(BaseModule):
+    """CLIP's own pooling layer, for zero-shot CLIP and Tip-Adapter.
+
+    Args:
+        clip (dict): ``model_name`` and ``pretrained``, see
+            :func:`safe_mm.clip.split_clip`.
+        init_cfg (dict, optional): mmengine's initialization config.
+            Defaults to None.
+    """
+
+    def __init__(self, clip: dict, init_cfg: Optional[dict] = None) -> None:
+        super().__init__(init_cfg)
+        pool = split_clip(**clip).pool
+        self.attn_pool_o = copy.deepcopy(pool).requires_grad_(False)
+
+    def poolings(self, features: torch.Tensor) -> Tuple[torch.Tensor]:
+        """Dense features -> pooled features, a tuple of one (B, C)."""
+        return (self.attn_pool_o(features), )
+
+    def forward(
+        self, features: Union[torch.Tensor, Tuple[torch.Tensor]]
+    ) -> Tuple[torch.Tensor]:
+        """Dense features, of a tuple the last -> pooled, a tuple of one."""
+        return self.poolings(last(features))
 
 
 @MODELS.register_module()
@@ -79,9 +112,11 @@ class BlendedAttentionPool(BaseModule):
             tuple[Tensor]: One tensor of shape (B, embed_dim), or
             (runs, B, embed_dim).
         """
-        if isinstance(features, (tuple, list)):
-            features = features[-1]
-        finetuned = self.attn_pool_f(features)
+        features = last(features)
         if self.training:
-            return (finetuned, )
-        return (blend(self.attn_pool_o(features), finetuned, self.beta), )
+            return (self.attn_pool_f(features), )
+        return (blend(*self.poolings(features), self.beta), )
+
+    def poolings(self, features: torch.Tensor) -> Tuple[torch.Tensor]:
+        """Dense features -> AttnPool_O(F) and AttnPool_F(F), (B, C) each."""
+        return self.attn_pool_o(features), self.attn_pool_f(features)

@@ -1,46 +1,11 @@
-# Few-shot Caltech101 by the published split. --shots and --seed choose the
-# task: K training images a class, each seen as centre crop and mirror image,
-# and min(K, 4) for validation.
-data_root = 'data'
-shots = 16
-seed = 1
+# Caltech101, by the published split.
+_base_ = './few_shot.py'
 
 dataset = dict(
-    type='safe_mm.FewShotDataset',
-    data_root=data_root,
     data_prefix='caltech-101/101_ObjectCategories',
     ann_file='caltech-101/split_zhou_Caltech101.json',
-    templates='a photo of a {}.',
-    pipeline=[
-        dict(
-            type='LoadImageFromFile',
-            imdecode_backend='pillow',
-            color_type='color_ignore_orientation'),
-        dict(type='safe_mm.CLIPCrop', clip=None),  # tools set the model's
-        dict(type='PackInputs'),
-    ])
+    templates='a photo of a {}.')
 
-train_dataloader = dict(
-    batch_size=8,
-    num_workers=2,
-    persistent_workers=True,
-    collate_fn=dict(type='default_collate'),
-    sampler=dict(type='InfiniteSampler', shuffle=True),
-    dataset=dict(split='train', shots=shots, seed=seed, mirror=True,
-                 **dataset))
-val_dataloader = dict(
-    batch_size=32,
-    num_workers=2,
-    persistent_workers=True,
-    collate_fn=dict(type='default_collate'),
-    sampler=dict(type='DefaultSampler', shuffle=False),
-    dataset=dict(split='val', shots=shots, seed=seed, **dataset))
-test_dataloader = dict(
-    batch_size=32,
-    num_workers=2,
-    collate_fn=dict(type='default_collate'),
-    sampler=dict(type='DefaultSampler', shuffle=False),
-    dataset=dict(split='test', **dataset))
-
-val_evaluator = dict(type='Accuracy', topk=(1, ))
-test_evaluator = val_evaluator
+train_dataloader = dict(dataset=dataset)
+val_dataloader = dict(dataset=dataset)
+test_dataloader = dict(dataset=dataset)

@@ -2,7 +2,7 @@
 # 'tail', 'crest' or 'pattern'. They are drawn on first use into data_root and
 # kept. The test pictures' variant is 'seen', with the grounds of the training
 # pictures, 'grounds', with new ones, or 'rendering', grey and negative.
-_base_ = './caltech101.py'
+_base_ = './few_shot.py'
 
 task = 'ears'
 data_root = '~/.cache/safe_mm'

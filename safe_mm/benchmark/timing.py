@@ -8,7 +8,7 @@ from tqdm import tqdm
 
 
 def seconds(sides: Dict[str, Callable], repeats: int) -> Dict[str, float]:
-    """Median time of each side, run in turn, and the median of the ratios."""
+    """Median time of each side, run in turn; of two, the median ratio too."""
     times: Dict[str, List[float]] = {side: [] for side in sides}
     for repeat in tqdm(range(repeats + 1), leave=False):
         for side, run in sides.items():

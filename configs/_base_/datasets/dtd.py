@@ -1,0 +1,11 @@
+# Describable Textures, by the published split.
+_base_ = './few_shot.py'
+
+dataset = dict(
+    data_prefix='dtd/images',
+    ann_file='dtd/split_zhou_DescribableTextures.json',
+    templates='{} texture.')
+
+train_dataloader = dict(dataset=dataset)
+val_dataloader = dict(dataset=dataset)
+test_dataloader = dict(dataset=dataset)

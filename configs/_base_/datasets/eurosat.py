@@ -1,0 +1,11 @@
+# EuroSAT, by the published split.
+_base_ = './few_shot.py'
+
+dataset = dict(
+    data_prefix='eurosat/2750',
+    ann_file='eurosat/split_zhou_EuroSAT.json',
+    templates='a centered satellite photo of {}.')
+
+train_dataloader = dict(dataset=dataset)
+val_dataloader = dict(dataset=dataset)
+test_dataloader = dict(dataset=dataset)

@@ -1,0 +1,11 @@
+# Food-101, by the published split.
+_base_ = './few_shot.py'
+
+dataset = dict(
+    data_prefix='food-101/images',
+    ann_file='food-101/split_zhou_Food101.json',
+    templates='a photo of {}, a type of food.')
+
+train_dataloader = dict(dataset=dataset)
+val_dataloader = dict(dataset=dataset)
+test_dataloader = dict(dataset=dataset)

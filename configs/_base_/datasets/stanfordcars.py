@@ -1,0 +1,11 @@
+# Stanford Cars, by the published split.
+_base_ = './few_shot.py'
+
+dataset = dict(
+    data_prefix='stanford_cars',
+    ann_file='stanford_cars/split_zhou_StanfordCars.json',
+    templates='a photo of a {}.')
+
+train_dataloader = dict(dataset=dataset)
+val_dataloader = dict(dataset=dataset)
+test_dataloader = dict(dataset=dataset)

@@ -1,0 +1,4 @@
+# Nothing is trained.
+train_cfg = None
+val_cfg = None
+test_cfg = dict()

@@ -1,0 +1,21 @@
+# SAFE-A on drawn creatures, with keys fine-tuned after SAFE.
+# CHECKPOINT is SAFE's or SAFE-A's for the same task.
+#
+#   python tools/train.py configs/safe_a/safe-a-f_creatures-rn.py \
+#       --shots 16 --seed 1 --cfg-options task=ears \
+#       load_from=CHECKPOINT
+_base_ = './safe-a_creatures-rn.py'
+
+model = dict(head=dict(train_keys=True))
+
+custom_hooks = [
+    dict(type='safe_mm.ClassNamesHook'),
+    dict(type='safe_mm.FreezeHook', trainable=['head.keys']),
+    dict(type='safe_mm.CacheHook', search={{_base_.search}}),
+]
+
+train_dataloader = dict(batch_size=256)
+optim_wrapper = dict(
+    optimizer=dict(_delete_=True, type='AdamW', lr=1e-3, eps=1e-4))
+param_scheduler = [dict(type='CosineAnnealingLR', by_epoch=False, end=200)]
+train_cfg = dict(max_iters=200, val_interval=20)

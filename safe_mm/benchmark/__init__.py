@@ -1,0 +1,1 @@
+"""Speed and memory of SAFE beside open_clip's modules and the naive recipe."""

@@ -1,0 +1,113 @@
+"""The pooling layer, the encoder and a training step on given tensors."""
+from typing import Callable, Dict
+
+import torch
+
+from ..clip import split_clip
+from ..models import RunStack
+from ..models.neck import blend
+from .stock import (
+    BATCH,
+    Naive,
+    dense,
+    naive_step,
+    random_images,
+    safe_step,
+    training_step,
+    tuned_pool,
+)
+from .timing import Machine, seconds
+
+BETAS = (0.0, 0.25, 0.5, 0.75, 1.0)
+
+
+def forward(function: Callable, *inputs: torch.Tensor) -> Callable:
+    def run() -> None:
+        with torch.no_grad():
+            function(*inputs)
+    return run
+
+
+def backward(function: Callable, features: torch.Tensor) -> Callable:
+    return lambda: function(features).square().sum().backward()
+
+
+def pooling(name: str, machine: Machine, repeats: int) -> Dict[str, dict]:
+    """The pooling layer alone, stock against one query."""
+    naive, ours, x = Naive(name), tuned_pool(name), dense(name)
+    size = sum(p.numel() for p in ours.parameters() if p.requires_grad)
+    # One query: each weight once a picture, and the tokens twice
+    flops = BATCH * 2 * size + 4 * x.numel()
+    stock, safe = naive_step(name, on_features=True), safe_step(name)
+    sides = {
+        'pooling, forward': (
+            dict(naive=forward(naive.pool, x), ours=forward(ours, x)),
+            machine.floor(flops, 4 * size)),
+        'pooling, forward and backward': (
+            dict(naive=backward(naive.pool, x), ours=backward(ours, x)),
+            machine.floor(3 * flops, 3 * 4 * size)),
+        'training step on given features': (
+            dict(naive=lambda: stock(x), ours=lambda: safe(x)),
+            # weights twice, gradient written and read, AdamW's two moments
+            machine.floor(3 * flops, (3 + 2 + 5) * 4 * size)),
+    }
+    return {
+        f'{name} {what}': dict(seconds(both, repeats), floor=floor)
+        for what, (both, floor) in sides.items()
+    }
+
+
+def side_by_side(name: str, repeats: int) -> Dict[str, dict]:
+    """R settings one after the other against one pass."""
+    rows, x = {}, dense(name)
+    for runs in (1, 4, 12):
+        lone = [safe_step(name) for _ in range(runs)]
+        stack = RunStack(tuned_pool(name), runs)
+        together = training_step(stack, stack, True)
+        rows[f'{name} step of {runs} settings, alone against one pass'] = (
+            seconds(
+                dict(
+                    naive=lambda lone=lone: [step(x) for step in lone],
+                    ours=lambda together=together: together(x)), repeats))
+    return rows
+
+
+def inference(name: str, repeats: int) -> Dict[str, dict]:
+    """SAFE's encoder, with two poolings, against stock CLIP's with one."""
+    naive, split = Naive(name).eval(), split_clip(name, None)
+    pool_o, pool_f = tuned_pool(name), tuned_pool(name)
+
+    def safe(x: torch.Tensor, beta: float = 0.5) -> torch.Tensor:
+        features = split.trunk(x)
+        return blend(pool_o(features), pool_f(features), beta)
+
+    def betas_in_one_pass(x: torch.Tensor) -> list:
+        features = split.trunk(x)
+        original, finetuned = pool_o(features), pool_f(features)
+        return [blend(original, finetuned, beta) for beta in BETAS]
+
+    rows = {}
+    for batch in (1, 32):
+        x = random_images(name, batch)
+        rows[f'{name} encoder, batch {batch}'] = seconds(
+            dict(naive=forward(naive, x), ours=forward(safe, x)),
+            repeats if batch == 1 else max(2, repeats // 3))
+    x = random_images(name)
+    rows[f'{name} {len(BETAS)} values of beta, batch {BATCH}'] = seconds(
+        dict(
+            naive=forward(lambda x: [safe(x, beta) for beta in BETAS], x),
+            ours=forward(betas_in_one_pass, x)), max(2, repeats // 3))
+    return rows
+
+
+def growth(name: str, repeats: int) -> Dict[str, dict]:
+    """What more classes cost in each step."""
+    x = dense(name)
+    steps = {classes: safe_step(name, classes) for classes in (10, 100, 1000)}
+    figures = seconds({
+        classes: lambda step=step: step(x) for classes, step in steps.items()
+    }, repeats)
+    return {
+        f'{name} step with {classes} classes': dict(ours=figures[classes])
+        for classes in steps
+    }
