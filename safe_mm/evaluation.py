@@ -26,8 +26,9 @@ def accuracy_by_beta(model: ImageClassifier, loader: Iterable[dict],
     pooled = pool_all(model, loader)
 
     def accuracy(features: torch.Tensor) -> float:
-        hits = model.head((features, )).argmax(-1) == pooled.labels
-        return 100 * hits.double().mean().item()
+        logits = model.head.choose(model.head((features, )))
+        hits = logits.argmax(-1) == pooled.labels
+        return 100 * hits.sum().item() / len(hits)
 
     return {
         beta: accuracy(pooled.poolings[0] if beta == ZERO_SHOT else pooled.

@@ -111,6 +111,7 @@ def attention(model: ImageClassifier, loader: DataLoader) -> Dict[str, float]:
 def test_accuracy(model: ImageClassifier, loader: DataLoader,
                   betas: Sequence[float]) -> Dict[str, float]:
     """Accuracy in percent by beta; of a cache, with the beta of its keys."""
+    model.head.among = loader.dataset.metainfo.get('subset')
     if isinstance(model.head, CacheHead) or not hasattr(model.neck, 'beta'):
         beta = getattr(model.neck, 'beta', 0.)
         return {DEPLOYED: accuracy_by_beta(model, loader, [beta])[beta]}

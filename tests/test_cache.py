@@ -267,7 +267,7 @@ def test_killed_keys_resume(method, tmp_path):
 
 
 def test_two_processes_make_the_same_cache(method, tmp_path):
-    for name in ('tip', 'tip-f'):
+    for name in ('tip', 'tip-f', 'safe-a'):
         file, options = method(name)
         run_tool('train', file, *options, '--work-dir', tmp_path / name / '1')
         launch('train', 2, *options, '--work-dir', tmp_path / name / '2',

@@ -2,13 +2,14 @@
 import logging
 from collections import Counter
 from pathlib import Path
-from typing import List, Optional, Sequence, Union
+from typing import List, Optional, Sequence, Tuple, Union
 
 from mmengine.logging import print_log
 from mmpretrain.datasets import BaseDataset
 
 from ..errors import InputError
 from ..registry import DATASETS
+from .lists import read_aircraft, read_imagenet
 from .splits import (
     PARTS,
     Item,
@@ -36,8 +37,10 @@ class FewShotDataset(BaseDataset):
         data_prefix (str): The image folder below ``data_root``.
             Defaults to ''.
         ann_file (str): The split file below ``data_root``, a JSON
-            ``{"train": [[path, label, class name], ...], ...}``. Without
-            one, the image folder has a folder for each class, see
+            ``{"train": [[path, label, class name], ...], ...}``; or
+            ``classnames.txt`` of ImageNet, or ``variants.txt`` of
+            FGVC-Aircraft, see :mod:`safe_mm.datasets.lists`. Without one,
+            the image folder has a folder for each class, see
             :func:`safe_mm.datasets.splits.read_folders`. Defaults to ''.
         mirror (bool): Whether each image is followed by its mirror image, as
             a second view. Defaults to False.
@@ -83,10 +86,11 @@ class FewShotDataset(BaseDataset):
         """Reads the split, draws the few-shot sample, checks the images."""
         folder = Path(self.img_prefix)
         source = Path(self.ann_file) if self.ann_file else folder
-        split = read_split(source) if self.ann_file else read_folders(folder)
-        if not split.get(self.split):
+        split, names = self._read(folder, source)
+        if not split.get(self.split) and not (
+                self.split == 'val' and self.shots and 'train' in split):
             raise InputError(f'{source} has no images for {self.split!r}.')
-        self._name_classes(split, source)
+        self._name_classes(names, source)
         self._metainfo['templates'] = self.templates
         if self.shots is not None:
             self._warn_if_short(split)
@@ -100,8 +104,23 @@ class FewShotDataset(BaseDataset):
             for view in views for path, label, _ in items
         ]
 
-    def _name_classes(self, split: Split, source: Path) -> None:
-        names = class_names(split, source)
+    def _read(self, folder: Path,
+              source: Path) -> Tuple[Split, Sequence[str]]:
+        """The split and the class names, by the kind of annotations."""
+        if source.name == 'classnames.txt':
+            split, names = read_imagenet(source, folder)
+            labels = sorted({label for _, label, _ in split.get('test', [])})
+            if 'train' not in split and len(labels) < len(names):
+                self._metainfo['subset'] = labels
+            return split, names
+        if source.name == 'variants.txt':
+            split = read_aircraft(source)
+        else:
+            split = read_split(source) if self.ann_file else read_folders(
+                folder)
+        return split, class_names(split, source)
+
+    def _name_classes(self, names: Sequence[str], source: Path) -> None:
         given = self._metainfo.setdefault('classes', names)
         if len(given) != len(names):
             raise InputError(f'{source} has {len(names)} classes, but '

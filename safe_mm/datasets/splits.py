@@ -4,6 +4,7 @@ A split maps 'train', 'val' and 'test' to items (path, label, class name),
 paths being relative to the image folder.
 """
 import json
+import os
 import random
 from pathlib import Path
 from typing import Dict, List, Tuple
@@ -113,6 +114,15 @@ def read_folders(root: Path) -> Split:
     return split
 
 
+def images_in(root: Path, folder: Path) -> List[str]:
+    """Images in ``root/folder`` by name, with paths below ``root``."""
+    if not (root / folder).is_dir():
+        return []
+    return sorted(
+        str(folder / name) for name in os.listdir(root / folder)
+        if name.lower().endswith(EXTENSIONS))
+
+
 def _folder_items(root: Path, part: str, folders: List[str],
                   classes: List[str]) -> List[Item]:
     """Images in the folders of a part, with labels among all classes."""
@@ -141,6 +151,8 @@ def few_shot(split: Split, shots: int, seed: int) -> Split:
     This is the published procedure, bit for bit: one stream of random
     numbers serves train and then val, so that the seeds 1, 2 and 3 give the
     published few-shot sets. Classes with fewer images give all they have.
+    Data without a val part, as ImageNet, gives images of train that were not
+    drawn, so that nothing is ever chosen on test images.
 
     Args:
         split (dict): A whole split.
@@ -151,10 +163,17 @@ def few_shot(split: Split, shots: int, seed: int) -> Split:
         dict: The split with the drawn items of train and val, test as it is.
     """
     rng = random.Random(seed)
-    drawn = dict(split)
-    for part, count in (('train', shots), ('val', min(shots, MAX_VAL_SHOTS))):
-        drawn[part] = []
-        for items in group_by_label(split.get(part, [])).values():
-            enough = len(items) >= count
-            drawn[part] += rng.sample(items, count) if enough else items
-    return drawn
+
+    def draw(items: List[Item], count: int) -> List[Item]:
+        found = []
+        for group in group_by_label(items).values():
+            enough = len(group) >= count
+            found += rng.sample(group, count) if enough else group
+        return found
+
+    train = draw(split.get('train', []), shots)
+    taken = set(train)
+    val = split.get('val') or [
+        item for item in split.get('train', []) if item not in taken
+    ]
+    return dict(split, train=train, val=draw(val, min(shots, MAX_VAL_SHOTS)))

@@ -143,14 +143,16 @@ class CacheHook(Hook):
             head.set_cache(keys_of(beta), head.labels)
         for line in report(choice, space):
             runner.logger.info(line)
-        runner.message_hub.update_info('search', dict(
-            alpha=choice.alpha, gamma=choice.gamma, beta=beta))
+        chosen = dict(alpha=choice.alpha, gamma=choice.gamma)
+        if hasattr(neck, 'beta'):
+            chosen['beta'] = beta
+        runner.message_hub.update_info('search', chosen)
         runner.message_hub.update_info('best_score',
                                        choice.accuracy.max().item())
         if is_main_process():
             folder = Path(runner.work_dir)
             mmengine.dump(
-                dict(chosen=runner.message_hub.get_info('search'), tried=space,
+                dict(chosen=chosen, tried=space,
                      chosen_by='few-shot validation images',
                      flatness=choice.flatness(),
                      accuracy=choice.accuracy.tolist()),

@@ -52,3 +52,4 @@ class ClassNamesHook(Hook):
         head = unwrap(runner.model).head
         if isinstance(head, TextClsHead):
             head.set_classes(classes, dataset.metainfo.get('templates'))
+            head.among = dataset.metainfo.get('subset')

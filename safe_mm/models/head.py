@@ -72,6 +72,8 @@ class TextClsHead(ClsHead):
         class_weights (Tensor): W_c, shape (N, C); N is 0 until it is built.
         logit_scale (Tensor): CLIP's inverse temperature.
         classes (tuple[str]): Class names; empty until they are known.
+        among (Sequence[int], optional): Labels to predict among, for test
+            data with fewer classes.
     """
 
     def __init__(self,
@@ -87,6 +89,7 @@ class TextClsHead(ClsHead):
         self.clip = dict(clip)
         self.templates = templates
         self.classes = tuple(classes or ())
+        self.among: Optional[Sequence[int]] = None
         split = split_clip(**clip)
         self.register_buffer('logit_scale', torch.tensor(split.logit_scale))
         self.register_buffer('class_weights', torch.empty(0, split.embed_dim))
@@ -126,6 +129,21 @@ class TextClsHead(ClsHead):
         self.class_weights = text_class_weights(
             prompts, lambda texts: split.encode_text(texts, device)).to(device)
         split.release_text_encoder()
+
+    def predict(self, feats: Tuple[torch.Tensor],
+                data_samples: Optional[List[DataSample]] = None
+                ) -> List[DataSample]:
+        """mmpretrain's, among the classes that the data has."""
+        return self._get_predictions(
+            self.choose(self(feats)), data_samples)
+
+    def choose(self, logits: torch.Tensor) -> torch.Tensor:
+        """Leaves out the classes that the test data lacks, if it says so."""
+        if self.among is None:
+            return logits
+        chosen = torch.full_like(logits, -torch.inf)
+        chosen[:, self.among] = logits[:, self.among]
+        return chosen
 
     def forward(self, feats: Tuple[torch.Tensor]) -> torch.Tensor:
         """Pooled features, a tuple of (B, C) -> logits, shape (B, N)."""

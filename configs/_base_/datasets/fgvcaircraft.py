@@ -1,0 +1,11 @@
+# FGVC-Aircraft, by its own lists of variants.
+_base_ = './few_shot.py'
+
+dataset = dict(
+    data_prefix='fgvc_aircraft/images',
+    ann_file='fgvc_aircraft/variants.txt',
+    templates='a photo of a {}, a type of aircraft.')
+
+train_dataloader = dict(dataset=dataset)
+val_dataloader = dict(dataset=dataset)
+test_dataloader = dict(dataset=dataset)

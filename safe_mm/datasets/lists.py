@@ -1,0 +1,82 @@
+"""Data sets that come with lists in place of a split file."""
+from pathlib import Path
+from typing import Dict, List, Tuple
+
+from ..errors import InputError
+from .splits import Item, Split, images_in
+
+
+def read_lines(path: Path) -> List[str]:
+    """Lines of a text file, without empty ones.
+
+    Raises:
+        InputError: No such file, or nothing in it.
+    """
+    try:
+        lines = path.read_text(encoding='utf-8').splitlines()
+    except (OSError, ValueError) as error:
+        raise InputError(f'the list {path} cannot be read: {error}. Check '
+                         '--data-root.') from None
+    lines = [line.strip() for line in lines if line.strip()]
+    if not lines:
+        raise InputError(f'the list {path} is empty.')
+    return lines
+
+
+def read_aircraft(variants: Path) -> Split:
+    """FGVC-Aircraft: ``variants.txt`` names the classes in order, and
+    ``images_variant_{train,val,test}.txt`` beside it have a line
+    ``IMAGE VARIANT`` for each image.
+
+    Raises:
+        InputError: A list is missing, or has a variant without a name.
+    """
+    labels = {name: i for i, name in enumerate(read_lines(variants))}
+    split: Split = {}
+    for part in ('train', 'val', 'test'):
+        path = variants.with_name(f'images_variant_{part}.txt')
+        split[part] = []
+        for line in read_lines(path):
+            image, _, name = line.partition(' ')
+            if name not in labels:
+                raise InputError(f'{path}: the variant {name!r} is not in '
+                                 f'{variants}.')
+            split[part].append((f'{image}.jpg', labels[name], name))
+    return split
+
+
+def read_imagenet(classnames: Path,
+                  folder: Path) -> Tuple[Split, List[str]]:
+    """ImageNet: ``classnames.txt`` has a line ``WNID NAME`` for each class.
+
+    The folder ``train/WNID/*`` is for training. ``val/WNID/*`` is the test
+    data, as in all published work; images to validate on are taken from
+    ``train``, see :func:`safe_mm.datasets.splits.few_shot`. A variant of
+    ImageNet is test data alone, in folders ``WNID`` or ``LABEL``; it may lack
+    classes. Returned are the split and the names of all classes.
+
+    Raises:
+        InputError: No list, or no images where they should be.
+    """
+    names = dict(line.split(' ', 1) for line in read_lines(classnames)
+                 if ' ' in line)
+    if not names:
+        raise InputError(f'{classnames} should have lines "WNID NAME".')
+    parts = [(part, source) for part, source in (('train', 'train'),
+                                                 ('test', 'val'))
+             if (folder / source).is_dir()] or [('test', '')]
+    return {part: _of_wnids(folder, source, names)
+            for part, source in parts}, list(names.values())
+
+
+def _of_wnids(folder: Path, part: str, names: Dict[str, str]) -> List[Item]:
+    """Images in folders of a class each, in the order of the list."""
+    items: List[Item] = []
+    for label, (wnid, name) in enumerate(names.items()):
+        for place in (Path(part, wnid), Path(part, str(label))):
+            items += [(path, label, name)
+                      for path in images_in(folder, place)]
+    if not items:
+        raise InputError(f'{folder / part} has no folders of images named '
+                         f'{next(iter(names))} and so on.')
+    return items
