@@ -1,10 +1,11 @@
 """Configs, and options that rule in them."""
+import re
 from argparse import ArgumentParser
 
 import pytest
 from mmengine.config import Config
 
-from safe_mm.config import add_common_options, load_config
+from safe_mm.config import add_common_options, load_config, share
 from safe_mm.registry import MODELS
 
 from .conftest import CONFIG, ROOT, config
@@ -61,18 +62,44 @@ def test_configs_follow_the_protocol():
     assert cfg.default_hooks.checkpoint.interval == 100
 
 
-CONFIGS = sorted((ROOT / 'configs' / 'safe').glob('*.py'))
+CONFIGS = sorted(
+    path for folder in ('safe', 'safe_a', 'tip_adapter', 'zero_shot')
+    for path in (ROOT / 'configs' / folder).glob('*.py'))
+
+
+def read(path) -> Config:
+    parser = ArgumentParser()
+    add_common_options(parser)
+    return load_config(parser.parse_args([str(path)]))
 
 
 @pytest.mark.parametrize('path', CONFIGS, ids=lambda p: p.stem)
-def test_model_of_each_config(path):
-    cfg = Config.fromfile(path)
+def test_each_config(path):
+    """It tells how it is launched, and its parts are of one CLIP."""
+    cfg, text = read(path), path.read_text()
+    if 'as safe-a-f_' not in text:
+        tool = 'test' if path.parent.name == 'zero_shot' else 'train'
+        launch = f'python tools/{tool}.py configs/{path.parent.name}/'
+        assert launch + path.name in re.sub(r' \\\n# +', ' ', text)
     for part in cfg.model.values():
         if isinstance(part, dict):
-            part.clip.pretrained = None
+            assert part.clip == cfg.clip
+    crop = cfg.test_dataloader.dataset.pipeline[1]
+    assert crop.clip == cfg.clip
+    method, clip, data = (*path.stem.split('_'), '')[:3]
+    name = dict(rn50='RN50').get(clip, clip.replace('vit-b', 'ViT-B-'))
+    assert cfg.clip.model_name == name
+    if data not in ('', 'caltech101'):
+        same = read(path.with_name(f'{method}_{clip}_caltech101.py'))
+        assert same.model == cfg.model
+        assert same.custom_hooks == cfg.custom_hooks
+        base = Config.fromfile(ROOT / f'configs/_base_/datasets/{data}.py')
+        assert (cfg.test_dataloader.dataset.ann_file ==
+                base.dataset.ann_file)
+        return
+    cfg.clip.pretrained = None
+    share(cfg._cfg_dict, 'clip', cfg.clip)
     assert MODELS.build(cfg.model) is not None
-    text = path.read_text()
-    assert f'python tools/train.py configs/safe/{path.name}' in text
 
 
 def test_none_switches_the_store_off():

@@ -6,11 +6,26 @@ from pathlib import Path
 
 import pytest
 
-from safe_mm.datasets.splits import few_shot, read_folders, read_split
+from safe_mm.datasets.splits import (
+    class_names,
+    few_shot,
+    read_folders,
+    read_split,
+)
 from safe_mm.errors import InputError
 
 SHARED = Path(__file__).parents[2] / 'shared' / 'data'
 PUBLISHED = sorted(SHARED.glob('*/split_zhou_*.json'))
+
+
+SIZES = dict(  # classes, train, val, test, as the paper's Table II has them
+    Caltech101=(100, 4128, 1649, 2465),
+    DescribableTextures=(47, 2820, 1128, 1692),
+    EuroSAT=(10, 13500, 5400, 8100),
+    OxfordFlowers=(102, 4093, 1633, 2463),
+    OxfordPets=(37, 2944, 736, 3669),
+    StanfordCars=(196, 6509, 1635, 8041),
+    UCF101=(101, 7639, 1898, 3783))
 
 
 def published(train: list, val: list, shots: int, seed: int) -> tuple:
@@ -71,6 +86,9 @@ def test_literal_draw():
 @pytest.mark.parametrize('path', PUBLISHED, ids=lambda p: p.stem)
 def test_published_split_files(path):
     split = read_split(path)
+    sizes = tuple(len(split[part]) for part in ('train', 'val', 'test'))
+    assert (len(class_names(split, path)), *sizes) == SIZES[
+        path.stem.split('_')[-1]]
     for shots in (1, 2, 4, 8, 16):
         for seed in (1, 2, 3):
             drawn = few_shot(split, shots, seed)

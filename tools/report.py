@@ -70,7 +70,7 @@ def by_seed(records: List[dict],
             value: Callable[[dict], float]) -> List[List[float]]:
     """Values of all tasks, a list for each seed."""
     return [[value(r) for r in select(records, seed=seed)]
-            for seed in distinct(records, 'seed')]
+            for seed in sorted(distinct(records, 'seed'))]
 
 
 def accuracy_table(records: List[dict], variant: str, beta: str) -> str:
@@ -153,12 +153,16 @@ def setting_table(records: List[dict]) -> str:
 
 def main() -> None:
     parser = ArgumentParser(description='Make tables of records')
-    parser.add_argument('records', type=Path, help='file of a sweep')
+    parser.add_argument('records', type=Path, nargs='+',
+                        help='files of sweeps')
     parser.add_argument('--beta', type=float, default=0.5)
     args = parser.parse_args()
-    records = read_records(args.records)
-    if not records:
-        raise InputError(f'{args.records} has no records.')
+    records = []
+    for path in args.records:
+        found = read_records(path)
+        if not found:
+            raise InputError(f'{path} has no records.')
+        records += found
     by_beta = [r for r in records
                if DEPLOYED not in next(iter(r['test'].values()))]
     betas = next(iter(by_beta[0]['test'].values())) if by_beta else []
@@ -185,7 +189,7 @@ def main() -> None:
     if all(r['grid'] for r in records):
         print('\n## Settings\n' + setting_table(records))
     if by_beta:
-        plot_beta(by_beta, args.records.with_name('beta.png'))
+        plot_beta(by_beta, args.records[0].with_name('beta.png'))
 
 
 def plot_beta(records: List[dict], path: Path) -> None:

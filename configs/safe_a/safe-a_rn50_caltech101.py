@@ -2,12 +2,9 @@
 #
 #   python tools/train.py configs/safe_a/safe-a_rn50_caltech101.py \
 #       --shots 16 --seed 1 --data-root data
-_base_ = ['../safe/safe_rn50_caltech101.py', '../_base_/search.py']
-
-model = dict(head=dict(type='safe_mm.CacheHead'))
-
-custom_hooks = [
-    dict(type='safe_mm.ClassNamesHook'),
-    dict(type='safe_mm.FreezeHook', trainable=['neck.attn_pool_f.*']),
-    dict(type='safe_mm.CacheHook', search={{_base_.search}}),
+_base_ = [
+    '../_base_/models/safe-a_rn50.py',
+    '../_base_/datasets/caltech101.py',
+    '../_base_/schedules/safe_12800i.py',
+    '../_base_/safe-a_runtime.py',
 ]

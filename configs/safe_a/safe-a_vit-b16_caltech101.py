@@ -2,6 +2,9 @@
 #
 #   python tools/train.py configs/safe_a/safe-a_vit-b16_caltech101.py \
 #       --shots 16 --seed 1 --data-root data
-_base_ = './safe-a_rn50_caltech101.py'
-
-clip = dict(model_name='ViT-B-16')
+_base_ = [
+    '../_base_/models/safe-a_vit-b16.py',
+    '../_base_/datasets/caltech101.py',
+    '../_base_/schedules/safe_12800i.py',
+    '../_base_/safe-a_runtime.py',
+]

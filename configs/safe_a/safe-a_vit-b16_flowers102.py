@@ -1,0 +1,10 @@
+# SAFE-A, CLIP ViT-B/16, Oxford Flowers 102.
+#
+#   python tools/train.py configs/safe_a/safe-a_vit-b16_flowers102.py \
+#       --shots 16 --seed 1 --data-root data
+_base_ = [
+    '../_base_/models/safe-a_vit-b16.py',
+    '../_base_/datasets/flowers102.py',
+    '../_base_/schedules/safe_12800i.py',
+    '../_base_/safe-a_runtime.py',
+]
