@@ -52,6 +52,10 @@ def task_config(args: Namespace, folder: Path, task: dict) -> Config:
         raise InputError('--launcher and --amp have no effect here: tasks run '
                          'one after the other in one process.')
     cfg = load_config(Namespace(**{**vars(args), 'work_dir': None, **task}))
+    if not cfg.get('train_cfg') or cfg.get('load_from'):
+        raise InputError(f'{args.config} trains nothing: the records of SAFE '
+                         'have zero-shot accuracy.' if not cfg.get('train_cfg')
+                         else 'load_from is of one task, not of many.')
     clip = f'{cfg.clip.model_name}_{Path(str(cfg.clip.pretrained)).stem}'
     name = Path(default_work_dir(cfg, args.config)).name
     cfg.work_dir = str(folder / Path(args.config).stem / clip / name)

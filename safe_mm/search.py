@@ -25,38 +25,48 @@ class Choice(NamedTuple):
         accuracy (Tensor): Of each setting on validation images, in percent,
             shape (betas, alphas, gammas).
         images (int): How many validation images there were.
+        flatness (str): How little they tell the settings apart.
     """
     beta: Optional[float]
     alpha: float
     gamma: float
     accuracy: torch.Tensor
     images: int
-
-    def flatness(self) -> str:
-        """How little the validation images tell the settings apart."""
-        best, one = self.accuracy.max(), 100 / self.images
-        within = (self.accuracy >= best - 1.001 * one).sum().item()
-        return (f'{(self.accuracy == best).sum().item()} of '
-                f'{self.accuracy.numel()} settings are best on '
-                f'{self.images} validation images, {within} within one image '
-                'of it')
+    flatness: str
 
 
-def check_space(space: Dict[str, Sequence[float]]) -> None:
+def flatness(accuracy: torch.Tensor, alphas: Sequence[float],
+             images: int) -> str:
+    """How many settings are as good as the best, in words.
+
+    Without a cache, with an alpha of zero, all gammas are one setting.
+    """
+    distinct = [accuracy[:, a, :1 if alpha == 0 else None].flatten()
+                for a, alpha in enumerate(alphas)]
+    distinct = torch.cat(distinct)
+    best, one = distinct.max(), 100 / images
+    return (f'{(distinct == best).sum().item()} of {len(distinct)} settings '
+            f'are best on {images} validation images, '
+            f'{(distinct >= best - 1.001 * one).sum().item()} within one '
+            'image of it')
+
+
+def check_space(space: Optional[Dict[str, Sequence[float]]]) -> None:
     """Refuses values that no search can use.
 
     Raises:
-        InputError: A name is unknown or missing, or a list is empty.
+        InputError: A name is unknown or missing, or its values are not a
+            list of numbers, none of them negative.
     """
-    unknown = set(space) - {'alpha', 'beta', 'gamma'}
-    if unknown or not {'alpha', 'gamma'} <= set(space) or not all(
-            len(values) for values in space.values()):
+    names = set(space or ())
+    if not {'alpha', 'gamma'} <= names <= {'alpha', 'beta', 'gamma'} or any(
+            not isinstance(values, (list, tuple)) or not values or not all(
+                isinstance(v, (int, float)) and v >= 0 for v in values)
+            for values in space.values()):
         raise InputError(
-            'search needs alpha=[...] and gamma=[...], and may have '
-            f'beta=[...]; it has {dict(space)}.')
-    if min(space['alpha']) < 0 or min(space['gamma']) <= 0:
-        raise InputError('search: no alpha should be negative and each gamma '
-                         f'above zero; it has {dict(space)}.')
+            'the config needs search=dict(alpha=[...], gamma=[...]), and may '
+            'have beta=[...] in it, numbers from zero up; it has '
+            f'search={space}.')
 
 
 def search(space: Dict[str, Sequence[float]], keys_of: Callable,
@@ -94,8 +104,9 @@ def search(space: Dict[str, Sequence[float]], keys_of: Callable,
     loss[accuracy < accuracy.max()] = float('inf')
     best = loss.flatten().argmin().item()
     found = list(product(betas, space['alpha'], space['gamma']))[best]
+    images = len(validation.labels)
     return Choice(found[0] if 'beta' in space else None, *found[1:], accuracy,
-                  len(validation.labels))
+                  images, flatness(accuracy, space['alpha'], images))
 
 
 def keys_by_beta(pooled: Pooled, images: torch.Tensor) -> Callable:
@@ -110,7 +121,7 @@ def report(choice: Choice, space: Dict[str, Sequence[float]]) -> List[str]:
         chosen['beta'] = choice.beta
     lines = ['Search on validation images: {}, accuracy {:.2f} %'.format(
         ', '.join(f'{name} = {value:g}' for name, value in chosen.items()),
-        choice.accuracy.max()), choice.flatness() + '.']
+        choice.accuracy.max()), choice.flatness + '.']
     edges = [name for name, value in chosen.items()
              if name != 'beta' and len(space[name]) > 1 and value == max(
                  space[name])]

@@ -6,15 +6,18 @@ from pathlib import Path
 import mmengine
 import pytest
 import torch
+from mmengine.config import Config
 from torch.nn import functional as F
 
 from safe_mm.checkpoint import read_checkpoint
+from safe_mm.config import share
 from safe_mm.datasets.splits import read_folders
 from safe_mm.models import CacheHead, TextClsHead
 from safe_mm.models.cache_head import affinity, cache_keys, cache_logits
 from safe_mm.models.neck import blend
-from safe_mm.pooled import Pooled
-from safe_mm.search import check_space, report, search
+from safe_mm.pooled import Pooled, pool_dataset
+from safe_mm.registry import DATASETS, MODELS
+from safe_mm.search import check_space, flatness, report, search
 
 from .conftest import CONFIG, TINY_VIT, fails, run_tool, weights
 from .test_processes import launch
@@ -25,9 +28,9 @@ HOOKS = """
 custom_hooks = [
     dict(type='safe_mm.ClassNamesHook'),
     dict(type='safe_mm.FreezeHook', trainable={trainable}),
-    dict(type='safe_mm.CacheHook', search=dict(
-        alpha=[0, 10, 1000], gamma=[1, 20, 500]{beta})),
+    dict(type='safe_mm.CacheHook'),
 ]
+search = dict(alpha=[0, 10, 1000], gamma=[1, 20, 500]{beta})
 """
 POOL = "neck=dict(_delete_=True, type='safe_mm.CLIPPool', clip=None), "
 TRAIN = """
@@ -121,7 +124,7 @@ def test_keys_are_means_of_views():
 def test_without_weight_it_is_safe():
     """With alpha 0, and with an empty cache, logits are SAFE's."""
     head = CacheHead(CLIP, alpha=0, classes=NAMES)
-    safe, feats = TextClsHead(CLIP, classes=NAMES), (torch.randn(4, 24), )
+    safe = TextClsHead(CLIP, classes=NAMES)
     feats = (torch.randn(4, safe.class_weights.shape[1]), )
     assert torch.equal(head(feats), safe(feats))
     width = head.keys.shape[1]
@@ -167,16 +170,23 @@ def test_ties_go_to_the_least_loss_and_are_told():
     choice = search(space, lambda beta: keys, labels, validation, w,
                     torch.tensor(1.).double(), 0.)
     assert choice.alpha == 20. and choice.accuracy.min() == 100
-    assert choice.flatness() == (
+    assert choice.flatness == (
         '3 of 3 settings are best on 20 validation images, 3 within one image '
         'of it')
     assert 'The largest alpha won' in ' '.join(report(choice, space))
 
 
+def test_without_a_cache_gamma_does_not_count():
+    accuracy = torch.tensor([[[50., 50, 50], [60, 50, 60]]])
+    assert flatness(accuracy, [0, 1], 10).startswith('2 of 4 settings')
+
+
 @pytest.mark.parametrize('space', [
-    dict(), dict(alpha=[1]), dict(alpha=[], gamma=[1]),
-    dict(alpha=[1], gamma=[0]), dict(alpha=[-1], gamma=[1]),
-    dict(alpha=[1], gamma=[1], delta=[1])
+    None, dict(), dict(alpha=[1]), dict(alpha=[], gamma=[1]),
+    dict(alpha=1, gamma=[1]), dict(alpha=[-1], gamma=[1]),
+    dict(alpha=[1], gamma=[1], delta=[1]),
+    dict(alpha=[1], gamma=[1], beta=[-1]),
+    dict(alpha=[1], gamma=[1], beta=['x'])
 ])
 def test_bad_search_space(space):
     with pytest.raises(ValueError, match='search'):
@@ -205,7 +215,24 @@ def test_tip_adapter_from_the_checkpoint_alone(method, data, tmp_path):
     for part in ('train', 'val'):
         shutil.rmtree(data / 'shapes' / part)
     tested = accuracy(file, tmp_path / 'run', options, tmp_path / 'out')
-    assert tested > 100 / 6
+
+    # The same by hand, from the file alone
+    cfg = Config.fromfile(file)
+    share(cfg._cfg_dict, 'clip', cfg.clip)
+    share(cfg._cfg_dict, 'data_root', str(data))
+    cfg.model.head.classes = found['meta']['dataset_meta']['classes']
+    model = MODELS.build(cfg.model).eval()
+    model.load_state_dict(state, strict=False)
+    dataset = DATASETS.build(cfg.test_dataloader.dataset)
+    pooled = pool_dataset(model, dataset, 0, '')
+    f = F.normalize(pooled.poolings[0], dim=-1).double()
+    phi = torch.exp(-state['head.gamma'] * (
+        1 - f @ state['head.keys'].double().T))
+    logits = state['head.alpha'] * phi @ F.one_hot(
+        state['head.labels']).double() + model.head.logit_scale * (
+            f @ state['head.class_weights'].double().T)
+    hits = logits.argmax(-1) == pooled.labels
+    assert tested == pytest.approx(100 * hits.double().mean().item())
 
 
 def test_safe_a_is_safe_with_a_cache(method, tmp_path):
@@ -230,10 +257,16 @@ def test_safe_a_is_safe_with_a_cache(method, tmp_path):
         'best_score']] * 3  # beta 0.5 and alpha 0 are SAFE
     assert one['meta']['cache']['beta'] == shown['chosen']['beta']
 
+    fails('has no cache', 'test', file, best, *options[:2], '--work-dir',
+          tmp_path / 'out')
+
     # SAFE-A with trained keys starts from either, and keeps what fits
     file, options = method('safe-a-f')
-    for number, start in enumerate((best, tmp_path / 'safe-a' /
-                                    'best_cache_iter_10.pth')):
+    # Even where the search found no use for the cache
+    none = dict(one, state_dict=dict(one['state_dict']))
+    none['state_dict']['head.alpha'] = torch.tensor(0.)
+    torch.save(none, tmp_path / 'none.pth')
+    for number, start in enumerate((best, tmp_path / 'none.pth')):
         work_dir = tmp_path / f'keys{number}'
         run_tool('train', file, *options, '--work-dir', work_dir,
                  '--cfg-options', f'load_from={start}',
@@ -242,9 +275,63 @@ def test_safe_a_is_safe_with_a_cache(method, tmp_path):
         for key in pooling:
             assert torch.equal(tuned[key], safe['state_dict'][key]), key
         moved = (tuned['head.keys'] - one['state_dict']['head.keys']).abs()
-        assert 0 < moved.max() < (2 if number == 0 else 0.1)
+        assert moved.max() > 0
     fails('load_from=CHECKPOINT', 'train', file, *options, '--work-dir',
           tmp_path / 'none')
+
+
+def test_safe_a_resumes_and_trains_without_its_cache(method, tmp_path):
+    """Nor does a cache that is loaded act on what trains the pooling."""
+    file, options = method('safe-a')
+    run_tool('train', file, *options, '--work-dir', tmp_path / 'whole')
+    done = tmp_path / 'whole' / 'best_cache_iter_10.pth'
+    whole = weights(done)
+    broken = tmp_path / 'broken'
+    broken.mkdir()
+    shutil.copy(tmp_path / 'whole' / 'iter_5.pth', broken)
+    for best in (tmp_path / 'whole').glob('best_accuracy*_5.pth'):
+        shutil.copy(best, broken)
+    fails('no best_cache', 'test', file, broken, *options[:2], '--work-dir',
+          tmp_path / 'out')
+    run_tool('train', file, *options, '--work-dir', broken, '--resume')
+    resumed = weights(broken / 'best_cache_iter_10.pth')
+    for key, value in whole.items():
+        assert torch.equal(value, resumed[key]), key
+
+    # The same steps from the same weights, with a cache in the checkpoint
+    # that says nonsense, and without
+    start = read_checkpoint(str(done))
+    start['state_dict']['head.keys'] *= -1
+    torch.save(start, tmp_path / 'cache.pth')
+    for key in ('keys', 'labels', 'alpha', 'gamma'):
+        del start['state_dict']['head.' + key]
+    torch.save(start, tmp_path / 'plain.pth')
+    for name in ('cache', 'plain'):
+        run_tool('train', file, *options, '--work-dir', tmp_path / name,
+                 '--cfg-options', f'load_from={tmp_path}/{name}.pth')
+    one, two = (weights(tmp_path / name / 'best_cache_iter_10.pth')
+                for name in ('cache', 'plain'))
+    for key, value in one.items():
+        assert torch.equal(value, two[key]), key
+    # Its search is of the config, where an option reaches it
+    run_tool('train', file, *options, '--work-dir', tmp_path / 'grid',
+             '--grid', '--cfg-options', 'search.alpha=[3.0]',
+             'grid.lr=[1e-3,1e-5]', 'grid.weight_decay=[0]')
+    assert weights(next((tmp_path / 'grid').glob('best_cache*')))[
+        'head.alpha'] == 3
+    fails('search=dict', 'train', file, *options, '--work-dir',
+          tmp_path / 'bad', '--cfg-options', 'search.alpha=3')
+
+
+def test_other_shots_make_another_cache(method, tmp_path):
+    file, options = method('tip-f')
+    run_tool('train', file, *options, '--work-dir', tmp_path / 'four')
+    run_tool('train', file, *options[:2], '--shots', 2, '--work-dir',
+             tmp_path / 'two', '--no-validate', '--cfg-options',
+             f'load_from={tmp_path}/four/best_cache_iter_10.pth')
+    found = weights(tmp_path / 'two' / 'best_cache_iter_10.pth')
+    assert len(found['head.keys']) == 12
+    assert found['head.alpha'] == 1 and found['head.gamma'] == 5.5
 
 
 def test_killed_keys_resume(method, tmp_path):

@@ -3,7 +3,6 @@ import json
 from pathlib import Path
 
 import pytest
-import torch
 from mmengine.config import Config
 from PIL import Image
 
@@ -16,7 +15,7 @@ from safe_mm.registry import DATASETS
 from .conftest import ROOT, TINY_VIT
 
 CLIP = dict(model_name=TINY_VIT, pretrained=None)
-# Image folder, split file, paths in it, class names, a prompt
+# Image folder, split file, paths in it, class names
 SPLITS = dict(
     caltech101=('caltech-101/101_ObjectCategories',
                 'caltech-101/split_zhou_Caltech101.json',
@@ -167,7 +166,7 @@ def test_predictions_are_among_the_classes_of_the_data():
     assert labels[0] == 0 and labels[2] == 2 and labels[1] in (0, 2)
     logits = head(feats)[:, [0, 2]]
     assert labels[1] == [0, 2][logits[1].argmax()]
-    assert torch.equal(head(feats), head(feats))
+    assert head(feats).isfinite().all()  # the loss knows all classes
 
 
 def test_without_a_val_part_train_gives_what_is_left():

@@ -59,10 +59,10 @@ def method_table(records: List[dict], variant: str, beta: str) -> str:
         if 'zero-shot' in own[0]['test'][variant]:
             rows['zero-shot'] = row(
                 own, lambda r: r['test'][variant]['zero-shot'])
-        rows[config] = row(own, lambda r: accuracy(r, variant, beta))
+        name = f'{config}, {len(distinct(own, "task"))} tasks'
+        rows[name] = row(own, lambda r: accuracy(r, variant, beta))
     return table(
-        f'Accuracy on the test variant {variant!r}, mean of '
-        f'{len(distinct(records, "task"))} tasks, in percent',
+        f'Accuracy on the test variant {variant!r}, mean of tasks, in percent',
         rows, [f'{k} shots' for k in shots])
 
 

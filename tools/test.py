@@ -45,12 +45,13 @@ def parse_args() -> Namespace:
     return parser.parse_args()
 
 
-def checkpoint_file(path: str) -> str:
+def checkpoint_file(path: str, pattern: str) -> str:
     """The checkpoint to test, verified to be safe to load."""
     if Path(path).is_dir():
-        best = find_checkpoint(path, 'best_*.pth')
+        best = find_checkpoint(path, pattern)
         if best is None:
-            raise InputError(f'{path} has no best_*.pth. Give the file of a '
+            raise InputError(f'{path} has no {pattern}: its training did not '
+                             'end, or wrote elsewhere. Give the file of a '
                              'checkpoint.')
         return best
     read_checkpoint(path)
@@ -69,7 +70,9 @@ def apply_test_options(cfg: Config, args: Namespace) -> None:
         raise InputError(f'--out {args.out}: for {args.out_item}, the name '
                          f'ends in {" or ".join(endings)}.')
     if args.checkpoint:
-        cfg.load_from = checkpoint_file(args.checkpoint)
+        cache = 'CacheHead' in cfg.model.head.type
+        cfg.load_from = checkpoint_file(
+            args.checkpoint, 'best_cache_*.pth' if cache else 'best_*.pth')
     if args.amp:
         cfg.test_cfg.fp16 = True
     if args.show or args.show_dir:

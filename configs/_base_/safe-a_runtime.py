@@ -4,5 +4,5 @@ _base_ = ['./default_runtime.py', './search.py']
 custom_hooks = [
     dict(type='safe_mm.ClassNamesHook'),
     dict(type='safe_mm.FreezeHook', trainable=['neck.attn_pool_f.*']),
-    dict(type='safe_mm.CacheHook', search={{_base_.search}}),
+    dict(type='safe_mm.CacheHook'),
 ]

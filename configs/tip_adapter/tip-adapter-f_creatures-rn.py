@@ -9,7 +9,7 @@ model = dict(head=dict(train_keys=True))
 custom_hooks = [
     dict(type='safe_mm.ClassNamesHook'),
     dict(type='safe_mm.FreezeHook', trainable=['head.keys']),
-    dict(type='safe_mm.CacheHook', search={{_base_.search}}),
+    dict(type='safe_mm.CacheHook'),
 ]
 
 train_dataloader = dict(batch_size=256)

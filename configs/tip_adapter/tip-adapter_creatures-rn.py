@@ -16,5 +16,5 @@ default_hooks = dict(store=dict(type='safe_mm.StoredFeaturesHook'))
 custom_hooks = [
     dict(type='safe_mm.ClassNamesHook'),
     dict(type='safe_mm.FreezeHook', trainable=[]),
-    dict(type='safe_mm.CacheHook', search={{_base_.search}}),
+    dict(type='safe_mm.CacheHook'),
 ]

@@ -14,5 +14,5 @@ model = dict(head=dict(type='safe_mm.CacheHead'))
 custom_hooks = [
     dict(type='safe_mm.ClassNamesHook'),
     dict(type='safe_mm.FreezeHook', trainable=[]),
-    dict(type='safe_mm.CacheHook', search={{_base_.search}}),
+    dict(type='safe_mm.CacheHook'),
 ]

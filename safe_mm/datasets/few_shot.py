@@ -95,6 +95,11 @@ class FewShotDataset(BaseDataset):
         if self.shots is not None:
             self._warn_if_short(split)
             split = few_shot(split, self.shots, self.seed)
+            if not split[self.split]:
+                raise InputError(
+                    f'{source} has no images left for {self.split!r} beside '
+                    f'{self.shots} training images a class. Take fewer '
+                    'shots, or give it a part of its own.')
 
         items = split[self.split]
         check_images(folder, items)

@@ -1,7 +1,6 @@
 """Fills the cache of a CacheHead, and chooses alpha, gamma and beta."""
 import hashlib
 from pathlib import Path
-from typing import Optional
 
 import mmengine
 import torch
@@ -29,11 +28,11 @@ class CacheHook(Hook):
     the cache is made when training is over, of the best weights. In both
     cases a search on the validation images follows, and the result is saved
     as ``best_cache_iter_N.pth``; ``search.json`` and ``search.png`` show it.
+    Without validation, alpha, gamma and beta stay those of the config.
 
-    Args:
-        search (dict, optional): Values of ``alpha`` and ``gamma`` to try,
-            and of the neck's ``beta``, see :func:`safe_mm.search.search`.
-            If None, those of the config are kept. Defaults to None.
+    The config's ``search`` has the values of ``alpha`` and ``gamma`` to try,
+    and of the neck's ``beta``, see :func:`safe_mm.search.search`. Processes
+    on several machines need a work dir that they share.
 
     Raises:
         InputError: The head has no cache, a class has no training image, or
@@ -42,13 +41,11 @@ class CacheHook(Hook):
 
     priority = 'HIGHEST'  # room for keys is made before FreezeHook wraps
 
-    def __init__(self, search: Optional[dict] = None) -> None:
-        if search is not None:
-            check_space(search)
-        self.search = search
+    def __init__(self) -> None:
         self._loaded: dict = {}
         self._has_loaded = False
         self._made_from = ''
+        self._complete = False
 
     def before_run(self, runner) -> None:
         """Makes room for keys that the optimizer is to train."""
@@ -57,34 +54,47 @@ class CacheHook(Hook):
             raise InputError('CacheHook needs a head of type '
                              f'safe_mm.CacheHead, and got '
                              f'{type(head).__name__}.')
-        training = isinstance(runner.optim_wrapper, OptimWrapper)
-        if training and head.keys.requires_grad:
+        if not isinstance(runner.optim_wrapper, OptimWrapper):
+            return  # no training in this run
+        check_space(runner.cfg.get('search'))
+        self._start = head.alpha.item(), head.gamma.item()
+        if head.keys.requires_grad:
             _, labels = image_of_view(runner.train_loop.dataloader.dataset)
-            head.set_cache(head.keys.new_zeros(len(labels),
-                                               head.keys.shape[1]), labels)
+            room = head.keys.new_zeros(len(labels), head.keys.shape[1])
+            head.set_cache(room, labels)
 
     def after_load_checkpoint(self, runner, checkpoint: dict) -> None:
         """Takes the beta with which the keys were pooled."""
+        model, state = unwrap(runner.model), checkpoint['state_dict']
         self._has_loaded = True
         self._loaded = checkpoint.get('meta', {}).get('cache') or {}
-        beta = self._loaded.get('beta')
-        neck = unwrap(runner.model).neck
-        if beta is not None and neck.beta != beta:
+        keys, beta = state.get('head.keys'), self._loaded.get('beta')
+        if keys is not None and model.head.keys.requires_grad and (
+                keys.shape != model.head.keys.shape):
+            del state['head.keys'], state['head.labels']  # of other images
+            self._loaded = {}
+        if beta is not None and getattr(model.neck, 'beta', beta) != beta:
             runner.logger.info(f'beta = {beta:g}, as the cache was made with')
-            neck.beta = beta
+            model.neck.beta = beta
 
     def before_train_epoch(self, runner) -> None:
-        """Fills keys that are to be trained."""
+        """Fills keys that are to be trained; else training knows no cache."""
         model = unwrap(runner.model)
-        if model.head.keys.requires_grad:
-            if hasattr(model.neck, 'beta') and not self._has_loaded:
-                raise InputError(
-                    'keys of blended features are trained after SAFE: give '
-                    '--cfg-options load_from=CHECKPOINT of SAFE or SAFE-A.')
-            dataset = runner.train_loop.dataloader.dataset
-            self._made_from = fingerprint(model, dataset)
-            if self._loaded.get('made_from') != self._made_from:
-                self._fill(runner, model)
+        head, width = model.head, model.head.keys.shape[1]
+        if not head.keys.requires_grad:
+            head.set_cache(head.keys.new_empty(0, width), head.labels[:0])
+            return
+        if hasattr(model.neck, 'beta') and not self._has_loaded:
+            raise InputError(
+                'keys of blended features are trained after SAFE: give '
+                '--cfg-options load_from=CHECKPOINT of SAFE or SAFE-A.')
+        alpha, gamma = self._start  # a search may have left an alpha of zero
+        head.alpha.fill_(alpha)
+        head.gamma.fill_(gamma)
+        self._made_from = fingerprint(model,
+                                      runner.train_loop.dataloader.dataset)
+        if self._loaded.get('made_from') != self._made_from:
+            self._fill(runner, model)
 
     def after_train(self, runner) -> None:
         """Fills the cache of the best weights, searches, and saves."""
@@ -96,9 +106,20 @@ class CacheHook(Hook):
         keys_of = None
         if not model.head.keys.requires_grad:
             keys_of = self._fill(runner, model)
-        if self.search and runner.val_loop is not None:
+        if runner.val_loop is not None:
             self._search(runner, model, keys_of)
+        else:
+            runner.logger.info('No validation: alpha, gamma and beta are '
+                               'those of the config.')
         self._save(runner)
+
+    def before_test(self, runner) -> None:
+        """Refuses a cache that is not there, or not ready."""
+        if not self._loaded.get('complete'):
+            raise InputError(
+                f'{runner._load_from} has no cache that is ready: its '
+                'training did not end, or it is of SAFE. Let tools/train.py '
+                '--resume end it, or give a best_cache_iter_*.pth.')
 
     def before_save_checkpoint(self, runner, checkpoint: dict) -> None:
         """Notes what the cache was made from."""
@@ -106,6 +127,7 @@ class CacheHook(Hook):
         if len(model.head.keys):
             checkpoint['meta']['cache'] = dict(
                 made_from=self._made_from,
+                complete=self._complete,
                 beta=getattr(model.neck, 'beta', None))
 
     def _fill(self, runner, model):
@@ -120,12 +142,13 @@ class CacheHook(Hook):
         model.head.set_cache(
             keys_of(getattr(model.neck, 'beta', 0.)), labels)
         self._made_from = fingerprint(model, loader.dataset)
+        self._loaded = dict(made_from=self._made_from)
         runner.logger.info(f'Cache of {len(labels)} training images, the mean '
                            f'of {len(images) // len(labels)} views each')
         return keys_of
 
     def _search(self, runner, model, keys_of) -> None:
-        head, neck, space = model.head, model.neck, dict(self.search)
+        head, neck, space = model.head, model.neck, dict(runner.cfg.search)
         beta = getattr(neck, 'beta', 0.)
         if keys_of is None or not hasattr(neck, 'beta'):
             space.pop('beta', None)  # trained keys belong to their beta
@@ -154,13 +177,14 @@ class CacheHook(Hook):
             mmengine.dump(
                 dict(chosen=chosen, tried=space,
                      chosen_by='few-shot validation images',
-                     flatness=choice.flatness(),
+                     flatness=choice.flatness,
                      accuracy=choice.accuracy.tolist()),
                 folder / 'search.json')
             plot_search(choice, space, beta, folder / 'search.png')
 
     def _save(self, runner) -> None:
         """The best weights with their cache, in a file of their own."""
+        self._complete = True
         name = f'best_cache_iter_{runner.iter}.pth'
         runner.save_checkpoint(
             runner.work_dir, name, save_optimizer=False,
@@ -196,7 +220,10 @@ def check_no_class_is_empty(labels: torch.Tensor, classes: list) -> None:
 
 
 def fingerprint(model, dataset: Dataset) -> str:
-    """SHA-256 of the pooling layers and of which images are the keys."""
+    """SHA-256 of the pooling layers, and of which images are the keys.
+
+    Images are known by file name and label, so that data may move.
+    """
     state = model.neck.state_dict()
     sha = hashlib.sha256(digest(state, list(state)).encode())
     for i in range(len(dataset)):

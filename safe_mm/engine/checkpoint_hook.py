@@ -12,8 +12,9 @@ from ..errors import InputError
 from ..registry import HOOKS
 from .unwrap import unwrap
 
-# Of a CacheHead; a checkpoint of SAFE, from which SAFE-A may start, has none
-CACHE = ('head.keys', 'head.labels', 'head.alpha', 'head.gamma')
+# Always saved; a checkpoint of SAFE, from which SAFE-A may start, has no cache
+HEAD = ('head.class_weights', 'head.logit_scale', 'head.keys', 'head.labels',
+        'head.alpha', 'head.gamma')
 
 
 @register_backend('atomic_local')
@@ -134,7 +135,7 @@ class SlimCheckpointHook(CheckpointHook):
             self._left_out = [
                 k for k in frozen_keys(model)
                 if digest(state, [k]) == self._built.get(k)
-                and k not in CACHE
+                and k not in HEAD
             ]
             self._frozen_sha256 = digest(state, self._left_out)
         for key in self._left_out:
@@ -161,7 +162,7 @@ class SlimCheckpointHook(CheckpointHook):
             if k in state and v.numel() and v.shape != state[k].shape
         ]
         left_out = [
-            k for k in expected if k not in state and k not in CACHE
+            k for k in expected if k not in state and k not in HEAD
         ]
         meta = checkpoint.get('meta', {})
         same = not left_out or digest(
