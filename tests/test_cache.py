@@ -348,6 +348,11 @@ def test_killed_keys_resume(method, tmp_path):
         one, two = (weights(f / name) for f in (tmp_path / 'whole', broken))
         for key, value in one.items():
             assert torch.equal(value, two[key]), (name, key)
+    tested = [accuracy(file, tmp_path / name, options, tmp_path / 'out')
+              for name in ('whole', 'broken')]
+    assert tested[0] == tested[1] > 0
+    fails('has no cache that is ready', 'test', file, broken / 'iter_10.pth',
+          *options[:2], '--work-dir', tmp_path / 'out')
     start = weights(tmp_path / 'whole' / 'iter_5.pth')['head.keys']
     end = weights(tmp_path / 'whole' / 'iter_10.pth')['head.keys']
     assert not torch.equal(start, end)

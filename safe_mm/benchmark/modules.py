@@ -19,6 +19,7 @@ from .stock import (
 from .timing import Machine, seconds
 
 BETAS = (0.0, 0.25, 0.5, 0.75, 1.0)
+BLOCK = 4  # runs of a step before the other side's turn
 
 
 def forward(function: Callable, *inputs: torch.Tensor) -> Callable:
@@ -52,7 +53,7 @@ def pooling(name: str, machine: Machine, repeats: int) -> Dict[str, dict]:
             machine.floor(3 * flops, (3 + 2 + 5) * 4 * size)),
     }
     return {
-        f'{name} {what}': dict(seconds(both, repeats), floor=floor)
+        f'{name} {what}': dict(seconds(both, repeats, BLOCK), floor=floor)
         for what, (both, floor) in sides.items()
     }
 
@@ -68,7 +69,8 @@ def side_by_side(name: str, repeats: int) -> Dict[str, dict]:
             seconds(
                 dict(
                     naive=lambda lone=lone: [step(x) for step in lone],
-                    ours=lambda together=together: together(x)), repeats))
+                    ours=lambda together=together: together(x)),
+                repeats, BLOCK))
     return rows
 
 
@@ -106,7 +108,7 @@ def growth(name: str, repeats: int) -> Dict[str, dict]:
     steps = {classes: safe_step(name, classes) for classes in (10, 100, 1000)}
     figures = seconds({
         classes: lambda step=step: step(x) for classes, step in steps.items()
-    }, repeats)
+    }, repeats, BLOCK)
     return {
         f'{name} step with {classes} classes': dict(ours=figures[classes])
         for classes in steps

@@ -7,20 +7,34 @@ import torch
 from tqdm import tqdm
 
 
-def seconds(sides: Dict[str, Callable], repeats: int) -> Dict[str, float]:
-    """Median time of each side, run in turn; of two, the median ratio too."""
+def seconds(sides: Dict[str, Callable], repeats: int,
+            block: int = 1) -> Dict[str, float]:
+    """Median time of each side, run in turn; of two, the median ratio too.
+
+    Args:
+        sides (dict[str, Callable]): What to run.
+        repeats (int): Turns of each side.
+        block (int): Runs of a side before the other's turn; if several, the
+            first, on what the other left in the caches, does not count.
+            Defaults to 1.
+    """
     times: Dict[str, List[float]] = {side: [] for side in sides}
     for repeat in tqdm(range(repeats + 1), leave=False):
         for side, run in sides.items():
-            start = time.perf_counter()
-            run()
+            turn = [_time(run) for _ in range(block)]
             if repeat:  # the first is to warm up
-                times[side].append(time.perf_counter() - start)
+                times[side].append(median(turn[1:] or turn))
     figures = {side: median(values) for side, values in times.items()}
     if len(sides) == 2:
         naive, ours = times.values()
         figures['ratio'] = median(a / b for a, b in zip(naive, ours))
     return figures
+
+
+def _time(run: Callable) -> float:
+    start = time.perf_counter()
+    run()
+    return time.perf_counter() - start
 
 
 class Machine:

@@ -1,6 +1,7 @@
 """Fills the cache of a CacheHead, and chooses alpha, gamma and beta."""
 import hashlib
 from pathlib import Path
+from typing import Callable, Optional, Tuple
 
 import mmengine
 import torch
@@ -35,8 +36,8 @@ class CacheHook(Hook):
     on several machines need a work dir that they share.
 
     Raises:
-        InputError: The head has no cache, a class has no training image, or
-            the search has no values.
+        InputError: Before training, if the head has no cache, a class has no
+            training image, or the search has no values.
     """
 
     priority = 'HIGHEST'  # room for keys is made before FreezeHook wraps
@@ -48,7 +49,7 @@ class CacheHook(Hook):
         self._complete = False
 
     def before_run(self, runner) -> None:
-        """Makes room for keys that the optimizer is to train."""
+        """Checks the data, and makes room for keys that are to be trained."""
         head = unwrap(runner.model).head
         if not isinstance(head, CacheHead):
             raise InputError('CacheHook needs a head of type '
@@ -57,9 +58,11 @@ class CacheHook(Hook):
         if not isinstance(runner.optim_wrapper, OptimWrapper):
             return  # no training in this run
         check_space(runner.cfg.get('search'))
+        dataset = runner.train_loop.dataloader.dataset
+        _, labels = image_of_view(dataset)
+        check_no_class_is_empty(labels, dataset.metainfo['classes'])
         self._start = head.alpha.item(), head.gamma.item()
         if head.keys.requires_grad:
-            _, labels = image_of_view(runner.train_loop.dataloader.dataset)
             room = head.keys.new_zeros(len(labels), head.keys.shape[1])
             head.set_cache(room, labels)
 
@@ -69,8 +72,8 @@ class CacheHook(Hook):
         self._has_loaded = True
         self._loaded = checkpoint.get('meta', {}).get('cache') or {}
         keys, beta = state.get('head.keys'), self._loaded.get('beta')
-        if keys is not None and model.head.keys.requires_grad and (
-                keys.shape != model.head.keys.shape):
+        if keys is not None and len(model.head.keys) and (
+                keys.shape != model.head.keys.shape):  # room was made
             del state['head.keys'], state['head.labels']  # of other images
             self._loaded = {}
         if beta is not None and getattr(model.neck, 'beta', beta) != beta:
@@ -130,11 +133,10 @@ class CacheHook(Hook):
                 complete=self._complete,
                 beta=getattr(model.neck, 'beta', None))
 
-    def _fill(self, runner, model):
+    def _fill(self, runner, model) -> Callable:
         """Fills the cache; returns how its keys depend on beta."""
         loader = runner.train_loop.dataloader
         images, labels = image_of_view(loader.dataset)
-        check_no_class_is_empty(labels, loader.dataset.metainfo['classes'])
         pooled = pool_dataset(model, loader.dataset, loader.num_workers,
                               'keys of the cache')
         device = model.head.keys.device
@@ -147,7 +149,8 @@ class CacheHook(Hook):
                            f'of {len(images) // len(labels)} views each')
         return keys_of
 
-    def _search(self, runner, model, keys_of) -> None:
+    def _search(self, runner, model, keys_of: Optional[Callable]) -> None:
+        """Sets what the validation images choose, and shows it."""
         head, neck, space = model.head, model.neck, dict(runner.cfg.search)
         beta = getattr(neck, 'beta', 0.)
         if keys_of is None or not hasattr(neck, 'beta'):
@@ -196,7 +199,7 @@ class CacheHook(Hook):
             'best_ckpt', str(Path(runner.work_dir, name)))
 
 
-def image_of_view(dataset: Dataset):
+def image_of_view(dataset: Dataset) -> Tuple[torch.Tensor, torch.Tensor]:
     """Which image each view shows, counted from 0, and each image's label."""
     number, labels, views = {}, [], []
     for i in range(len(dataset)):
@@ -214,9 +217,9 @@ def check_no_class_is_empty(labels: torch.Tensor, classes: list) -> None:
              if label not in labels]
     if empty:
         raise InputError(
-            f'the class {empty[0]!r} has no training image, nor have '
-            f'{len(empty) - 1} more of {len(classes)}: the cache would never '
-            'vote for them. Check the split file.')
+            f'the class {empty[0]!r} has no training image ({len(empty)} of '
+            f'{len(classes)} classes have none): the cache would never vote '
+            'for it. Check the split file.')
 
 
 def fingerprint(model, dataset: Dataset) -> str:
