@@ -75,4 +75,10 @@ def test_readme_config_for_own_data(shapes, tmp_path):
 
 def test_readme_links_exist():
     for target in re.findall(r'\]\((?!http)(.*?)\)', README):
-        assert (ROOT / target).exists(), target
+        path, _, anchor = target.partition('#')
+        assert (ROOT / path).exists(), target
+        headings = re.findall(r'^#+ (.*)', (ROOT / path).read_text(), re.M
+                              ) if anchor else []
+        assert not anchor or anchor in [
+            re.sub(r'[^\w\- ]', '', heading).lower().replace(' ', '-')
+            for heading in headings], target
