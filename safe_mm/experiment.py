@@ -138,13 +138,12 @@ def measure(runner: Runner, loaders: Dict[str, DataLoader],
         part that tells a creature's class, in the first variant.
     """
     hub, model = runner.message_hub, runner.model
-    optimizer = runner.cfg.optim_wrapper.optimizer
+    used = runner.optim_wrapper.optimizer.defaults
     return dict(
         validation=hub.get_info('best_score'),
         setting=hub.runtime_info.get(
             'setting',
-            dict(lr=optimizer.lr,
-                 weight_decay=optimizer.get('weight_decay', 0))),
+            dict(lr=used['lr'], weight_decay=used['weight_decay'])),
         grid=hub.runtime_info.get('grid', []),
         search=hub.runtime_info.get('search', {}),
         test={

@@ -8,7 +8,7 @@ from mmpretrain.models import ImageClassifier
 from torch.utils.data import DataLoader, Dataset
 from tqdm import tqdm
 
-from .models.neck import merge
+from .models.neck import blend
 
 BATCH = 64
 
@@ -26,7 +26,9 @@ class Pooled(NamedTuple):
 
     def merged(self, beta: float) -> torch.Tensor:
         """What the neck gives with this beta (Eq. 3), shape (N, C)."""
-        return merge(self.poolings, beta)
+        if len(self.poolings) == 1:
+            return self.poolings[0]
+        return blend(*self.poolings, beta)
 
 
 @torch.no_grad()

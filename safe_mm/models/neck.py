@@ -1,6 +1,6 @@
 """CLIP's pooling layer, and its blend with a fine-tuned copy (Eq. 3)."""
 import copy
-from typing import Optional, Sequence, Tuple, Union
+from typing import Optional, Tuple, Union
 
 import torch
 from mmengine.model import BaseModule
@@ -24,11 +24,6 @@ def blend(original: torch.Tensor, finetuned: torch.Tensor,
         Tensor: Shape (B, C), not normalised.
     """
     return beta * original + finetuned
-
-
-def merge(poolings: Sequence[torch.Tensor], beta: float) -> torch.Tensor:
-    """Pooled features of a neck's ``poolings``: blended, if there are two."""
-    return blend(*poolings, beta) if len(poolings) == 2 else poolings[0]
 
 
 @MODELS.register_module()
