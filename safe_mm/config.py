@@ -111,6 +111,21 @@ def find_config(path: str) -> str:
                      f'nor among those of the package in {carried.parents[1]}')
 
 
+def dataset_base(name: str) -> Config:
+    """The config base of a data set, such as 'dtd'.
+
+    Raises:
+        InputError: There is none of that name.
+    """
+    folder = Path(find_config('_base_/datasets/few_shot.py')).parent
+    bases = {path.stem: path for path in sorted(folder.glob('*.py'))
+             if path.stem not in ('few_shot', 'creatures')}
+    if name not in bases:
+        raise InputError(f'the data set {name!r} is not known; there are '
+                         f'{", ".join(bases)}.')
+    return Config.fromfile(bases[name])
+
+
 def share(node: Any, key: str, value: Any, top: bool = True) -> int:
     """Sets ``key`` to ``value`` wherever it occurs below the top level.
 

@@ -3,16 +3,15 @@ import json
 from pathlib import Path
 
 import pytest
-from mmengine.config import Config
 from PIL import Image
 
-from safe_mm.config import share
+from safe_mm.config import dataset_base, share
 from safe_mm.datasets.splits import few_shot
 from safe_mm.errors import InputError
 from safe_mm.models import TextClsHead
 from safe_mm.registry import DATASETS
 
-from .conftest import ROOT, TINY_VIT
+from .conftest import TINY_VIT
 
 CLIP = dict(model_name=TINY_VIT, pretrained=None)
 # Image folder, split file, paths in it, class names
@@ -51,7 +50,7 @@ def draw(path: Path) -> None:
 
 def build(name: str, part: str, root: Path, **changes):
     """A data set of ``configs/_base_/datasets``."""
-    cfg = Config.fromfile(ROOT / f'configs/_base_/datasets/{name}.py')
+    cfg = dataset_base(name)
     for key, value in dict(clip=CLIP, data_root=str(root), shots=2).items():
         share(cfg._cfg_dict, key, value)
     return DATASETS.build({**cfg[f'{part}_dataloader'].dataset, **changes})
@@ -145,7 +144,7 @@ def test_imagenet(imagenet):
 
 
 def test_imagenet_variants(imagenet):
-    cfg = Config.fromfile(ROOT / 'configs/_base_/datasets/imagenet.py')
+    cfg = dataset_base('imagenet_variants')
     assert list(cfg.variants) == ['imagenet', 'imagenetv2', 'imagenet_sketch',
                                   'imagenet_a', 'imagenet_r']
     for name, changes in cfg.variants.items():

@@ -1,0 +1,10 @@
+# ImageNet, tested also on variants that are out of its distribution.
+_base_ = './imagenet.py'
+
+variants = dict(
+    imagenet=dict(),
+    imagenetv2=dict(
+        data_prefix='imagenetv2/imagenetv2-matched-frequency-format-val'),
+    imagenet_sketch=dict(data_prefix='imagenet-sketch/images'),
+    imagenet_a=dict(data_prefix='imagenet-adversarial/imagenet-a'),
+    imagenet_r=dict(data_prefix='imagenet-rendition/imagenet-r'))
