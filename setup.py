@@ -49,6 +49,7 @@ setup(
     cmdclass=dict(build_py=BuildWithMim),
     python_requires='>=3.8',
     install_requires=[
+        'filelock>=3.12',
         'numpy',
         'open_clip_torch>=2.29,<4',
         'packaging',

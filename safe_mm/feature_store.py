@@ -6,12 +6,14 @@ features from disk learns the same as one that computes them each time.
 import hashlib
 import os
 import shutil
+from collections import deque
 from contextlib import suppress
 from pathlib import Path
-from typing import Dict, List, Sequence, Union
+from typing import Deque, Dict, Iterator, List, Sequence, Tuple, Union
 
 import torch
-from mmengine.dist import barrier, get_rank, get_world_size, is_main_process
+from filelock import FileLock
+from mmengine.dist import barrier, is_main_process
 from mmpretrain.datasets import BaseDataset, PackInputs
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
@@ -20,6 +22,7 @@ from torch.utils.data import DataLoader, Dataset
 from tqdm import tqdm
 
 from .checkpoint import digest
+from .claims import claim, give_back
 from .errors import InputError
 
 CHUNK = 64  # images of one file
@@ -145,9 +148,10 @@ class StoredFeatures(Dataset):
     def missing(self) -> List[int]:
         """Chunks that are not there, cut short, or of another store."""
         chunks = range(-(-len(self) // CHUNK))
-        return [chunk for chunk in chunks if not self._is_whole(chunk)]
+        return [chunk for chunk in chunks if not self.is_whole(chunk)]
 
-    def _is_whole(self, chunk: int) -> bool:
+    def is_whole(self, chunk: int) -> bool:
+        """Whether a chunk is there, as it should be."""
         with suppress(OSError, SafetensorError), safe_open(
                 self.file(chunk), 'pt') as file:  # refuses what is cut short
             rows = min(CHUNK, len(self) - chunk * CHUNK)
@@ -175,8 +179,8 @@ def store_features(model: nn.Module,
                    desc: str = 'dense features') -> StoredFeatures:
     """Dense features of a dataset, computed unless they are on disk already.
 
-    All processes of a run share the work. One that was killed goes on where
-    it was, since each file is written whole or not at all.
+    All processes that want them share the work. A run that was killed goes on
+    where it was, since each file is written whole or not at all.
 
     Args:
         model (nn.Module): Has the ``data_preprocessor``.
@@ -195,32 +199,13 @@ def store_features(model: nn.Module,
     check_storable(model, dataset)
     key = store_key(model, trunk, dataset, dtype)
     stored = StoredFeatures(root / key[:32], key, dataset)
-    mine = [
-        chunk for chunk in stored.missing()
-        if chunk % get_world_size() == get_rank()
-    ]
-    loader = DataLoader(
-        dataset,
-        batch_sampler=[
-            range(c * CHUNK, min((c + 1) * CHUNK, len(dataset))) for c in mine
-        ],
-        num_workers=num_workers,
-        collate_fn=stack_images)
     was_training = model.training
     model.eval()
-    bar = tqdm(
-        zip(mine, loader),
-        desc,
-        total=len(mine),
-        unit=f'x{CHUNK}',
-        disable=not (mine and is_main_process()))
-    for chunk, batch in bar:
-        images = model.data_preprocessor(batch)['inputs']
-        features = torch.cat([
-            last(trunk(part))
-            for part in images.split(CHUNK if images.is_cuda else CPU_BATCH)
-        ])
-        _save(stored, chunk, features.to('cpu', dtype).contiguous())
+    missing = len(stored.missing())
+    with tqdm(desc=desc, total=missing, unit=f'x{CHUNK}',
+              disable=not (missing and is_main_process())) as bar:
+        for wait in (False, True):  # at last, for what others are at work on
+            _store_missing(stored, model, trunk, dtype, num_workers, wait, bar)
     model.train(was_training)
     barrier()
     if stored.missing():
@@ -228,6 +213,78 @@ def store_features(model: nn.Module,
                          'process should have written. Give the hook safe_mm.'
                          'StoredFeaturesHook a root that all processes share.')
     return stored
+
+
+def _store_missing(stored: StoredFeatures, model: nn.Module, trunk: nn.Module,
+                   dtype: torch.dtype, num_workers: int, wait: bool,
+                   bar: tqdm) -> None:
+    """Computes the chunks that no other process is at work on."""
+    claims = _Claims(stored, wait)
+    loader = DataLoader(
+        stored.dataset,
+        batch_sampler=claims,
+        num_workers=num_workers,
+        collate_fn=stack_images)
+    try:
+        for batch in loader:
+            images = model.data_preprocessor(batch)['inputs']
+            features = torch.cat([
+                last(trunk(part)) for part in images.split(
+                    CHUNK if images.is_cuda else CPU_BATCH)
+            ])
+            _save(stored, claims.chunk, features.to('cpu', dtype).contiguous())
+            claims.release()
+            bar.update()
+    finally:
+        claims.release_all()
+
+
+class _Claims:
+    """Missing chunks, locked one by one as a loader asks for them.
+
+    No two processes compute the same chunk, be they of one run or of several.
+    A lock ends with its process.
+
+    Args:
+        stored (StoredFeatures): What is to be complete.
+        wait (bool): Whether to wait for chunks that others have locked, and
+            not to pass over them.
+    """
+
+    def __init__(self, stored: StoredFeatures, wait: bool) -> None:
+        self.stored, self.wait = stored, wait
+        self._claimed: Deque[Tuple[int, FileLock]] = deque()
+
+    @property
+    def chunk(self) -> int:
+        """The one that was claimed first."""
+        return self._claimed[0][0]
+
+    def __iter__(self) -> Iterator[range]:
+        """Images of each chunk."""
+        stored = self.stored
+        for chunk in stored.missing():
+            try:
+                lock = claim(stored.file(chunk).with_suffix('.lock'),
+                             self.wait)
+            except OSError as error:
+                raise _no_room(stored, error) from None
+            if lock is None:
+                continue
+            if stored.is_whole(chunk):  # by now
+                give_back(lock)
+                continue
+            self._claimed.append((chunk, lock))
+            yield range(chunk * CHUNK, min((chunk + 1) * CHUNK, len(stored)))
+
+    def release(self) -> None:
+        """Gives back the one that was claimed first."""
+        give_back(self._claimed.popleft()[1])
+
+    def release_all(self) -> None:
+        """Gives back what was claimed and not computed."""
+        while self._claimed:
+            self.release()
 
 
 def _save(stored: StoredFeatures, chunk: int, features: torch.Tensor) -> None:
@@ -240,18 +297,23 @@ def _save(stored: StoredFeatures, chunk: int, features: torch.Tensor) -> None:
     file = stored.file(chunk)
     draft = file.with_suffix(f'.{os.getpid()}')
     try:
-        stored.folder.mkdir(parents=True, exist_ok=True)
         if shutil.disk_usage(stored.folder).free < size:
             raise OSError('No space left on device')
         save_file(dict(features=features), draft, stored.stamp(chunk))
         os.replace(draft, file)
     except (OSError, SafetensorError) as error:
-        left = size * len(stored.missing()) / 1e9
-        raise InputError(
-            f'{stored.folder} cannot take the dense features, of which about '
-            f'{left:.1f} GB are to come: {error}. What is there already is '
-            'kept. Make room, or give the hook safe_mm.StoredFeaturesHook '
-            'another root or dtype="float16".') from None
+        raise _no_room(stored, error, size) from None
     finally:
         with suppress(OSError):
             draft.unlink()
+
+
+def _no_room(stored: StoredFeatures, error: Exception,
+             size: int = 0) -> InputError:
+    """What to say when a file of ``size`` bytes cannot be written."""
+    left = size * len(stored.missing()) / 1e9
+    more = f', of which about {left:.1f} GB are to come' if size else ''
+    return InputError(
+        f'{stored.folder} cannot take the dense features{more}: {error}. What '
+        'is there already is kept. Make room, or give the hook safe_mm.'
+        'StoredFeaturesHook another root or dtype="float16".')
