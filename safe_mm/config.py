@@ -3,7 +3,7 @@ import atexit
 import os
 from argparse import ArgumentParser, Namespace
 from pathlib import Path
-from typing import Any
+from typing import Any, Optional
 
 import torch
 import torch.distributed as dist
@@ -18,9 +18,16 @@ from .errors import InputError
 SHARED_KEYS = ('clip', 'data_root', 'task', 'shots', 'seed')
 
 
-def add_common_options(parser: ArgumentParser) -> None:
-    """Options that training and testing have in common."""
-    parser.add_argument('config', help='config file')
+def add_common_options(parser: ArgumentParser,
+                       configs: Optional[str] = None) -> None:
+    """Options that training and testing have in common.
+
+    Args:
+        parser (ArgumentParser): The tool's.
+        configs (str, optional): '+' for a tool that takes several configs.
+            Defaults to None.
+    """
+    parser.add_argument('config', nargs=configs, help='config file')
     parser.add_argument('--work-dir', help='folder for logs and checkpoints')
     parser.add_argument('--data-root', help='folder of the datasets')
     parser.add_argument('--shots', type=int, help='training images a class')
@@ -124,6 +131,32 @@ def dataset_base(name: str) -> Config:
         raise InputError(f'the data set {name!r} is not known; there are '
                          f'{", ".join(bases)}.')
     return Config.fromfile(bases[name])
+
+
+def use_dataset(cfg: Config, name: str) -> None:
+    """Puts a data set in place of the config's.
+
+    Args:
+        cfg (Config): Of a ``FewShotDataset``.
+        name (str): As for :func:`dataset_base`.
+
+    Raises:
+        InputError: There is no such data set, or the config's is of another
+            kind.
+    """
+    base = dataset_base(name)
+    for part in ('train', 'val', 'test'):
+        loader = cfg.get(f'{part}_dataloader')
+        if loader and 'FewShotDataset' not in loader.dataset.type:
+            raise InputError(f'{name} cannot take the place of data of type '
+                             f'{loader.dataset.type}.')
+        if loader:
+            loader.dataset.update(
+                {key: base.dataset[key]
+                 for key in ('data_prefix', 'ann_file', 'templates')})
+    cfg.pop('variants', None)
+    if 'variants' in base:
+        cfg.variants = base.variants
 
 
 def share(node: Any, key: str, value: Any, top: bool = True) -> int:

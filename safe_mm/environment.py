@@ -1,8 +1,10 @@
 """One check that the installed versions fit together."""
 from importlib.metadata import PackageNotFoundError, version
-from typing import Optional, Tuple
+from typing import Dict, Optional, Tuple
 
 from packaging.specifiers import SpecifierSet
+
+from .version import __version__
 
 # module: (distributions that provide it, versions that fit, what to install)
 REQUIREMENTS = {
@@ -28,6 +30,14 @@ def installed(distributions: Tuple[str, ...]) -> dict:
             found[name] = version(name)
         except PackageNotFoundError:
             continue
+    return found
+
+
+def versions() -> Dict[str, str]:
+    """Of safe_mm and of all that it requires."""
+    found = {'safe_mm': __version__}
+    for module, (distributions, _, _) in REQUIREMENTS.items():
+        found[module] = next(iter(installed(distributions).values()))
     return found
 
 

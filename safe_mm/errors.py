@@ -11,18 +11,23 @@ class InputError(ValueError):
     """
 
 
-@contextmanager
-def exit_on_input_error():
-    """Ends the program with the bare message of an :class:`InputError`.
+def message_of(error: InputError) -> str:
+    """What was raised first, in few words.
 
     Registries and data loader workers re-raise errors with the place or the
-    whole traceback put in front; only what was raised first is shown.
+    whole traceback put in front.
     """
+    message = str(error).rsplit('InputError: ', 1)[-1].strip()
+    while isinstance(error.__context__, InputError):
+        error = error.__context__
+        message = str(error)
+    return message
+
+
+@contextmanager
+def exit_on_input_error():
+    """Ends the program with the bare message of an :class:`InputError`."""
     try:
         yield
     except InputError as error:
-        message = str(error).rsplit('InputError: ', 1)[-1].strip()
-        while isinstance(error.__context__, InputError):
-            error = error.__context__
-            message = str(error)
-        sys.exit(f'error: {message}')
+        sys.exit(f'error: {message_of(error)}')

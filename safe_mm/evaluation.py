@@ -1,41 +1,61 @@
 """One pass over test data for all values of beta."""
 import math
-from typing import Dict, Iterable, Sequence
+from typing import Callable, Dict, Iterable, Sequence
 
 import torch
 from mmpretrain.models import ImageClassifier
 
 from .attention import attention_share, neck_attention
-from .pooled import pool_all
+from .models.head import TextClsHead, text_logits
+from .pooled import Pooled
 
 ZERO_SHOT = math.inf  # the beta with which only AttnPool_O counts
 
 
-@torch.no_grad()
-def accuracy_by_beta(model: ImageClassifier, loader: Iterable[dict],
-                     betas: Sequence[float]) -> Dict[float, float]:
-    """Accuracy in percent for each beta of Eq. 3.
+def accuracy(head: TextClsHead, logits_of: Callable, features: torch.Tensor,
+             labels: torch.Tensor) -> float:
+    """Accuracy in percent, among the classes that the data has.
 
     Args:
-        model (ImageClassifier): With a ``BlendedAttentionPool``.
-        loader (Iterable[dict]): Batches of labelled images, or of dense
-            features in their place.
+        head (TextClsHead): Knows those classes.
+        logits_of (Callable): Pooled features, (B, C) -> logits, (B, N).
+        features (Tensor): Pooled features, shape (M, C).
+        labels (Tensor): Shape (M, ).
+    """
+    found = torch.cat([
+        head.choose(logits_of(part)).argmax(-1)
+        for part in features.split(1024)
+    ])  # in parts, for a cache of many keys
+    return 100 * (found == labels).sum().item() / len(labels)
+
+
+@torch.no_grad()
+def deployed_accuracy(model: ImageClassifier, pooled: Pooled) -> float:
+    """Accuracy in percent of a model as it is, with its beta and its cache."""
+    features = pooled.merged(getattr(model.neck, 'beta', 0.))
+    return accuracy(model.head, lambda part: model.head((part, )), features,
+                    pooled.labels)
+
+
+@torch.no_grad()
+def accuracy_by_beta(head: TextClsHead, pooled: Pooled,
+                     betas: Sequence[float]) -> Dict[float, float]:
+    """Accuracy in percent of the text classifier (Eq. 4) for each beta.
+
+    Args:
+        head (TextClsHead): A cache, if it has one, is left aside.
+        pooled (Pooled): Of a ``BlendedAttentionPool``.
         betas (Sequence[float]): ``ZERO_SHOT`` stands for CLIP's own pooling
             alone.
     """
-    pooled = pool_all(model, loader)
 
-    def accuracy(features: torch.Tensor) -> float:
-        found = torch.cat([
-            model.head.choose(model.head((part, ))).argmax(-1)
-            for part in features.split(1024)
-        ])  # in parts, for a cache of many keys
-        hits = found == pooled.labels
-        return 100 * hits.sum().item() / len(hits)
+    def logits(part: torch.Tensor) -> torch.Tensor:
+        return text_logits(part, head.class_weights, head.logit_scale)
 
     return {
-        beta: accuracy(pooled.poolings[0] if beta == ZERO_SHOT else pooled.
-                       merged(beta))
+        beta: accuracy(
+            head, logits, pooled.poolings[0] if beta == ZERO_SHOT else
+            pooled.merged(beta), pooled.labels)
         for beta in betas
     }
 

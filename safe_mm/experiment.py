@@ -1,6 +1,5 @@
 """A few-shot task: trained, chosen by validation, tested."""
 import shutil
-from argparse import Namespace
 from pathlib import Path
 from typing import Dict, Sequence
 
@@ -11,16 +10,19 @@ from mmengine.dataset import default_collate
 from mmengine.hooks import Hook
 from mmengine.runner import Runner
 from mmpretrain.models import ImageClassifier
-from torch.utils.data import DataLoader
+from torch.utils.data import DataLoader, Dataset
 from tqdm import tqdm
 
 from .checkpoint import read_checkpoint
-from .config import default_work_dir, load_config
-from .engine import use_grid
-from .errors import InputError
-from .evaluation import ZERO_SHOT, accuracy_by_beta, attention_on_part
+from .evaluation import (
+    ZERO_SHOT,
+    accuracy_by_beta,
+    attention_on_part,
+    deployed_accuracy,
+)
 from .feature_store import ROOT, store_features
 from .models import CacheHead
+from .pooled import pool_all
 from .records import DEPLOYED
 from .registry import DATASETS
 
@@ -35,38 +37,6 @@ class TickHook(Hook):
         self.bar.update()
 
 
-def task_config(args: Namespace, folder: Path, task: dict) -> Config:
-    """The config of one task.
-
-    Args:
-        args (Namespace): Common options, and ``grid``, whether to train all
-            settings of the config's grid.
-        folder (Path): Of work dirs.
-        task (dict): ``shots``, ``seed`` and, among drawn creatures,
-            ``task``.
-
-    Raises:
-        InputError: An option that has no effect here.
-    """
-    if args.launcher != 'none' or args.amp:
-        raise InputError('--launcher and --amp have no effect here: tasks run '
-                         'one after the other in one process.')
-    cfg = load_config(Namespace(**{**vars(args), 'work_dir': None, **task}))
-    if not cfg.get('train_cfg') or cfg.get('load_from'):
-        raise InputError(f'{args.config} trains nothing: the records of SAFE '
-                         'have zero-shot accuracy.' if not cfg.get('train_cfg')
-                         else 'load_from is of one task, not of many.')
-    clip = f'{cfg.clip.model_name}_{Path(str(cfg.clip.pretrained)).stem}'
-    name = Path(default_work_dir(cfg, args.config)).name
-    cfg.work_dir = str(folder / Path(args.config).stem / clip / name)
-    cfg.experiment_name = f'{clip}_{name}'
-    cfg.default_hooks.checkpoint.interval = 0  # the best alone
-    if args.grid:
-        use_grid(cfg)
-    cfg.log_level = 'ERROR'
-    return cfg
-
-
 def train(cfg: Config, bar: tqdm) -> Runner:
     """Trains a task; its model then has the chosen weights."""
     shutil.rmtree(cfg.work_dir, ignore_errors=True)  # of a run that was killed
@@ -79,25 +49,29 @@ def train(cfg: Config, bar: tqdm) -> Runner:
     return runner
 
 
-def test_loaders(cfg: Config, model: ImageClassifier) -> Dict[str, DataLoader]:
-    """Stored features of the test images, and of their variants.
+def test_datasets(cfg: Config) -> Dict[str, Dataset]:
+    """Test images, and their variants.
 
     Args:
         cfg (Config): Its ``variants``, if any, have, by name, what differs
             in the test dataset.
-        model (ImageClassifier): Whose features.
-
-    Returns:
-        dict[str, DataLoader]: Variant -> batches of dense features.
     """
+    return {
+        name: DATASETS.build({**cfg.test_dataloader.dataset, **changes})
+        for name, changes in cfg.get('variants', {'test': {}}).items()
+    }
+
+
+def test_loaders(cfg: Config, model: ImageClassifier) -> Dict[str, DataLoader]:
+    """Stored features of :func:`test_datasets`, by ``model``."""
     store = cfg.default_hooks.get('store') or {}
     root = Path(store.get('root', ROOT)).expanduser()
     dtype = getattr(torch, store.get('dtype', 'float32'))
     loaders = {}
-    for name, changes in cfg.get('variants', {'test': {}}).items():
-        dataset = DATASETS.build({**cfg.test_dataloader.dataset, **changes})
+    for name, dataset in test_datasets(cfg).items():
         features = store_features(
-            model, model.backbone, dataset, root, dtype, desc=name)
+            model, model.backbone, dataset, root, dtype,
+            cfg.test_dataloader.num_workers, f'dense features of {name}')
         loaders[name] = DataLoader(
             features, batch_size=256, collate_fn=default_collate)
     return loaders
@@ -112,42 +86,66 @@ def attention(model: ImageClassifier, loader: DataLoader) -> Dict[str, float]:
     return attention_on_part(model, loader, torch.tensor(np.stack(masks)))
 
 
-def test_accuracy(model: ImageClassifier, loader: DataLoader,
-                  betas: Sequence[float]) -> Dict[str, float]:
-    """Accuracy in percent by beta; of a cache, with the beta of its keys."""
+def accuracies(model: ImageClassifier, loader: DataLoader,
+               betas: Sequence[float]) -> Dict[str, float]:
+    """Accuracy in percent on images that are pooled once.
+
+    Returns:
+        dict[str, float]: 'deployed', of a model without a beta or with a
+        cache, as it is; and of a blended one by beta, as text or
+        'zero-shot', without its cache.
+    """
     model.head.among = loader.dataset.metainfo.get('subset')
-    if isinstance(model.head, CacheHead) or not hasattr(model.neck, 'beta'):
-        beta = getattr(model.neck, 'beta', 0.)
-        return {DEPLOYED: accuracy_by_beta(model, loader, [beta])[beta]}
-    return {
-        'zero-shot' if beta == ZERO_SHOT else str(beta): accuracy
-        for beta, accuracy in accuracy_by_beta(model, loader, betas).items()
-    }
+    pooled, found = pool_all(model, loader), {}
+    blended = hasattr(model.neck, 'beta')
+    if isinstance(model.head, CacheHead) or not blended:
+        found[DEPLOYED] = deployed_accuracy(model, pooled)
+    if blended:
+        by_beta = accuracy_by_beta(model.head, pooled, betas)
+        found.update({
+            'zero-shot' if beta == ZERO_SHOT else str(beta): value
+            for beta, value in by_beta.items()
+        })
+    return found
 
 
-def measure(runner: Runner, loaders: Dict[str, DataLoader],
+def measure(model: ImageClassifier, loaders: Dict[str, DataLoader],
             betas: Sequence[float]) -> dict:
-    """What is to be known of a task's run.
+    """What is to be known of a model on test data.
+
+    Returns:
+        dict: 'test', variant -> :func:`accuracies`; 'attention' on the part
+        that tells a creature's class, in the first variant.
+    """
+    first = next(iter(loaders.values()))
+    model.head.set_classes(first.dataset.metainfo['classes'],
+                           first.dataset.metainfo.get('templates'))
+    return dict(
+        test={
+            name: accuracies(model, loader, betas)
+            for name, loader in loaders.items()
+        },
+        attention=attention(model, first))
+
+
+def chosen(runner: Runner, betas: Sequence[float]) -> dict:
+    """What a run chose on validation data.
 
     Returns:
         dict: 'validation', the accuracy in percent for which the weights
-        were chosen; 'setting', lr and weight decay; 'grid', the validation
-        accuracy of each setting, if there were several; 'search', alpha,
-        gamma and beta of a cache; 'test', variant -> accuracy in percent by
-        beta (as text, or 'zero-shot'), or 'deployed'; 'attention' on the
-        part that tells a creature's class, in the first variant.
+        were chosen, and 'validation_by', :func:`accuracies` with them;
+        'setting', lr and weight decay; 'grid', the validation accuracy of
+        each setting, if there were several; 'search', alpha, gamma and beta
+        of a cache.
     """
-    hub, model = runner.message_hub, runner.model
+    hub = runner.message_hub
     used = runner.optim_wrapper.optimizer.defaults
     return dict(
         validation=hub.get_info('best_score'),
+        validation_by=accuracies(runner.model, runner.val_loop.dataloader,
+                                 betas),
         setting=hub.runtime_info.get(
             'setting',
             dict(lr=used['lr'], weight_decay=used['weight_decay'])),
         grid=hub.runtime_info.get('grid', []),
-        search=hub.runtime_info.get('search', {}),
-        test={
-            name: test_accuracy(model, loader, betas)
-            for name, loader in loaders.items()
-        },
-        attention=attention(model, next(iter(loaders.values()))))
+        search=hub.runtime_info.get('search', {}))

@@ -1,4 +1,5 @@
 """Pictures of results, by matplotlib."""
+import math
 from pathlib import Path
 from typing import Dict, List, Sequence
 
@@ -10,20 +11,24 @@ from .search import Choice
 
 def plot_accuracy(curves: Dict[str, Dict[str, Sequence[float]]],
                   shots: Sequence[int], title: str, path: Path) -> None:
-    """Accuracy against shots, a panel for each test variant.
+    """Accuracy against shots, a panel for each task or test variant.
 
     Args:
         curves (dict): Panel -> name of a curve -> accuracy in percent for
             each of ``shots``.
         shots (Sequence[int]): Training images a class.
-        title (str): What is classified.
+        title (str): Of the picture.
         path (Path): The PNG to write.
     """
-    figure = Figure((4.5 * len(curves), 4), layout='constrained')
-    panels = figure.subplots(1, len(curves), sharey=True, squeeze=False)[0]
+    rows = math.ceil(len(curves) / 4)
+    columns = math.ceil(len(curves) / rows)
+    figure = Figure((4.5 * columns, 1 + 3 * rows), layout='constrained')
+    panels = figure.subplots(rows, columns, squeeze=False).flatten()
+    for panel in panels[len(curves):]:
+        panel.set_axis_off()
     for panel, (name, lines) in zip(panels, curves.items()):
         for label, values in lines.items():
-            style = 'k--' if label == 'zero-shot' else 'o-'
+            style = 'k--' if label.startswith('zero-shot') else 'o-'
             panel.plot(shots, values, style, label=label)
         panel.set_xscale('log', base=2)
         panel.set_xticks(shots, [str(k) for k in shots])

@@ -10,6 +10,7 @@ from PIL import Image
 
 from safe_mm.creatures import world
 from safe_mm.evaluation import ZERO_SHOT, accuracy_by_beta
+from safe_mm.pooled import pool_all
 from safe_mm.registry import MODELS
 
 from .conftest import ROOT, TINY_RN, run_tool
@@ -68,6 +69,8 @@ def test_accuracy_by_beta_is_the_models(beta):
             data_samples=[DataSample().set_gt_label(k) for k in labels[part]])
         for part in (slice(0, 25), slice(25, 40))
     ]
-    assert accuracy_by_beta(model, loader, [beta]) == {beta: 75.0}
-    other = accuracy_by_beta(model, loader, [0., 2., ZERO_SHOT])
+    assert accuracy_by_beta(
+        model.head, pool_all(model, loader), [beta]) == {beta: 75.0}
+    other = accuracy_by_beta(
+        model.head, pool_all(model, loader), [0., 2., ZERO_SHOT])
     assert len(set(other.values())) > 1  # beta matters here

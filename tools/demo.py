@@ -18,8 +18,9 @@ from safe_mm.attention import neck_attention
 from safe_mm.config import add_common_options
 from safe_mm.errors import InputError, exit_on_input_error
 from safe_mm.evaluation import ZERO_SHOT
-from safe_mm.experiment import measure, task_config, test_loaders, train
+from safe_mm.experiment import measure, test_loaders, train
 from safe_mm.plots import plot_accuracy, plot_attention
+from safe_mm.task import Task, task_config
 
 SHOTS = (1, 4, 16)
 SEEDS = (1, 2, 3)
@@ -46,7 +47,8 @@ def run_all(args: Namespace, folder: Path) -> tuple:
     """
     shots = [args.shots] if args.shots else SHOTS
     seeds = [args.seed] if args.seed else SEEDS
-    first = task_config(args, folder, dict(shots=shots[0], seed=seeds[0]))
+    first = task_config(
+        args, folder, Task(args.config, None, shots[0], seeds[0]))
     if set(first.get('variants', ())) != set(VARIANTS):
         raise InputError(f'{args.config} is not one of drawn creatures: it '
                          f'lacks the variants {", ".join(VARIANTS)}.')
@@ -57,9 +59,10 @@ def run_all(args: Namespace, folder: Path) -> tuple:
         for k in shots:
             for seed in seeds:
                 bar.set_description(f'{k} shots, seed {seed}')
-                cfg = task_config(args, folder, dict(shots=k, seed=seed))
+                cfg = task_config(
+                    args, folder, Task(args.config, None, k, seed))
                 runner = train(cfg, bar)
-                figures[k].append(measure(runner, loaders, BETAS))
+                figures[k].append(measure(runner.model, loaders, BETAS))
     return figures, loaders, runner.model
 
 

@@ -34,6 +34,8 @@ def seconds(sides: Dict[str, Callable], repeats: int,
 def _time(run: Callable) -> float:
     start = time.perf_counter()
     run()
+    if torch.cuda.is_available():
+        torch.cuda.synchronize()
     return time.perf_counter() - start
 
 

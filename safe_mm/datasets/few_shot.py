@@ -2,23 +2,15 @@
 import logging
 from collections import Counter
 from pathlib import Path
-from typing import List, Optional, Sequence, Tuple, Union
+from typing import List, Optional, Sequence, Union
 
 from mmengine.logging import print_log
 from mmpretrain.datasets import BaseDataset
 
 from ..errors import InputError
 from ..registry import DATASETS
-from .lists import read_aircraft, read_imagenet
-from .splits import (
-    PARTS,
-    Item,
-    Split,
-    class_names,
-    few_shot,
-    read_folders,
-    read_split,
-)
+from .lists import read_data
+from .splits import PARTS, Item, Split, few_shot, labels_of
 
 
 @DATASETS.register_module()
@@ -86,11 +78,11 @@ class FewShotDataset(BaseDataset):
         """Reads the split, draws the few-shot sample, checks the images."""
         folder = Path(self.img_prefix)
         source = Path(self.ann_file) if self.ann_file else folder
-        split, names = self._read(folder, source)
+        split, names = read_data(source, folder)
         if not split.get(self.split) and not (
                 self.split == 'val' and self.shots and 'train' in split):
             raise InputError(f'{source} has no images for {self.split!r}.')
-        self._name_classes(names, source)
+        self._name_classes(split, names, source)
         self._metainfo['templates'] = self.templates
         if self.shots is not None:
             self._warn_if_short(split)
@@ -109,27 +101,15 @@ class FewShotDataset(BaseDataset):
             for view in views for path, label, _ in items
         ]
 
-    def _read(self, folder: Path,
-              source: Path) -> Tuple[Split, Sequence[str]]:
-        """The split and the class names, by the kind of annotations."""
-        if source.name == 'classnames.txt':
-            split, names = read_imagenet(source, folder)
-            labels = sorted({label for _, label, _ in split.get('test', [])})
-            if 'train' not in split and len(labels) < len(names):
-                self._metainfo['subset'] = labels
-            return split, names
-        if source.name == 'variants.txt':
-            split = read_aircraft(source)
-        else:
-            split = read_split(source) if self.ann_file else read_folders(
-                folder)
-        return split, class_names(split, source)
-
-    def _name_classes(self, names: Sequence[str], source: Path) -> None:
+    def _name_classes(self, split: Split, names: Sequence[str],
+                      source: Path) -> None:
         given = self._metainfo.setdefault('classes', names)
         if len(given) != len(names):
             raise InputError(f'{source} has {len(names)} classes, but '
                              f'{len(given)} class names are given.')
+        present = labels_of(split)
+        if 'train' not in split and len(present) < len(names):
+            self._metainfo['subset'] = present  # a variant lacks classes
 
     def _warn_if_short(self, split: Split) -> None:
         """Names the classes that have fewer than K training images."""

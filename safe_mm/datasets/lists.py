@@ -1,9 +1,41 @@
-"""Data sets that come with lists in place of a split file."""
+"""Data sets by their kind of annotations; those with lists of their own."""
 from pathlib import Path
-from typing import Dict, List, Tuple
+from typing import Dict, List, Sequence, Tuple
 
 from ..errors import InputError
-from .splits import Item, Split, images_in
+from .splits import (
+    Item,
+    Split,
+    class_names,
+    images_in,
+    read_folders,
+    read_split,
+)
+
+
+def read_data(source: Path, folder: Path) -> Tuple[Split, Sequence[str]]:
+    """Reads the whole split of a data set, by its kind of annotations.
+
+    Args:
+        source (Path): A split file, ``classnames.txt`` of ImageNet or
+            ``variants.txt`` of FGVC-Aircraft. Without any, ``folder``.
+        folder (Path): The image folder.
+
+    Returns:
+        tuple: The split, and the names of all classes.
+
+    Raises:
+        InputError: A file is missing or damaged, or there are no images.
+    """
+    if source.name == 'classnames.txt':
+        return read_imagenet(source, folder)
+    if source.name == 'variants.txt':
+        split = read_aircraft(source)
+    elif source == folder:
+        split = read_folders(folder)
+    else:
+        split = read_split(source)
+    return split, class_names(split, source)
 
 
 def read_lines(path: Path) -> List[str]:

@@ -145,6 +145,11 @@ def group_by_label(items: List[Item]) -> Dict[int, List[Item]]:
     return groups
 
 
+def labels_of(split: Split) -> List[int]:
+    """Labels of which there are images in any part, in order."""
+    return sorted({label for items in split.values() for _, label, _ in items})
+
+
 def few_shot(split: Split, shots: int, seed: int) -> Split:
     """Draws K images a class from train and min(K, 4) from val.
 

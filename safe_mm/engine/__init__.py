@@ -5,7 +5,12 @@ from .checkpoint_hook import SlimCheckpointHook
 from .class_names_hook import ClassNamesHook
 from .early_stopping_hook import ResumableEarlyStoppingHook
 from .freeze_hook import FreezeHook
-from .grid import GridOptimWrapperConstructor, GridValLoop, use_grid
+from .grid import (
+    GridOptimWrapperConstructor,
+    GridValLoop,
+    has_pool_to_train,
+    use_grid,
+)
 from .schedulers import WarmupLR
 from .stored_features_hook import StoredFeaturesHook
 from .zero_shot_hook import ZeroShotHook
@@ -14,5 +19,5 @@ __all__ = [
     'CacheHook', 'ClassNamesHook', 'FreezeHook',
     'GridOptimWrapperConstructor', 'GridValLoop',
     'ResumableEarlyStoppingHook', 'SlimCheckpointHook', 'StoredFeaturesHook',
-    'WarmupLR', 'ZeroShotHook', 'use_grid'
+    'WarmupLR', 'ZeroShotHook', 'has_pool_to_train', 'use_grid'
 ]

@@ -16,6 +16,13 @@ from ..registry import LOOPS, OPTIM_WRAPPER_CONSTRUCTORS
 from .unwrap import unwrap
 
 
+def has_pool_to_train(cfg: Config) -> bool:
+    """Whether a config fine-tunes AttnPool_F, which a grid is for."""
+    return bool(
+        cfg.get('train_cfg') and 'BlendedAttentionPool' in cfg.model.neck.type
+        and not cfg.model.head.get('train_keys'))
+
+
 def use_grid(cfg: Config) -> None:
     """Makes a config train all settings of its ``grid``.
 
@@ -38,9 +45,7 @@ def use_grid(cfg: Config) -> None:
              cfg.optim_wrapper.get('paramwise_cfg')),
             ('an early stopping hook',
              any('EarlyStopping' in str(name) for name in hooks)),
-            ('head.train_keys', cfg.model.head.get('train_keys')),
-            ('a neck without AttnPool_F',
-             'BlendedAttentionPool' not in cfg.model.neck.type),
+            ('what trains no AttnPool_F', not has_pool_to_train(cfg)),
             ('resume', cfg.get('resume'))):
         if there:
             raise InputError(f'a grid does not go with {culprit}: take it out '

@@ -1,0 +1,181 @@
+"""What a sweep will take, from costs per unit that are measured first."""
+import copy
+import tempfile
+import time
+from datetime import timedelta
+from pathlib import Path
+from typing import Callable, Dict, List, NamedTuple
+
+import torch
+from mmengine.config import Config
+from mmengine.device import get_device
+from mmengine.optim import build_optim_wrapper
+from mmengine.runner import Runner
+from mmpretrain.models import ImageClassifier
+from mmpretrain.structures import DataSample
+from torch.utils.data import Dataset
+
+from .benchmark.timing import seconds
+from .engine import has_pool_to_train
+from .engine.freeze_hook import freeze_except
+from .errors import InputError, message_of
+from .experiment import test_datasets
+from .feature_store import CHUNK, StoredFeatures, store_features
+from .registry import DATASETS
+from .sweep import Sweep
+from .task import Task, record_key
+
+BATCH = 64  # images that are pooled at once
+
+
+class UnitCosts(NamedTuple):
+    """Measured on one process of this machine.
+
+    Attributes:
+        extract (float): Seconds to load an image and to compute and write
+            its dense features.
+        bytes (float): On disk, of an image's dense features.
+        step (float): Seconds of a training step of all settings, with its
+            validation's share left out; 0 where nothing is trained.
+        pool (float): Seconds to pool an image by all poolings.
+    """
+    extract: float
+    bytes: float
+    step: float
+    pool: float
+
+
+class Cost(NamedTuple):
+    """Seconds of one process, and bytes on disk."""
+    seconds: float
+    bytes: float
+
+
+def plan(sweep: Sweep, tasks: List[Task]) -> str:
+    """What is to be run, what it will take, and what cannot run.
+
+    Features that tasks share are counted with the first of them.
+
+    Args:
+        sweep (Sweep): Knows what is done already.
+        tasks (list[Task]): All tasks.
+
+    Returns:
+        str: A line for each config and data set, and a sum.
+    """
+    units: Dict[tuple, UnitCosts] = {}
+    known, rows, faults = set(), {}, []
+    for task in tasks:
+        cfg = sweep.config(task)
+        name = f'{Path(task.config).stem} {cfg.task}'
+        row = rows.setdefault(name, [])
+        if sweep.is_done(record_key(cfg, task)):
+            continue
+        try:
+            row.append(task_cost(cfg, units, known))
+        except InputError as error:
+            faults.append(f'{name}: {message_of(error)}')
+    lines = [f'{"":40}{"tasks":>6}{"time":>17}{"GB":>8}']
+    todo = [cost for row in rows.values() for cost in row]
+    for name, row in [*rows.items(), ('sum', todo)]:
+        took = timedelta(seconds=round(sum(cost.seconds for cost in row)))
+        size = sum(cost.bytes for cost in row) / 1e9
+        lines.append(f'{name:40}{len(row):6}{took!s:>17}{size:8.1f}')
+    lines.append(f'\nTasks without a record, on one process of this machine '
+                 f'({get_device()}). Processes share the tasks. GB is what '
+                 'stored features take on disk.')
+    lines += [f'cannot run: {fault}' for fault in dict.fromkeys(faults)]
+    return '\n'.join(lines)
+
+
+def task_cost(cfg: Config, units: Dict[tuple, UnitCosts],
+              known: set) -> Cost:
+    """What one task will take.
+
+    Args:
+        cfg (Config): The task's.
+        units (dict): Measured already, by what they depend on; gets more.
+        known (set): Images whose features were counted already; gets more.
+    """
+    parts = {f'test {name}': data
+             for name, data in test_datasets(cfg).items()}
+    tested = sum(map(len, parts.values()))
+    iters = validated = 0
+    if cfg.get('train_cfg'):
+        parts['train'] = DATASETS.build(cfg.train_dataloader.dataset)
+        parts['val'] = DATASETS.build(cfg.val_dataloader.dataset)
+        iters = cfg.train_cfg.max_iters
+        times = iters // cfg.train_cfg.get('val_interval', 1)
+        runs = cfg.model.neck.get('runs') or 1
+        validated = len(parts['val']) * (times * runs if iters else 1)
+    kind = str([cfg.clip, cfg.model.neck, cfg.optim_wrapper if iters else 0])
+    if kind not in units:
+        units[kind] = measure_units(cfg, next(iter(parts.values())))
+    unit, images = units[kind], 0
+    for part, data in parts.items():
+        group = str([cfg.clip, cfg.task, part] + (
+            [] if part.startswith('test') else [cfg.shots, cfg.seed]))
+        images += 0 if group in known else len(data)
+        known.add(group)
+    return Cost(
+        images * unit.extract + iters * unit.step +
+        (validated + tested) * unit.pool, images * unit.bytes)
+
+
+def measure_units(cfg: Config, dataset: Dataset) -> UnitCosts:
+    """Measures each cost on a few images of a data set."""
+    model = Runner.from_cfg(cfg).model.eval()
+    some = dataset.get_subset(list(range(min(CHUNK, len(dataset)))))
+    with tempfile.TemporaryDirectory() as folder:
+        start = time.perf_counter()
+        stored = store_features(
+            model, model.backbone, some, Path(folder),
+            num_workers=cfg.test_dataloader.num_workers)
+        extract = (time.perf_counter() - start) / len(some)
+        size = sum(file.stat().st_size for file in stored.folder.glob('*'))
+        batch = batch_of(stored, get_device())
+    classes = len(dataset.metainfo['classes'])
+    width = model.head.class_weights.shape[1]
+    model.head.class_weights = torch.randn(classes, width).to(get_device())
+    sides = dict(pool=lambda: pool_once(model, batch))
+    if has_pool_to_train(cfg):
+        sides['step'] = step_of(model, cfg, batch)
+    times = seconds(sides, repeats=5)
+    pool = times['pool'] / len(batch)
+    step = times.get('step', pool * cfg.train_dataloader.batch_size
+                     if cfg.get('train_dataloader') else 0.)
+    return UnitCosts(extract, size / len(some), step, pool)
+
+
+def batch_of(stored: StoredFeatures, device: str) -> torch.Tensor:
+    """Dense features, as many as are pooled at once."""
+    rows = [stored[i % len(stored)]['inputs'] for i in range(BATCH)]
+    return torch.stack(rows).to(device, torch.float32)
+
+
+@torch.no_grad()
+def pool_once(model: ImageClassifier, batch: torch.Tensor) -> None:
+    """Both poolings of a batch; of runs side by side, one of them."""
+    for pool in (model.neck.attn_pool_o,
+                 getattr(model.neck, 'attn_pool_f', None)):
+        if pool is not None:
+            pool.pools[0](batch) if hasattr(pool, 'pools') else pool(batch)
+
+
+def step_of(model: ImageClassifier, cfg: Config,
+            batch: torch.Tensor) -> Callable[[], None]:
+    """A training step of the pooling layer, or of as many as are trained."""
+    model = copy.deepcopy(model)
+    freeze_except(model, ['neck.attn_pool_f.*'])
+    model.neck.train()
+    optimizer = build_optim_wrapper(model, cfg.optim_wrapper)
+    features = batch[:cfg.train_dataloader.batch_size]
+    samples = [DataSample().set_gt_label(0).to(batch.device)
+               for _ in features]
+
+    def step() -> None:
+        losses = model.head.loss(model.neck((features, )), samples)
+        optimizer.update_params(sum(losses.values()))
+
+    return step
+

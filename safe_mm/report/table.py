@@ -1,0 +1,98 @@
+"""A table of figures, as Markdown, CSV or LaTeX."""
+import csv
+import io
+from statistics import mean, stdev
+from typing import Iterable, List, NamedTuple, Optional, Sequence
+
+PLUS_MINUS = r' \pm '  # in LaTeX
+
+
+class Figure(NamedTuple):
+    """A figure of a table.
+
+    Attributes:
+        mean (float): Of what was measured.
+        std (float, optional): Sample standard deviation, of several.
+        signed (bool): Whether it is a difference.
+    """
+    mean: float
+    std: Optional[float] = None
+    signed: bool = False
+
+    def text(self, plus_minus: str = ' ± ') -> str:
+        """One decimal; two, as the paper has, would be noise."""
+        text = f'{self.mean:{"+" if self.signed else ""}.1f}'
+        return text if self.std is None else (
+            f'{text}{plus_minus}{self.std:.1f}')
+
+
+def figure_of(values: Iterable[float]) -> Optional[Figure]:
+    """Mean and standard deviation; None of no values."""
+    values = list(values)
+    if not values:
+        return None
+    return Figure(mean(values), stdev(values) if len(values) > 1 else None)
+
+
+class Row(NamedTuple):
+    """Labels, then figures; None is a figure that is missing."""
+    labels: Sequence[str]
+    figures: List[Optional[Figure]]
+
+
+class Table(NamedTuple):
+    """A table.
+
+    Attributes:
+        title (str): What its figures are.
+        labels (Sequence[str]): Heads of the labels' columns.
+        columns (Sequence[str]): Heads of the figures' columns.
+        rows (list[Row]): From top to bottom.
+    """
+    title: str
+    labels: Sequence[str]
+    columns: Sequence[str]
+    rows: List[Row]
+
+    def markdown(self) -> str:
+        """With its title; what is missing is a dash."""
+        lines = [[*self.labels, *self.columns],
+                 ['---'] * (len(self.labels) + len(self.columns))]
+        lines += [[*row.labels, *(f.text() if f else '–'
+                                  for f in row.figures)] for row in self.rows]
+        return '\n'.join([self.title, ''] +
+                         [f'| {" | ".join(line)} |' for line in lines])
+
+    def csv(self) -> str:
+        """Means and standard deviations in columns of their own."""
+        file = io.StringIO()
+        writer = csv.writer(file, lineterminator='\n')
+        heads = [head for name in self.columns for head in (name,
+                                                            f'{name} std')]
+        writer.writerow([*self.labels, *heads])
+        for row in self.rows:
+            cells = [cell for f in row.figures
+                     for cell in (f.mean if f else '',
+                                  f.std if f and f.std is not None else '')]
+            writer.writerow([*row.labels, *cells])
+        return file.getvalue()
+
+    def latex(self) -> str:
+        """A ``tabular`` that needs the package booktabs."""
+        heads = [*self.labels, *self.columns]
+        lines = [heads] + [[
+            *row.labels, *(f'${f.text(PLUS_MINUS)}$' if f else '--'
+                           for f in row.figures)] for row in self.rows]
+        body = [' & '.join(map(_escaped, line)) + r' \\' for line in lines]
+        form = 'l' * len(self.labels) + 'r' * len(self.columns)
+        return '\n'.join([
+            f'% {self.title}', rf'\begin{{tabular}}{{{form}}}', r'\toprule',
+            body[0], r'\midrule', *body[1:], r'\bottomrule', r'\end{tabular}',
+            ''
+        ])
+
+
+def _escaped(text: str) -> str:
+    for character in '&%_#':
+        text = text.replace(character, '\\' + character)
+    return text

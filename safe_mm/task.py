@@ -1,0 +1,153 @@
+"""A few-shot task of a sweep: what is done, and how it is known again."""
+import hashlib
+import json
+from argparse import Namespace
+from copy import deepcopy
+from functools import lru_cache
+from pathlib import Path
+from typing import NamedTuple, Optional
+
+from mmengine.config import Config
+
+from .clip.weights import find_weights
+from .config import find_config, load_config, share, use_dataset
+from .engine import has_pool_to_train, use_grid
+from .errors import InputError
+
+PARTS = ('train', 'val', 'test')
+
+
+class Task(NamedTuple):
+    """One run of a sweep.
+
+    Attributes:
+        config (str): A config file: method and backbone.
+        data (str, optional): A data set of ``configs/_base_/datasets`` or a
+            task of drawn creatures; None is the config's own.
+        shots (int, optional): K; None where nothing is trained.
+        seed (int, optional): Of the few-shot sample and of the run.
+    """
+    config: str
+    data: Optional[str] = None
+    shots: Optional[int] = None
+    seed: Optional[int] = None
+
+
+def trains(config: str) -> bool:
+    """Whether a config file trains, or makes a cache of, anything."""
+    return bool(Config.fromfile(find_config(config)).get('train_cfg'))
+
+
+def task_config(args: Namespace, folder: Path, task: Task) -> Config:
+    """The config of one task, of which ``task`` names the data.
+
+    Dense features are stored, unless ``default_hooks.store=None`` is given.
+
+    Args:
+        args (Namespace): Common options, and ``grid``, whether to train all
+            settings of a grid where a pooling layer is trained.
+        folder (Path): Of work dirs.
+        task (Task): What is to be done.
+
+    Raises:
+        InputError: An option that has no effect here.
+    """
+    if args.launcher != 'none' or args.amp:
+        raise InputError('--launcher and --amp have no effect here: each task '
+                         'runs in one process.')
+    drawn = 'task' in Config.fromfile(find_config(task.config))
+    cfg = load_config(
+        Namespace(**{
+            **vars(args), 'config': task.config,
+            'task': task.data if drawn else None,
+            'shots': task.shots,
+            'seed': task.seed,
+            'work_dir': None
+        }))
+    if cfg.get('load_from'):
+        raise InputError('load_from is of one task, not of many.')
+    if task.data and not drawn:
+        use_dataset(cfg, task.data)
+        cfg.merge_from_dict(args.cfg_options)
+    name, own_data = split_name(task.config, drawn)
+    cfg.task = cfg.task if drawn else task.data or own_data
+    run = f'{cfg.task}_shots{task.shots}_seed{task.seed}' if (
+        task.shots) else cfg.task
+    clip = '_'.join(clip_names(cfg))
+    cfg.work_dir = str(folder / name / clip / run)
+    cfg.experiment_name = f'{name}_{clip}_{run}'
+    cfg.default_hooks.checkpoint.interval = 0  # the best alone
+    if cfg.get('train_cfg') and 'default_hooks.store' not in args.cfg_options:
+        cfg.default_hooks.setdefault('store', {}).setdefault(
+            'type', 'safe_mm.StoredFeaturesHook')
+    if args.grid and has_pool_to_train(cfg):
+        use_grid(cfg)
+    cfg.log_level = 'ERROR'
+    return cfg
+
+
+def split_name(config: str, drawn: bool) -> tuple:
+    """'safe_rn50_dtd.py' -> 'safe_rn50', 'dtd'; drawn data has no name."""
+    stem = Path(config).stem
+    if drawn:
+        return stem, None
+    name, _, data = stem.rpartition('_')
+    return name or data, data
+
+
+def clip_names(cfg: Config) -> tuple:
+    """Architecture and weights; of files, without folder and ending."""
+    return tuple(Path(str(cfg.clip[key])).stem
+                 for key in ('model_name', 'pretrained'))
+
+
+def record_key(cfg: Config, task: Task) -> dict:
+    """All that tells one record from another.
+
+    'config' is the name of the config file without that of the data, 'task'
+    the data, and 'recipe' a hash of all that results depend on.
+    """
+    return dict(
+        config=Path(cfg.work_dir).parents[1].name,
+        clip=' '.join(clip_names(cfg)),
+        task=cfg.task,
+        shots=task.shots or 0,
+        seed=task.seed or 0,
+        recipe=recipe(cfg))
+
+
+def recipe(cfg: Config) -> str:
+    """SHA-256 of what results depend on: CLIP's weights, and the config but
+    for what belongs to the machine.
+    """
+    parts = {
+        name: deepcopy(cfg.get(name))
+        for name in ('model', 'optim_wrapper', 'param_scheduler', 'train_cfg',
+                     'custom_hooks', 'search', 'variants', 'randomness')
+    }
+    for part in PARTS:
+        loader = cfg.get(f'{part}_dataloader') or {}
+        parts[part] = deepcopy({
+            name: loader[name]
+            for name in ('dataset', 'batch_size', 'sampler') if name in loader
+        })
+    share(parts, 'data_root', '')
+    share(parts, 'clip', cfg.clip.model_name)
+    if parts['optim_wrapper']:
+        parts['optim_wrapper'].optimizer.pop('fused', None)
+    parts['weights'] = weights_hash(cfg.clip.model_name, cfg.clip.pretrained)
+    parts['dtype'] = (cfg.default_hooks.get('store') or {}).get('dtype')
+    text = json.dumps(parts, sort_keys=True, default=str)
+    return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+
+@lru_cache(maxsize=None)
+def weights_hash(model_name: str, pretrained: Optional[str]) -> Optional[str]:
+    """SHA-256 of the file of CLIP's weights."""
+    if pretrained is None:
+        return None
+    sha = hashlib.sha256()
+    with find_weights(model_name, pretrained).open('rb') as file:
+        for block in iter(lambda: file.read(2**20), b''):
+            sha.update(block)
+    return sha.hexdigest()
