@@ -55,10 +55,16 @@ def task_config(args: Namespace, folder: Path, task: Task) -> Config:
     if args.launcher != 'none' or args.amp:
         raise InputError('--launcher and --amp have no effect here: each task '
                          'runs in one process.')
-    drawn = 'task' in Config.fromfile(find_config(task.config))
+    plain = Config.fromfile(find_config(task.config))
+    drawn = 'task' in plain
+    options = {  # without those of training where nothing is trained
+        option: value for option, value in args.cfg_options.items()
+        if '.' not in option or plain.get(option.split('.')[0], {}) is not None
+    }
     cfg = load_config(
         Namespace(**{
             **vars(args), 'config': task.config,
+            'cfg_options': options,
             'task': task.data if drawn else None,
             'shots': task.shots,
             'seed': task.seed,
@@ -68,7 +74,7 @@ def task_config(args: Namespace, folder: Path, task: Task) -> Config:
         raise InputError('load_from is of one task, not of many.')
     if task.data and not drawn:
         use_dataset(cfg, task.data)
-        cfg.merge_from_dict(args.cfg_options)
+        cfg.merge_from_dict(options)  # they have the last word
     name, own_data = split_name(task.config, drawn)
     cfg.task = cfg.task if drawn else task.data or own_data
     run = f'{cfg.task}_shots{task.shots}_seed{task.seed}' if (
@@ -77,7 +83,7 @@ def task_config(args: Namespace, folder: Path, task: Task) -> Config:
     cfg.work_dir = str(folder / name / clip / run)
     cfg.experiment_name = f'{name}_{clip}_{run}'
     cfg.default_hooks.checkpoint.interval = 0  # the best alone
-    if cfg.get('train_cfg') and 'default_hooks.store' not in args.cfg_options:
+    if 'default_hooks.store' not in options:
         cfg.default_hooks.setdefault('store', {}).setdefault(
             'type', 'safe_mm.StoredFeaturesHook')
     if args.grid and has_pool_to_train(cfg):

@@ -1,9 +1,7 @@
 """Each data set in its published layout, on a tiny tree, by its config."""
-import json
 from pathlib import Path
 
 import pytest
-from PIL import Image
 
 from safe_mm.config import dataset_base, share
 from safe_mm.datasets.splits import few_shot
@@ -12,42 +10,16 @@ from safe_mm.models import TextClsHead
 from safe_mm.registry import DATASETS
 
 from .conftest import TINY_VIT
+from .layouts import (
+    NUMBERS,
+    SPLITS,
+    WNIDS,
+    draw,
+    draw_imagenet,
+    draw_split,
+)
 
 CLIP = dict(model_name=TINY_VIT, pretrained=None)
-# Image folder, split file, paths in it, class names
-SPLITS = dict(
-    caltech101=('caltech-101/101_ObjectCategories',
-                'caltech-101/split_zhou_Caltech101.json',
-                '{name}/image_000{i}.jpg', ['accordion', 'car_side']),
-    dtd=('dtd/images', 'dtd/split_zhou_DescribableTextures.json',
-         '{name}/{name}_000{i}.jpg', ['banded', 'polka-dotted']),
-    stanfordcars=('stanford_cars',
-                  'stanford_cars/split_zhou_StanfordCars.json',
-                  'cars_{part}/0000{i}{label}.jpg',
-                  ['2012 Audi TTS Coupe', '2000 AM General Hummer SUV']),
-    oxfordpets=('oxford_pets/images',
-                'oxford_pets/split_zhou_OxfordPets.json',
-                '{name}_{i}.jpg', ['abyssinian', 'yorkshire_terrier']),
-    ucf101=('ucf101/UCF-101-midframes', 'ucf101/split_zhou_UCF101.json',
-            '{name}/v_{name}_g01_c0{i}.jpg', ['Apply_Eye_Makeup', 'Yo_Yo']),
-    flowers102=('oxford_flowers/jpg',
-                'oxford_flowers/split_zhou_OxfordFlowers.json',
-                'image_0{i}{label}.jpg', ['passion flower', 'rose']),
-    food101=('food-101/images', 'food-101/split_zhou_Food101.json',
-             '{name}/10{i}.jpg', ['apple_pie', 'waffles']),
-    sun397=('sun397/SUN397', 'sun397/split_zhou_SUN397.json',
-            '{name}/sun_a{i}.jpg', ['abbey', 'zen_garden']),
-    eurosat=('eurosat/2750', 'eurosat/split_zhou_EuroSAT.json',
-             'Forest/Forest_{i}{label}.jpg',
-             ['Annual Crop Land', 'Sea or Lake']))
-NUMBERS = dict(train=range(0, 4), val=range(4, 6), test=range(6, 9))
-
-
-def draw(path: Path) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    Image.new('RGB', (70, 80)).save(path)
-
-
 def build(name: str, part: str, root: Path, **changes):
     """A data set of ``configs/_base_/datasets``."""
     cfg = dataset_base(name)
@@ -65,16 +37,7 @@ def check(dataset, count: int, names: list) -> None:
 
 @pytest.mark.parametrize('name', SPLITS)
 def test_split_file(name, tmp_path):
-    images, ann_file, path, classes = SPLITS[name]
-    split = {}
-    for part, numbers in NUMBERS.items():
-        split[part] = []
-        for label, title in enumerate(classes):
-            for i in numbers:
-                item = path.format(part=part, name=title, i=i, label=label)
-                draw(tmp_path / images / item)
-                split[part].append([item, label, title])
-    (tmp_path / ann_file).write_text(json.dumps(split))
+    classes = draw_split(name, tmp_path)
     check(build(name, 'train', tmp_path), 2 * 2 * 2, classes)
     check(build(name, 'val', tmp_path), 2 * 2, classes)
     check(build(name, 'test', tmp_path), 2 * 3, classes)
@@ -104,26 +67,9 @@ def test_aircraft(tmp_path):
         build('fgvcaircraft', 'train', tmp_path)
 
 
-WNIDS = {'n01440764': 'tench', 'n02119789': 'kit fox', 'n07873807': 'pizza'}
-
-
 @pytest.fixture
 def imagenet(tmp_path):
-    """ImageNet and its variants; two of them lack a class."""
-    root = tmp_path / 'imagenet'
-    for label, wnid in enumerate(WNIDS):
-        for i in range(5):
-            draw(root / f'images/train/{wnid}/{wnid}_{i}.JPEG')
-        draw(root / f'images/val/{wnid}/ILSVRC2012_val_{label}.JPEG')
-        draw(tmp_path / 'imagenetv2/imagenetv2-matched-frequency-format-val' /
-             str(label) / 'a.jpeg')
-        draw(tmp_path / f'imagenet-sketch/images/{wnid}/sketch_1.JPEG')
-        if label != 1:
-            for name in ('adversarial/imagenet-a', 'rendition/imagenet-r'):
-                draw(tmp_path / f'imagenet-{name}/{wnid}/b.jpg')
-    (root / 'classnames.txt').write_text(
-        '\n'.join(f'{wnid} {name}' for wnid, name in WNIDS.items()))
-    (tmp_path / 'imagenet-adversarial/imagenet-a/README.txt').write_text('')
+    draw_imagenet(tmp_path)
     return tmp_path
 
 

@@ -15,7 +15,7 @@ from safe_mm.datasets.catalog import CATALOG
 from safe_mm.datasets.check import find_faults, locate
 
 from .conftest import ROOT, fails, run_tool
-from .test_layouts import NUMBERS, SPLITS, WNIDS, draw
+from .layouts import NUMBERS, SPLITS, WNIDS, draw
 
 VARIANTS = [name for name in dataset_base('imagenet_variants').variants
             if name != 'imagenet']

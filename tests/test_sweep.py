@@ -1,83 +1,236 @@
-"""Sweeps over few-shot tasks, their records and reports."""
+"""Sweeps over few-shot tasks, and their records."""
 import json
+import os
+import subprocess
+import sys
+from argparse import ArgumentParser
 
-import numpy as np
 import pytest
-from PIL import Image
+import torch
+from safetensors.torch import load_file, save_file
 
-from safe_mm import experiment
+from safe_mm import sweep
+from safe_mm.config import add_common_options
 from safe_mm.creatures import world
 from safe_mm.records import append_record, read_records
+from safe_mm.report.paper import VARIANTS
+from safe_mm.task import Task, record_key, task_config
 
-from .conftest import ROOT, fails, run_tool
+from .conftest import ROOT, TINY_RN, fails, run_tool
+from .layouts import draw_imagenet, draw_split
 
-CONFIG = ROOT / 'configs' / 'safe' / 'safe_creatures-rn.py'
+CONFIGS = ROOT / 'configs'
+SAFE = CONFIGS / 'safe' / 'safe_creatures-rn.py'
+SAFE_A = CONFIGS / 'safe_a' / 'safe-a_creatures-rn.py'
+TIP_F = CONFIGS / 'tip_adapter' / 'tip-adapter-f_creatures-rn.py'
+ZERO = CONFIGS / 'zero_shot' / 'zero-shot_creatures-rn.py'
+PHOTOS = CONFIGS / 'safe' / 'safe_rn50_caltech101.py'
+FEW = dict(train=2, val=1, test=2)
+SHORT = ['train_cfg.max_iters=2', 'train_cfg.val_interval=1',
+         'param_scheduler=None', 'train_dataloader.num_workers=0',
+         'val_dataloader.num_workers=0', 'test_dataloader.num_workers=0']
 
 
-def sweep(folder, *args) -> list:
-    run_tool(
-        'sweep', CONFIG, '--data-root', folder / 'world', '--records',
-        folder / 'sweep' / 'records.jsonl', '--shots', 1, 2, *args,
-        '--cfg-options', 'train_cfg.max_iters=2', 'train_cfg.val_interval=1',
-        'param_scheduler.0.end=1', 'param_scheduler.1.begin=1',
-        'param_scheduler.1.end=2', f'default_hooks.store.root={folder}/store')
+@pytest.fixture(autouse=True)
+def few(monkeypatch):
+    monkeypatch.setattr(world, 'COUNTS', FEW)
+
+
+def options(folder, *args) -> list:
+    """Of a short sweep that keeps everything in a folder."""
+    return [*args, '--data-root', folder / 'data', '--records',
+            folder / 'sweep' / 'records.jsonl', '--cfg-options', *SHORT,
+            f'default_hooks.store.root={folder}/store']
+
+
+def run(folder, *args) -> list:
+    run_tool('sweep', *options(folder, *args))
     return read_records(folder / 'sweep' / 'records.jsonl')
 
 
-@pytest.fixture
-def few(monkeypatch):
-    monkeypatch.setattr(world, 'COUNTS', dict(train=2, val=1, test=2))
+def names(records: list) -> list:
+    return [tuple(r['key'][k] for k in ('config', 'task', 'shots', 'seed'))
+            for r in records]
 
 
-def test_sweep_and_report(few, tmp_path, capsys, monkeypatch):
-    records = sweep(tmp_path, '--grid', '--seeds', 1, 2, '--tasks', 'tail')
-    assert [tuple(r['key'][k] for k in ('clip', 'task', 'shots', 'seed'))
-            for r in records] == [
-        ('creatures-rn seed1', 'tail', shots, seed)
-        for shots in (1, 2) for seed in (1, 2)
+def test_methods_tasks_shots_and_seeds(tmp_path):
+    configs = SAFE, SAFE_A, TIP_F, ZERO
+    records = run(tmp_path, *configs, '--grid', '--tasks', 'tail', 'crest',
+                  '--shots', 2, '--seeds', 3)
+    assert names(records) == [
+        (config.stem, task, *((0, 0) if config == ZERO else (2, 3)))
+        for config in configs for task in ('tail', 'crest')
     ]
     for record in records:
-        assert len(record['grid']) == 4
-        best = max(s['validation'] for s in record['grid'])
-        assert record['validation'] == best
-        assert record['setting']['lr'] in {s['lr'] for s in record['grid']}
+        method = record['key']['config'].split('_')[0]
+        blended, trained = method in ('safe', 'safe-a'), method != 'zero-shot'
         assert set(record['test']) == {'seen', 'grounds', 'rendering'}
-        for by_beta in record['test'].values():
-            assert {'0.0', '0.5', 'zero-shot'} < set(by_beta)
-            assert all(0 <= value <= 100 for value in by_beta.values())
-        assert set(record['attention']) == {'original', 'finetuned', 'blend'}
+        for by in record['test'].values():
+            assert ('deployed' in by) == (method != 'safe')
+            assert ({'0.0', '0.5', 'zero-shot'} < set(by)) == blended
+            assert all(0 <= value <= 100 for value in by.values())
+        assert bool(record['attention']) == blended
+        assert record['key']['clip'] == 'creatures-rn seed1'
+        assert set(record['seconds']) == {'train', 'test'}
+        assert record['made']['versions']['torch'] == torch.__version__.split(
+            '+')[0]
+        assert len(record['made']['weights']) == 64
+        assert ('setting' in record) == trained
+        assert len(record.get('grid', [])) == (4 if blended else 0)
+        if blended:
+            best = max(s['validation'] for s in record['grid'])
+            assert record['validation'] >= best  # a search may add to it
+            assert '0.5' in record['validation_by']
 
-    # A sweep that was killed while it wrote goes on where it was
+    # The same training, so the same pooling layer
+    for safe, safe_a in zip(records[:2], records[2:4]):
+        assert safe['key']['task'] == safe_a['key']['task']
+        assert safe['grid'] == safe_a['grid']
+        for variant, by in safe['test'].items():
+            assert by.items() < safe_a['test'][variant].items()
+
+
+def test_killed_sweep_goes_on(tmp_path, monkeypatch):
+    args = SAFE, '--tasks', 'tail', '--shots', 1, 2, '--seeds', 1, 2
+    records = run(tmp_path, *args)
     path = tmp_path / 'sweep' / 'records.jsonl'
-    whole = path.read_bytes()
-    path.write_bytes(whole[:-20])
+    path.write_bytes(path.read_bytes()[:-20])  # killed while it wrote
+    claims = tmp_path / 'sweep' / 'records.claims'
+    assert not list(claims.iterdir())
+    for record in records:  # what a killed process leaves behind
+        number = sweep.Sweep(None, path)._lock_file(json.dumps(record['key']))
+        number.touch()
     ran = []
-    train = experiment.train
-    monkeypatch.setattr(experiment, 'train', lambda cfg, bar: ran.append(
+    train = sweep.train
+    monkeypatch.setattr(sweep, 'train', lambda cfg, bar: ran.append(
         (cfg.shots, cfg.seed)) or train(cfg, bar))
-    again = sweep(tmp_path, '--grid', '--seeds', 1, 2, '--tasks', 'tail')
+    again = run(tmp_path, *args)
     assert ran == [(2, 2)]
-    assert again == records
+    assert [r['test'] for r in again] == [r['test'] for r in records]
+    run(tmp_path, *args)
+    assert ran == [(2, 2)]
 
-    capsys.readouterr()
+
+def test_processes_share_a_sweep(tmp_path):
+    """As by torchrun: each task once, with the records of one process."""
+    args = (SAFE, ZERO, '--tasks', 'tail', '--shots', 1, 2, '--seeds', 1, 2)
+    alone = run(tmp_path / 'alone', *args)
+    script = (f'from safe_mm.creatures import world; world.COUNTS = {FEW}; '
+              'import runpy, sys; sys.argv = sys.argv[1:]; '
+              'runpy.run_path(sys.argv[0], run_name="__main__")')
+    command = [sys.executable, '-c', script, ROOT / 'tools' / 'sweep.py',
+               *options(tmp_path / 'shared', *args)]
+    both = [
+        subprocess.Popen(
+            list(map(str, command)),
+            env=dict(os.environ, OMP_NUM_THREADS='1', RANK=str(rank),
+                     LOCAL_RANK=str(rank), WORLD_SIZE='2'))
+        for rank in range(2)
+    ]
+    assert [process.wait() for process in both] == [0, 0]
+    shared = read_records(tmp_path / 'shared' / 'sweep' / 'records.jsonl')
+    assert sorted(names(shared)) == sorted(names(alone))
+    found = {str(r['key']): r['test'] for r in shared}
+    assert found == {str(r['key']): r['test'] for r in alone}
+
+
+def photos(folder, *args) -> list:
+    """Of a short sweep on photos with a small CLIP of random weights."""
+    return [*options(folder, *args), f'clip.model_name={TINY_RN}',
+            'clip.pretrained=None']
+
+
+def test_data_sets_in_place_of_the_configs(tmp_path, capsys):
+    """A failure is recorded and does not stop the rest."""
+    for name in ('dtd', 'eurosat'):
+        draw_split(name, tmp_path / 'data')
+    args = (PHOTOS, '--tasks', 'dtd', 'ucf101', 'eurosat', '--shots', 1,
+            '--seeds', 1)
+    argv = photos(tmp_path, *args)
+    run_tool('sweep', *photos(tmp_path, *args, '--dry-run'))
+    text = capsys.readouterr().out
+    assert 'cannot run: safe_rn50_caltech101 ucf101: ' in text
+    assert text.split('\nsum')[1].split()[0] == '2'
+
+    with pytest.raises(SystemExit, match='1 tasks failed:\n.*split_zhou_UCF'):
+        run_tool('sweep', *argv)
+    path = tmp_path / 'sweep' / 'records.jsonl'
+    records = read_records(path)
+    assert names(records) == [('safe_rn50', task, 1, 1)
+                              for task in ('dtd', 'ucf101', 'eurosat')]
+    assert 'split_zhou_UCF101.json' in records[1]['error']
+    assert 'error' not in records[0] and 'error' not in records[2]
+
+    draw_split('ucf101', tmp_path / 'data')
+    run_tool('sweep', *argv)
+    records = read_records(path)
+    assert names(records)[3:] == [('safe_rn50', 'ucf101', 1, 1)]
+    assert 'error' not in records[3]
+
+
+def test_out_of_distribution(tmp_path, capsys):
+    """Trained on ImageNet once, tested on its variants, all betas."""
+    draw_imagenet(tmp_path / 'data')
+    config = CONFIGS / 'safe_a' / 'safe-a_rn50_imagenet.py'
+    run_tool('sweep', *photos(tmp_path, config, '--tasks', 'imagenet_variants',
+                              '--shots', 2, '--seeds', 1))
+    path = tmp_path / 'sweep' / 'records.jsonl'
+    record, = read_records(path)
+    assert list(record['test']) == list(VARIANTS)
+    for by in record['test'].values():
+        assert {'deployed', 'zero-shot', '0.0', '0.5'} < set(by)
     run_tool('report', path)
     text = capsys.readouterr().out
-    assert '## safe_creatures-rn, creatures-rn seed1' in text
-    shot = [f"{r['test']['grounds']['0.5']:.1f}" for r in records]
-    mean = (float(shot[0]) + float(shot[1])) / 2
-    row = text.split("'grounds', beta 0.5")[1].split('| tail |')[1]
-    zero = f"{records[0]['test']['grounds']['zero-shot']:.1f}"
-    assert row.split('|')[0].strip() == zero
-    assert float(row.split('|')[1].split('±')[0]) == pytest.approx(
-        mean, abs=0.11)
-    assert 'lr=0.003 weight_decay=0.001' in text
-    assert np.array(Image.open(path.with_name('beta.png'))).std() > 10
+    shown = ' | '.join(f"{by['deployed']:.1f}"
+                       for by in record['test'].values())
+    assert f'| SAFE-A | 2 | {shown} |' in text
 
 
-def test_without_a_grid_the_rate_is_the_configs(few, tmp_path):
-    one, two = sweep(tmp_path, '--seeds', 1, '--tasks', 'tail')
-    assert one['grid'] == two['grid'] == []
-    assert one['setting']['lr'] > 0
+def test_plan_counts_what_is_left(tmp_path, capsys):
+    args = SAFE, TIP_F, ZERO, '--tasks', 'tail', '--shots', 1, 2
+    run(tmp_path, SAFE, '--tasks', 'tail', '--shots', 1, '--seeds', 1, 2)
+    capsys.readouterr()
+    run(tmp_path, *args, '--dry-run')
+    rows = {line.split(' ')[0]: line.split() for line in
+            capsys.readouterr().out.splitlines() if line}
+    assert rows['safe_creatures-rn'][2] == '4'
+    assert rows['tip-adapter-f_creatures-rn'][2] == '6'
+    assert rows['zero-shot_creatures-rn'][2] == '1'
+    assert rows['sum'][1] == '11'
+
+
+DTD = Task(str(PHOTOS), 'dtd', 1, 1)
+
+
+def key(*args, task=DTD) -> dict:
+    parser = ArgumentParser()
+    add_common_options(parser, configs='+')
+    args = parser.parse_args([str(PHOTOS), *map(str, args)])
+    args.grid = False
+    return record_key(task_config(args, ROOT, task), task)
+
+
+def test_a_record_is_known_by_all_that_it_depends_on(tmp_path):
+    weights = tmp_path / 'rn.safetensors'
+    save_file(dict(a=torch.zeros(1)), weights)
+    clip = f'clip.pretrained={weights}'
+    first = key('--cfg-options', clip)
+    same = key('--data-root', 'elsewhere', '--cfg-options', clip,
+               'default_hooks.store.root=elsewhere',
+               'train_dataloader.num_workers=0')
+    assert same == first
+    others = [
+        key('--cfg-options', clip, option)
+        for option in ('train_cfg.max_iters=5', 'model.neck.beta=1',
+                       'optim_wrapper.optimizer.lr=1', 'randomness.seed=7',
+                       'default_hooks.store.dtype=float16')
+    ] + [key('--cfg-options', clip, task=DTD._replace(shots=2)),
+         key('--cfg-options', clip, task=DTD._replace(data='ucf101'))]
+    save_file({'a': load_file(weights)['a'] + 1}, weights)
+    sweep.weights_hash.cache_clear()
+    others.append(key('--cfg-options', clip))
+    recipes = {k['recipe'] for k in [first, *others]}
+    assert len(recipes) == 1 + len(others)
 
 
 def test_records_survive_a_cut_line(tmp_path):
@@ -89,8 +242,15 @@ def test_records_survive_a_cut_line(tmp_path):
     append_record(path, dict(a=3))
     assert read_records(path) == [dict(a=1), dict(a=3)]
     assert len(path.read_text().splitlines()) == 3
-    assert json.loads(path.read_text().splitlines()[0]) == dict(a=1)
 
 
-def test_report_of_nothing(tmp_path):
-    fails('has no records', 'report', tmp_path / 'none.jsonl')
+def test_bad_options(tmp_path):
+    fails('clothes. is not known; there are caltech101', 'sweep',
+          *options(tmp_path, PHOTOS, '--tasks', 'clothes'))
+    fails('--seed has no effect', 'sweep',
+          *options(tmp_path, SAFE, '--seed', 1))
+    fails('--launcher and --amp', 'sweep',
+          *options(tmp_path, SAFE, '--launcher', 'pytorch'))
+    (tmp_path / 'file').touch()
+    fails('--records', 'sweep', SAFE, '--records',
+          tmp_path / 'file' / 'records.jsonl')

@@ -72,8 +72,7 @@ class Table(NamedTuple):
         writer.writerow([*self.labels, *heads])
         for row in self.rows:
             cells = [cell for f in row.figures
-                     for cell in (f.mean if f else '',
-                                  f.std if f and f.std is not None else '')]
+                     for cell in (_number(f and f.mean), _number(f and f.std))]
             writer.writerow([*row.labels, *cells])
         return file.getvalue()
 
@@ -90,6 +89,10 @@ class Table(NamedTuple):
             body[0], r'\midrule', *body[1:], r'\bottomrule', r'\end{tabular}',
             ''
         ])
+
+
+def _number(value: Optional[float]) -> str:
+    return '' if value is None else f'{value:.4f}'
 
 
 def _escaped(text: str) -> str:
