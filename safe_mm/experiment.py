@@ -23,8 +23,8 @@ from .evaluation import (
 from .feature_store import ROOT, store_features
 from .models import CacheHead
 from .pooled import pool_all
-from .records import DEPLOYED
 from .registry import DATASETS
+from .sweep.records import DEPLOYED
 
 
 class TickHook(Hook):

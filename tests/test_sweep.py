@@ -9,12 +9,12 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
-from safe_mm import sweep
 from safe_mm.config import add_common_options
 from safe_mm.creatures import world
-from safe_mm.records import append_record, read_records
 from safe_mm.report.paper import VARIANTS
-from safe_mm.task import Task, record_key, task_config
+from safe_mm.sweep import sweep
+from safe_mm.sweep.records import append_record, read_records
+from safe_mm.sweep.task import Task, record_key, task_config
 
 from .conftest import ROOT, TINY_RN, fails, run_tool
 from .layouts import draw_imagenet, draw_split

@@ -20,7 +20,7 @@ from safe_mm.errors import InputError, exit_on_input_error
 from safe_mm.evaluation import ZERO_SHOT
 from safe_mm.experiment import measure, test_loaders, train
 from safe_mm.plots import plot_accuracy, plot_attention
-from safe_mm.task import Task, task_config
+from safe_mm.sweep.task import Task, task_config
 
 SHOTS = (1, 4, 16)
 SEEDS = (1, 2, 3)

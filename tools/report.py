@@ -7,7 +7,6 @@ from typing import List
 
 from safe_mm.errors import InputError, exit_on_input_error
 from safe_mm.plots import plot_accuracy, plot_gain
-from safe_mm.records import read_records
 from safe_mm.report import details
 from safe_mm.report.runs import Runs, all_runs, distinct, where
 from safe_mm.report.table import Table
@@ -17,6 +16,7 @@ from safe_mm.report.tables import (
     curves,
     variant_table,
 )
+from safe_mm.sweep.records import read_records
 
 
 def parse_args() -> Namespace:

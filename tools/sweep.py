@@ -15,9 +15,9 @@ from pathlib import Path
 import torch
 
 from safe_mm.config import add_common_options
-from safe_mm.costs import plan
 from safe_mm.errors import InputError, exit_on_input_error
-from safe_mm.sweep import Sweep, all_tasks
+from safe_mm.sweep.costs import plan
+from safe_mm.sweep.sweep import Sweep, all_tasks
 
 
 def parse_args() -> Namespace:

@@ -3,15 +3,20 @@
 The runs share everything but their pooling layers, so each gets the result
 that it would get alone.
 """
+import copy
 from itertools import product
 from typing import Dict, List
 
+import torch
 from mmengine.config import Config
 from mmengine.optim import DefaultOptimWrapperConstructor
 from mmengine.runner import ValLoop
+from mmengine.runner.amp import autocast
 from torch import nn
 
 from ..errors import InputError
+from ..feature_store import last
+from ..models.neck import blend
 from ..registry import LOOPS, OPTIM_WRAPPER_CONSTRUCTORS
 from .unwrap import unwrap
 
@@ -80,29 +85,38 @@ class GridOptimWrapperConstructor(DefaultOptimWrapperConstructor):
 
 @LOOPS.register_module()
 class GridValLoop(ValLoop):
-    """Validates the runs of a :class:`safe_mm.models.RunStack` in turn.
+    """Validates the runs of a :class:`safe_mm.models.RunStack` in one pass.
 
-    Each is put in the stack's place, so that the best checkpoint is that of
-    an ordinary model, of the best run at its best iteration; of equals the
+    Each is then put in the stack's place, so that the best checkpoint is that
+    of an ordinary model, of the best run at its best iteration; of equals the
     earlier iteration, then the earlier setting. After the last validation
     the model has the best run's layer.
     """
 
     def run(self) -> Dict[str, float]:
-        """Validates each run; returns the metrics of the last."""
+        """Validates all runs; returns the metrics of the last."""
         hub, neck = self.runner.message_hub, unwrap(self.runner.model).neck
         stack = neck.attn_pool_f
         settings = self.runner.cfg.optim_wrapper.paramwise_cfg.settings
         grid = hub.runtime_info.setdefault(
             'grid', [dict(setting, validation=-1.) for setting in settings])
+        self._evaluators = [copy.deepcopy(self.evaluator) for _ in grid]
+        self.runner.call_hook('before_val')
+        self.runner.call_hook('before_val_epoch')
+        self.runner.model.eval()
+        for index, batch in enumerate(self.dataloader):
+            self.run_iter(index, batch)
         for number, pool in enumerate(stack.pools):
             neck.attn_pool_f = pool
-            before = hub.runtime_info.get('best_score', -1.)
-            metrics = super().run()
-            top1 = metrics['accuracy/top1']
+            metrics = self._evaluators[number].evaluate(
+                len(self.dataloader.dataset))
+            top1, before = metrics['accuracy/top1'], hub.runtime_info.get(
+                'best_score', -1.)
+            self.runner.call_hook('after_val_epoch', metrics=metrics)
             grid[number]['validation'] = max(grid[number]['validation'], top1)
             if top1 > before:
                 hub.update_info('setting', dict(settings[number]))
+        self.runner.call_hook('after_val')
         best = settings.index(hub.get_info('setting'))
         if self.runner.iter < self.runner.max_iters:
             neck.attn_pool_f = stack
@@ -110,6 +124,24 @@ class GridValLoop(ValLoop):
             neck.attn_pool_f = stack.pools[best]
             self._report(grid, best)
         return metrics
+
+    @torch.no_grad()
+    def run_iter(self, idx: int, data_batch: dict) -> None:
+        """AttnPool_O and the dense features serve all runs."""
+        self.runner.call_hook(
+            'before_val_iter', batch_idx=idx, data_batch=data_batch)
+        model = unwrap(self.runner.model)
+        with autocast(enabled=self.fp16):
+            batch = model.data_preprocessor(data_batch)
+            original, finetuned = model.neck.poolings(
+                last(model.backbone(batch['inputs'])))
+            for own, evaluator in zip(finetuned, self._evaluators):
+                blended = blend(original, own, model.neck.beta)
+                samples = model.head.predict((blended, ),
+                                             batch['data_samples'])
+                evaluator.process(samples, data_batch)
+        self.runner.call_hook('after_val_iter', batch_idx=idx,
+                              data_batch=data_batch, outputs=samples)
 
     def _report(self, grid: List[dict], best: int) -> None:
         """Logs the validation accuracy of each setting."""

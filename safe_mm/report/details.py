@@ -2,7 +2,7 @@
 from statistics import mean
 from typing import Dict, List
 
-from ..records import DEPLOYED
+from ..sweep.records import DEPLOYED
 from .runs import ZERO_SHOT
 from .table import Figure, Row, Table, figure_of
 

@@ -1,7 +1,7 @@
 """From records to the accuracy of each method's runs."""
 from typing import Callable, Dict, Iterable, List, NamedTuple, Optional
 
-from ..records import DEPLOYED
+from ..sweep.records import DEPLOYED
 from .table import Figure, figure_of
 
 ZERO_SHOT = 'zero-shot'
@@ -38,7 +38,7 @@ def all_runs(records: Iterable[dict], beta: str) -> Runs:
     on ImageNet, too.
 
     Args:
-        records (Iterable[dict]): Of :class:`safe_mm.sweep.Sweep`.
+        records (Iterable[dict]): Of :class:`safe_mm.sweep.sweep.Sweep`.
         beta (str): Of SAFE's blend.
     """
     own: Runs = {}

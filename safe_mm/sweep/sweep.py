@@ -17,11 +17,11 @@ from mmengine.runner import Runner
 from torch.utils.data import DataLoader
 from tqdm import tqdm
 
-from .claims import claim, give_back
-from .environment import versions
-from .errors import InputError, message_of
-from .evaluation import ZERO_SHOT
-from .experiment import chosen, measure, test_loaders, train
+from ..claims import claim, give_back
+from ..environment import versions
+from ..errors import InputError, message_of
+from ..evaluation import ZERO_SHOT
+from ..experiment import chosen, measure, test_loaders, train
 from .records import append_record, read_records
 from .task import Task, record_key, task_config, trains, weights_hash
 
@@ -47,7 +47,7 @@ class Sweep:
     that fails is recorded with its error; the next sweep tries it again.
 
     Args:
-        args (Namespace): See :func:`safe_mm.task.task_config`.
+        args (Namespace): See :func:`safe_mm.sweep.task.task_config`.
         records (Path): File of records. Work dirs and claims lie beside it.
 
     Raises:

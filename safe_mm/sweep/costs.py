@@ -15,13 +15,13 @@ from mmpretrain.models import ImageClassifier
 from mmpretrain.structures import DataSample
 from torch.utils.data import Dataset
 
-from .benchmark.timing import seconds
-from .engine import has_pool_to_train
-from .engine.freeze_hook import freeze_except
-from .errors import InputError, message_of
-from .experiment import test_datasets
-from .feature_store import CHUNK, StoredFeatures, store_features
-from .registry import DATASETS
+from ..benchmark.timing import seconds
+from ..engine import has_pool_to_train
+from ..engine.freeze_hook import freeze_except
+from ..errors import InputError, message_of
+from ..experiment import test_datasets
+from ..feature_store import CHUNK, StoredFeatures, store_features
+from ..registry import DATASETS
 from .sweep import Sweep
 from .task import Task, record_key
 
@@ -107,7 +107,8 @@ def task_cost(cfg: Config, units: Dict[tuple, UnitCosts],
         iters = cfg.train_cfg.max_iters
         times = iters // cfg.train_cfg.get('val_interval', 1)
         runs = cfg.model.neck.get('runs') or 1
-        validated = len(parts['val']) * (times * runs if iters else 1)
+        # AttnPool_O once for all runs; a cache alone is searched once
+        validated = len(parts['val']) * max(1, times) * (runs + 1) / 2
     kind = str([cfg.clip, cfg.model.neck, cfg.optim_wrapper if iters else 0])
     if kind not in units:
         units[kind] = measure_units(cfg, next(iter(parts.values())))

@@ -9,10 +9,10 @@ from typing import NamedTuple, Optional
 
 from mmengine.config import Config
 
-from .clip.weights import find_weights
-from .config import find_config, load_config, share, use_dataset
-from .engine import has_pool_to_train, use_grid
-from .errors import InputError
+from ..clip.weights import find_weights
+from ..config import find_config, load_config, share, use_dataset
+from ..engine import has_pool_to_train, use_grid
+from ..errors import InputError
 
 PARTS = ('train', 'val', 'test')
 
@@ -84,8 +84,10 @@ def task_config(args: Namespace, folder: Path, task: Task) -> Config:
     cfg.experiment_name = f'{name}_{clip}_{run}'
     cfg.default_hooks.checkpoint.interval = 0  # the best alone
     if 'default_hooks.store' not in options:
-        cfg.default_hooks.setdefault('store', {}).setdefault(
-            'type', 'safe_mm.StoredFeaturesHook')
+        cfg.default_hooks.store = {
+            'type': 'safe_mm.StoredFeaturesHook',
+            **cfg.default_hooks.get('store', {})
+        }
     if args.grid and has_pool_to_train(cfg):
         use_grid(cfg)
     cfg.log_level = 'ERROR'

@@ -1,0 +1,1 @@
+"""Many few-shot tasks: what they are, what they cost, running them."""
