@@ -72,7 +72,8 @@ class FewShotDataset(BaseDataset):
             data_root=data_root,
             data_prefix=data_prefix,
             classes=classes,
-            pipeline=pipeline)
+            pipeline=pipeline,
+            serialize_data=False)  # it takes longer than a few shots save
 
     def load_data_list(self) -> List[dict]:
         """Reads the split, draws the few-shot sample, checks the images."""

@@ -4,7 +4,7 @@ import tempfile
 import time
 from datetime import timedelta
 from pathlib import Path
-from typing import Callable, Dict, List, NamedTuple
+from typing import Callable, Dict, List, NamedTuple, Set
 
 import torch
 from mmengine.config import Config
@@ -63,8 +63,7 @@ def plan(sweep: Sweep, tasks: List[Task]) -> str:
     Returns:
         str: A line for each config and data set, and a sum.
     """
-    units: Dict[tuple, UnitCosts] = {}
-    known, rows, faults = set(), {}, []
+    costs, rows, faults = Costs(), {}, []
     for task in tasks:
         cfg = sweep.config(task)
         name = f'{Path(task.config).stem} {cfg.task}'
@@ -72,7 +71,7 @@ def plan(sweep: Sweep, tasks: List[Task]) -> str:
         if sweep.is_done(record_key(cfg, task)):
             continue
         try:
-            row.append(task_cost(cfg, units, known))
+            row.append(costs.of(cfg))
         except InputError as error:
             faults.append(f'{name}: {message_of(error)}')
     lines = [f'{"":40}{"tasks":>6}{"time":>17}{"GB":>8}']
@@ -88,39 +87,54 @@ def plan(sweep: Sweep, tasks: List[Task]) -> str:
     return '\n'.join(lines)
 
 
-def task_cost(cfg: Config, units: Dict[tuple, UnitCosts],
-              known: set) -> Cost:
-    """What one task will take.
+class Costs:
+    """What tasks will take, one after the other."""
 
-    Args:
-        cfg (Config): The task's.
-        units (dict): Measured already, by what they depend on; gets more.
-        known (set): Images whose features were counted already; gets more.
-    """
-    parts = {f'test {name}': data
-             for name, data in test_datasets(cfg).items()}
-    tested = sum(map(len, parts.values()))
-    iters = validated = 0
-    if cfg.get('train_cfg'):
-        parts['train'] = DATASETS.build(cfg.train_dataloader.dataset)
-        parts['val'] = DATASETS.build(cfg.val_dataloader.dataset)
-        iters = cfg.train_cfg.max_iters
-        times = iters // cfg.train_cfg.get('val_interval', 1)
-        runs = cfg.model.neck.get('runs') or 1
-        # AttnPool_O once for all runs; a cache alone is searched once
-        validated = len(parts['val']) * max(1, times) * (runs + 1) / 2
-    kind = str([cfg.clip, cfg.model.neck, cfg.optim_wrapper if iters else 0])
-    if kind not in units:
-        units[kind] = measure_units(cfg, next(iter(parts.values())))
-    unit, images = units[kind], 0
-    for part, data in parts.items():
-        group = str([cfg.clip, cfg.task, part] + (
-            [] if part.startswith('test') else [cfg.shots, cfg.seed]))
-        images += 0 if group in known else len(data)
-        known.add(group)
-    return Cost(
-        images * unit.extract + iters * unit.step +
-        (validated + tested) * unit.pool, images * unit.bytes)
+    def __init__(self) -> None:
+        self._units: Dict[str, UnitCosts] = {}  # measured already
+        self._tests: Dict[str, Dict[str, Dataset]] = {}  # of the last task
+        self._stored: Set[str] = set()  # features that were counted already
+
+    def of(self, cfg: Config) -> Cost:
+        """What one task will take."""
+        tests = self._test_datasets(cfg)
+        parts = {f'test {name}': data for name, data in tests.items()}
+        iters = validated = 0
+        if cfg.get('train_cfg'):
+            parts['train'] = DATASETS.build(cfg.train_dataloader.dataset)
+            parts['val'] = DATASETS.build(cfg.val_dataloader.dataset)
+            iters = cfg.train_cfg.max_iters
+            times = iters // cfg.train_cfg.get('val_interval', 1)
+            runs = cfg.model.neck.get('runs') or 1
+            # AttnPool_O once for all runs; a cache alone is searched once
+            validated = len(parts['val']) * max(1, times) * (runs + 1) / 2
+        unit = self._unit_costs(cfg, next(iter(tests.values())))
+        images = sum(len(data) for part, data in parts.items()
+                     if self._is_new(cfg, part))
+        tested = sum(map(len, tests.values()))
+        return Cost(
+            images * unit.extract + iters * unit.step +
+            (validated + tested) * unit.pool, images * unit.bytes)
+
+    def _test_datasets(self, cfg: Config) -> Dict[str, Dataset]:
+        name = str([cfg.test_dataloader.dataset, cfg.get('variants')])
+        if name not in self._tests:
+            self._tests = {name: test_datasets(cfg)}
+        return self._tests[name]
+
+    def _unit_costs(self, cfg: Config, dataset: Dataset) -> UnitCosts:
+        kind = str([cfg.clip, cfg.model.neck, cfg.get('optim_wrapper')])
+        if kind not in self._units:
+            self._units[kind] = measure_units(cfg, dataset)
+        return self._units[kind]
+
+    def _is_new(self, cfg: Config, part: str) -> bool:
+        """Whether no earlier task had these features computed."""
+        sample = [] if part.startswith('test') else [cfg.shots, cfg.seed]
+        name = str([cfg.clip, cfg.task, part, *sample])
+        new = name not in self._stored
+        self._stored.add(name)
+        return new
 
 
 def measure_units(cfg: Config, dataset: Dataset) -> UnitCosts:
