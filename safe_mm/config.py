@@ -126,7 +126,8 @@ def dataset_base(name: str) -> Config:
     """
     folder = Path(find_config('_base_/datasets/few_shot.py')).parent
     bases = {path.stem: path for path in sorted(folder.glob('*.py'))
-             if path.stem not in ('few_shot', 'creatures')}
+             if path.stem != 'few_shot'
+             and not path.stem.startswith('creature')}
     if name not in bases:
         raise InputError(f'the data set {name!r} is not known; there are '
                          f'{", ".join(bases)}.')
@@ -152,8 +153,9 @@ def use_dataset(cfg: Config, name: str) -> None:
                              f'{loader.dataset.type}.')
         if loader:
             loader.dataset.update(
-                {key: base.dataset[key]
-                 for key in ('data_prefix', 'ann_file', 'templates')})
+                {key: base.dataset.get(key)
+                 for key in ('data_prefix', 'ann_file', 'templates',
+                             'num_classes')})
     cfg.pop('variants', None)
     if 'variants' in base:
         cfg.variants = base.variants

@@ -62,15 +62,20 @@ def test_datasets(cfg: Config) -> Dict[str, Dataset]:
     }
 
 
+def store_root(cfg: Config) -> Path:
+    """The folder of stored features."""
+    store = cfg.default_hooks.get('store') or {}
+    return Path(store.get('root', ROOT)).expanduser()
+
+
 def test_loaders(cfg: Config, model: ImageClassifier) -> Dict[str, DataLoader]:
     """Stored features of :func:`test_datasets`, by ``model``."""
     store = cfg.default_hooks.get('store') or {}
-    root = Path(store.get('root', ROOT)).expanduser()
     dtype = getattr(torch, store.get('dtype', 'float32'))
     loaders = {}
     for name, dataset in test_datasets(cfg).items():
         features = store_features(
-            model, model.backbone, dataset, root, dtype,
+            model, model.backbone, dataset, store_root(cfg), dtype,
             cfg.test_dataloader.num_workers, f'dense features of {name}')
         loaders[name] = DataLoader(
             features, batch_size=256, collate_fn=default_collate)

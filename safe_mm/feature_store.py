@@ -6,13 +6,11 @@ features from disk learns the same as one that computes them each time.
 import hashlib
 import os
 import shutil
-from collections import deque
 from contextlib import suppress
 from pathlib import Path
-from typing import Deque, Dict, Iterator, List, Sequence, Tuple, Union
+from typing import Dict, List, Sequence, Union
 
 import torch
-from filelock import FileLock
 from mmengine.dist import barrier, is_main_process
 from mmpretrain.datasets import BaseDataset, PackInputs
 from safetensors import SafetensorError, safe_open
@@ -22,7 +20,7 @@ from torch.utils.data import DataLoader, Dataset
 from tqdm import tqdm
 
 from .checkpoint import digest
-from .claims import claim, give_back
+from .claims import Claims
 from .errors import InputError
 
 CHUNK = 64  # images of one file
@@ -145,6 +143,14 @@ class StoredFeatures(Dataset):
     def file(self, chunk: int) -> Path:
         return self.folder / f'{chunk:06}.safetensors'
 
+    def lock_file(self, chunk: int) -> Path:
+        """Held by the process that computes a chunk."""
+        return self.folder / f'{chunk:06}.lock'
+
+    def images(self, chunk: int) -> range:
+        """Which images a chunk has."""
+        return range(chunk * CHUNK, min((chunk + 1) * CHUNK, len(self)))
+
     def missing(self) -> List[int]:
         """Chunks that are not there, cut short, or of another store."""
         chunks = range(-(-len(self) // CHUNK))
@@ -154,9 +160,9 @@ class StoredFeatures(Dataset):
         """Whether a chunk is there, as it should be."""
         with suppress(OSError, SafetensorError), safe_open(
                 self.file(chunk), 'pt') as file:  # refuses what is cut short
-            rows = min(CHUNK, len(self) - chunk * CHUNK)
             shape = file.get_slice('features').get_shape()
-            return file.metadata() == self.stamp(chunk) and shape[0] == rows
+            return file.metadata() == self.stamp(chunk) and (
+                shape[0] == len(self.images(chunk)))
         return False
 
     def stamp(self, chunk: int) -> Dict[str, str]:
@@ -199,6 +205,10 @@ def store_features(model: nn.Module,
     check_storable(model, dataset)
     key = store_key(model, trunk, dataset, dtype)
     stored = StoredFeatures(root / key[:32], key, dataset)
+    try:
+        stored.folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise _no_room(stored, error) from None
     was_training = model.training
     model.eval()
     missing = len(stored.missing())
@@ -219,10 +229,10 @@ def _store_missing(stored: StoredFeatures, model: nn.Module, trunk: nn.Module,
                    dtype: torch.dtype, num_workers: int, wait: bool,
                    bar: tqdm) -> None:
     """Computes the chunks that no other process is at work on."""
-    claims = _Claims(stored, wait)
+    claims = Claims(stored.missing(), stored.lock_file, stored.is_whole, wait)
     loader = DataLoader(
         stored.dataset,
-        batch_sampler=claims,
+        batch_sampler=map(stored.images, claims),
         num_workers=num_workers,
         collate_fn=stack_images)
     try:
@@ -231,60 +241,12 @@ def _store_missing(stored: StoredFeatures, model: nn.Module, trunk: nn.Module,
             features = torch.cat([
                 last(trunk(part)) for part in images.split(
                     CHUNK if images.is_cuda else CPU_BATCH)
-            ])
-            _save(stored, claims.chunk, features.to('cpu', dtype).contiguous())
-            claims.release()
+            ]).to('cpu', dtype)
+            _save(stored, claims.current, features.contiguous())
+            claims.end()
             bar.update()
     finally:
-        claims.release_all()
-
-
-class _Claims:
-    """Missing chunks, locked one by one as a loader asks for them.
-
-    No two processes compute the same chunk, be they of one run or of several.
-    A lock ends with its process.
-
-    Args:
-        stored (StoredFeatures): What is to be complete.
-        wait (bool): Whether to wait for chunks that others have locked, and
-            not to pass over them.
-    """
-
-    def __init__(self, stored: StoredFeatures, wait: bool) -> None:
-        self.stored, self.wait = stored, wait
-        self._claimed: Deque[Tuple[int, FileLock]] = deque()
-
-    @property
-    def chunk(self) -> int:
-        """The one that was claimed first."""
-        return self._claimed[0][0]
-
-    def __iter__(self) -> Iterator[range]:
-        """Images of each chunk."""
-        stored = self.stored
-        for chunk in stored.missing():
-            try:
-                lock = claim(stored.file(chunk).with_suffix('.lock'),
-                             self.wait)
-            except OSError as error:
-                raise _no_room(stored, error) from None
-            if lock is None:
-                continue
-            if stored.is_whole(chunk):  # by now
-                give_back(lock)
-                continue
-            self._claimed.append((chunk, lock))
-            yield range(chunk * CHUNK, min((chunk + 1) * CHUNK, len(stored)))
-
-    def release(self) -> None:
-        """Gives back the one that was claimed first."""
-        give_back(self._claimed.popleft()[1])
-
-    def release_all(self) -> None:
-        """Gives back what was claimed and not computed."""
-        while self._claimed:
-            self.release()
+        claims.end_all()
 
 
 def _save(stored: StoredFeatures, chunk: int, features: torch.Tensor) -> None:

@@ -1,4 +1,5 @@
 """Each data set in its published layout, on a tiny tree, by its config."""
+import shutil
 from pathlib import Path
 
 import pytest
@@ -20,9 +21,11 @@ from .layouts import (
 )
 
 CLIP = dict(model_name=TINY_VIT, pretrained=None)
+
+
 def build(name: str, part: str, root: Path, **changes):
-    """A data set of ``configs/_base_/datasets``."""
-    cfg = dataset_base(name)
+    """A data set of ``configs/_base_/datasets``, with a few classes."""
+    cfg, changes = dataset_base(name), dict(dict(num_classes=None), **changes)
     for key, value in dict(clip=CLIP, data_root=str(root), shots=2).items():
         share(cfg._cfg_dict, key, value)
     return DATASETS.build({**cfg[f'{part}_dataloader'].dataset, **changes})
@@ -94,12 +97,24 @@ def test_imagenet_variants(imagenet):
     assert list(cfg.variants) == ['imagenet', 'imagenetv2', 'imagenet_sketch',
                                   'imagenet_a', 'imagenet_r']
     for name, changes in cfg.variants.items():
-        data = build('imagenet', 'test', imagenet, **changes)
         few = name in ('imagenet_a', 'imagenet_r')
+        assert changes.get('num_classes') == (200 if few else None)
+        changes['num_classes'] = 2 if few else 3
+        data = build('imagenet', 'test', imagenet, **changes)
         check(data, 2 if few else 3, list(WNIDS.values()))
         labels = [data.get_data_info(i)['gt_label'] for i in range(len(data))]
         assert labels == ([0, 2] if few else [0, 1, 2])
         assert data.metainfo.get('subset') == ([0, 2] if few else None)
+
+
+@pytest.mark.parametrize('folder', ['imagenet/images/val',
+                                    'imagenet-sketch/images'])
+def test_half_an_imagenet_is_refused(imagenet, folder):
+    """Else the model would choose among fewer classes."""
+    shutil.rmtree(imagenet / folder / list(WNIDS)[1])
+    prefix = dict(data_prefix=folder.replace('/val', ''))
+    with pytest.raises(InputError, match='of 2 classes for .test.*not of 3'):
+        build('imagenet', 'test', imagenet, num_classes=3, **prefix)
 
 
 def test_predictions_are_among_the_classes_of_the_data():

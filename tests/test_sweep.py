@@ -1,8 +1,8 @@
 """Sweeps over few-shot tasks, and their records."""
-import json
 import os
 import subprocess
 import sys
+import time
 from argparse import ArgumentParser
 
 import pytest
@@ -16,7 +16,7 @@ from safe_mm.sweep import sweep
 from safe_mm.sweep.records import append_record, read_records
 from safe_mm.sweep.task import Task, record_key, task_config
 
-from .conftest import ROOT, TINY_RN, fails, run_tool
+from .conftest import ROOT, TINY_RN, fails, free_port, run_tool
 from .layouts import draw_imagenet, draw_split
 
 CONFIGS = ROOT / 'configs'
@@ -90,16 +90,16 @@ def test_methods_tasks_shots_and_seeds(tmp_path):
             assert by.items() < safe_a['test'][variant].items()
 
 
-def test_killed_sweep_goes_on(tmp_path, monkeypatch):
+def test_stopped_sweep_goes_on(tmp_path, monkeypatch):
     args = SAFE, '--tasks', 'tail', '--shots', 1, 2, '--seeds', 1, 2
     records = run(tmp_path, *args)
     path = tmp_path / 'sweep' / 'records.jsonl'
     path.write_bytes(path.read_bytes()[:-20])  # killed while it wrote
-    claims = tmp_path / 'sweep' / 'records.claims'
-    assert not list(claims.iterdir())
+    claims = tmp_path / 'sweep' / 'claims'
+    assert [file.name for file in claims.iterdir()] == ['records']
     for record in records:  # what a killed process leaves behind
-        number = sweep.Sweep(None, path)._lock_file(json.dumps(record['key']))
-        number.touch()
+        job = sweep.Job(None, None, record['key'])
+        sweep.Sweep(None, path)._lock_file(job).touch()
     ran = []
     train = sweep.train
     monkeypatch.setattr(sweep, 'train', lambda cfg, bar: ran.append(
@@ -111,27 +111,87 @@ def test_killed_sweep_goes_on(tmp_path, monkeypatch):
     assert ran == [(2, 2)]
 
 
-def test_processes_share_a_sweep(tmp_path):
-    """As by torchrun: each task once, with the records of one process."""
-    args = (SAFE, ZERO, '--tasks', 'tail', '--shots', 1, 2, '--seeds', 1, 2)
-    alone = run(tmp_path / 'alone', *args)
-    script = (f'from safe_mm.creatures import world; world.COUNTS = {FEW}; '
-              'import runpy, sys; sys.argv = sys.argv[1:]; '
-              'runpy.run_path(sys.argv[0], run_name="__main__")')
-    command = [sys.executable, '-c', script, ROOT / 'tools' / 'sweep.py',
-               *options(tmp_path / 'shared', *args)]
-    both = [
-        subprocess.Popen(
-            list(map(str, command)),
-            env=dict(os.environ, OMP_NUM_THREADS='1', RANK=str(rank),
-                     LOCAL_RANK=str(rank), WORLD_SIZE='2'))
-        for rank in range(2)
-    ]
-    assert [process.wait() for process in both] == [0, 0]
+# A sweep of few pictures; tasks of 2 shots take forever where it says so
+SCRIPT = """
+import os, runpy, sys, time
+from pathlib import Path
+from safe_mm.creatures import world
+from safe_mm.sweep import sweep
+world.COUNTS = dict(train=2, val=1, test=2)
+train = sweep.train
+def slow_train(cfg, bar):
+    if cfg.shots == 2 and os.environ.get('STARTED'):
+        Path(os.environ['STARTED']).touch()
+        time.sleep(1000)
+    return train(cfg, bar)
+sweep.train = slow_train
+sys.argv[0] = 'tools/sweep.py'
+runpy.run_path(sys.argv[0], run_name='__main__')
+"""
+
+
+@pytest.fixture
+def script(tmp_path):
+    path = tmp_path / 'few.py'
+    path.write_text(SCRIPT)
+    return path
+
+
+def start(command: list, **env) -> subprocess.Popen:
+    return subprocess.Popen(
+        [sys.executable, *map(str, command)], cwd=ROOT, text=True,
+        stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
+        env=dict(os.environ, OMP_NUM_THREADS='1', **env))
+
+
+def test_what_a_killed_process_had_claimed(tmp_path, script):
+    """Another that runs beside it takes it over."""
+    args = options(tmp_path, SAFE, '--tasks', 'tail', '--shots', 2, 1,
+                   '--seeds', 1)
+    started = tmp_path / 'started'
+    first = start([script, *args], STARTED=str(started))
+    while not started.exists():
+        assert first.poll() is None
+        time.sleep(0.1)
+    second = start([script, *args])
+    path = tmp_path / 'sweep' / 'records.jsonl'
+    while not read_records(path):
+        assert second.poll() is None
+        time.sleep(0.1)
+    assert [r['key']['shots'] for r in read_records(path)] == [1]
+    first.kill()
+    output, _ = second.communicate(timeout=100)
+    assert second.returncode == 0, output[-2000:]
+    assert [r['key']['shots'] for r in read_records(path)] == [1, 2]
+
+
+def test_processes_share_a_sweep(tmp_path, script):
+    """Each task once, one of them failing, with the records of one process."""
+    args = (SAFE, ZERO, '--tasks', 'tail', 'nonsense', '--shots', 1, 2,
+            '--seeds', 1)
+    with pytest.raises(SystemExit, match="3 tasks failed:\n.*nonsense"):
+        run(tmp_path / 'alone', *args)
+    alone = read_records(tmp_path / 'alone' / 'sweep' / 'records.jsonl')
+    both = start(['-m', 'torch.distributed.run', '--nproc_per_node', 2,
+                  '--master_port', free_port(), script,
+                  *options(tmp_path / 'shared', *args)])
+    output, _ = both.communicate(timeout=200)
+    assert both.returncode == 1, output[-2000:]
     shared = read_records(tmp_path / 'shared' / 'sweep' / 'records.jsonl')
-    assert sorted(names(shared)) == sorted(names(alone))
-    found = {str(r['key']): r['test'] for r in shared}
-    assert found == {str(r['key']): r['test'] for r in alone}
+    assert sorted(names(shared)) == sorted(names(alone)) and len(alone) == 6
+    found = {str(r['key']): r.get('test') for r in shared}
+    assert found == {str(r['key']): r.get('test') for r in alone}
+    assert list(found.values()).count(None) == 3
+
+
+def test_a_broken_process_stops(tmp_path, monkeypatch):
+    """What goes wrong in each task is not recorded of all."""
+    monkeypatch.setattr(sweep, 'train', lambda cfg, bar: 1 / 0)
+    with pytest.raises(SystemExit, match='2 tasks failed'):
+        run(tmp_path, SAFE, '--tasks', 'tail', '--shots', 1, 2)
+    path = tmp_path / 'sweep' / 'records.jsonl'
+    errors = [record['error'] for record in read_records(path)]
+    assert errors == ['ZeroDivisionError: division by zero'] * 2
 
 
 def photos(folder, *args) -> list:
@@ -172,8 +232,11 @@ def test_out_of_distribution(tmp_path, capsys):
     """Trained on ImageNet once, tested on its variants, all betas."""
     draw_imagenet(tmp_path / 'data')
     config = CONFIGS / 'safe_a' / 'safe-a_rn50_imagenet.py'
+    few = [f'{part}_dataloader.dataset.num_classes=3'
+           for part in ('train', 'val', 'test')]
+    few += [f'variants.imagenet_{v}.num_classes=2' for v in 'ar']
     run_tool('sweep', *photos(tmp_path, config, '--tasks', 'imagenet_variants',
-                              '--shots', 2, '--seeds', 1))
+                              '--shots', 2, '--seeds', 1), *few)
     path = tmp_path / 'sweep' / 'records.jsonl'
     record, = read_records(path)
     assert list(record['test']) == list(VARIANTS)
@@ -229,18 +292,20 @@ def test_a_record_is_known_by_all_that_it_depends_on(tmp_path):
     save_file({'a': load_file(weights)['a'] + 1}, weights)
     sweep.weights_hash.cache_clear()
     others.append(key('--cfg-options', clip))
-    recipes = {k['recipe'] for k in [first, *others]}
-    assert len(recipes) == 1 + len(others)
+    known = {str(k) for k in [first, *others]}
+    assert len(known) == 1 + len(others)
+    assert [k['recipe'] == first['recipe'] for k in others] == [
+        False, False, False, True, False, True, True, False]
 
 
 def test_records_survive_a_cut_line(tmp_path):
     path = tmp_path / 'records.jsonl'
     assert read_records(path) == []
-    append_record(path, dict(a=1))
+    append_record(path, dict(key=1))
     with path.open('a') as file:
-        file.write('{"a": 2')
-    append_record(path, dict(a=3))
-    assert read_records(path) == [dict(a=1), dict(a=3)]
+        file.write('{"key": 2')
+    append_record(path, dict(key=3))
+    assert read_records(path) == [dict(key=1), dict(key=3)]
     assert len(path.read_text().splitlines()) == 3
 
 

@@ -7,7 +7,7 @@ from typing import List
 
 from safe_mm.errors import InputError, exit_on_input_error
 from safe_mm.plots import plot_accuracy, plot_gain
-from safe_mm.report import details
+from safe_mm.report import details, paper
 from safe_mm.report.runs import Runs, all_runs, distinct, where
 from safe_mm.report.table import Table
 from safe_mm.report.tables import (
@@ -41,7 +41,8 @@ def main() -> None:
     for clip in distinct(runs, 'clip'):
         parts.append(f'## {clip}')
         parts += report_clip(where(runs, clip=clip), clip, folder)
-    parts += report_details(records, folder)
+    for name, own in details.blends(records).items():
+        parts += report_details(name, own, folder)
     text = '\n\n'.join(parts) + '\n'
     (folder / 'report.md').write_text(text, encoding='utf-8')
     print(text)
@@ -56,7 +57,7 @@ def read_all(paths: List[Path]) -> List[dict]:
     """
     records = []
     for path in paths:
-        found = read_records(path)
+        found = read_records(path, warn=True)
         if not found:
             raise InputError(f'{path} has no records.')
         records += found
@@ -71,20 +72,20 @@ def read_all(paths: List[Path]) -> List[dict]:
 
 def check_beta(records: List[dict], beta: float) -> None:
     """Raises an InputError where a blend was not tested with ``beta``."""
-    for record in details.blends(records):
+    for record in records:
         betas = details.betas_of(record)
-        if str(beta) not in betas:
+        if betas and str(beta) not in betas:
             raise InputError(f'--beta {beta}: the records have '
                              f'{", ".join(betas)}.')
 
 
 def report_clip(runs: Runs, clip: str, folder: Path) -> List[str]:
     """Tables I and III and Fig. 2 of one CLIP."""
-    backbone, parts = clip.split(' ')[0].replace('-quickgelu', ''), []
+    published, parts = paper.backbone_of(clip), []
     name = clip.replace(' ', '_')
     for number, columns in enumerate(columns_of(runs)):
         title = f'accuracy_{name}' + ('_other' if number else '')
-        table = accuracy_table(runs, columns, backbone)
+        table = accuracy_table(runs, columns, published)
         parts.append(write(table, folder / title))
         shots = sorted({run.shots for run in runs if run.shots})
         if shots:
@@ -93,41 +94,35 @@ def report_clip(runs: Runs, clip: str, folder: Path) -> List[str]:
     for variants in dict.fromkeys(tuple(by) for by in runs.values()):
         if len(variants) > 1:
             own = {r: by for r, by in runs.items() if tuple(by) == variants}
-            table = variant_table(own, variants, backbone)
-            parts.append(write(table, folder / f'variants_{name}'))
+            table = variant_table(own, variants, published)
+            parts.append(write(table,
+                               folder / f'variants_{name}_{variants[0]}'))
     return parts
 
 
-def report_details(records: List[dict], folder: Path) -> List[str]:
+def report_details(name: str, records: List[dict],
+                   folder: Path) -> List[str]:
     """Blending (Fig. 5), attention, and the grid's settings."""
-    parts = []
-    blends = details.blends(records)
-    if blends:
-        variants = list(blends[0]['test'])
-        same = [r for r in blends if list(r['test']) == variants]
-        parts.append('## Blending, mean of all tasks and CLIPs')
-        parts += [write(details.beta_table(same, variant),
-                        folder / f'beta_{variant}') for variant in variants]
-        plot_gain({
-            variant: {
-                f'{k} shots': details.gains(
-                    details.select(same, shots=k), variant)
-                for k in details.distinct(same, 'shots')
-            } for variant in variants
-        }, folder / 'beta.png')
-    for clip in details.distinct(records, 'clip'):
-        seen = [r for r in details.select(blends, clip=clip) if r['attention']]
-        if seen:
-            parts.append(f'## Attention, {clip}')
-            parts.append(write(
-                details.attention_table(seen),
-                folder / f'attention_{clip.replace(" ", "_")}'))
-    grids = [r for r in blends if r['grid']]
-    for config in details.distinct(grids, 'config'):
-        own = details.select(grids, config=config)
-        parts.append(f'## Settings, {config}')
-        parts.append(write(details.setting_table(own),
-                           folder / f'settings_{config}'))
+    parts, file = [], name.replace(' ', '_')
+    for variants in dict.fromkeys(tuple(r['test']) for r in records):
+        own = [r for r in records if tuple(r['test']) == variants]
+        tasks = ', '.join(details.distinct(own, 'task'))
+        parts.append(f'## Blending, {name}, mean of {tasks}')
+        parts += [write(details.beta_table(own, variant),
+                        folder / f'beta_{file}_{variant}')
+                  for variant in variants]
+        plot_gain(
+            {variant: details.gains_by_shots(own, variant)
+             for variant in variants},
+            folder / f'beta_{file}_{variants[0]}.png')
+    seen = [r for r in records if r['attention']]
+    if seen:
+        parts += [f'## Attention, {name}', write(
+            details.attention_table(seen), folder / f'attention_{file}')]
+    grids = [r for r in records if r['grid']]
+    if grids:
+        parts += [f'## Settings, {name}', write(
+            details.setting_table(grids), folder / f'settings_{file}')]
     return parts
 
 

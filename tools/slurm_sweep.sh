@@ -13,5 +13,5 @@ sbatch -p "$PARTITION" --job-name="$JOB_NAME" --array="0-$((JOBS - 1))" \
     --gres=gpu:1 --ntasks=1 --cpus-per-task="${CPUS_PER_TASK:-5}" \
     ${SBATCH_ARGS:-} <<EOF
 #!/usr/bin/env bash
-exec srun $(printf '%q ' python -u "$(dirname "$0")/sweep.py" "${@:4}")
+exec $(printf '%q ' python -u "$(dirname "$0")/sweep.py" "${@:4}")
 EOF

@@ -43,7 +43,7 @@ def parse_args() -> Namespace:
         help='say what would be run, and what it would cost')
     args = parser.parse_args()
     for name in ('seed', 'work_dir'):
-        if getattr(args, name):
+        if getattr(args, name) is not None:
             raise InputError(f'--{name.replace("_", "-")} has no effect here: '
                              'there are --seeds and --records.')
     return args
@@ -51,8 +51,10 @@ def parse_args() -> Namespace:
 
 def main() -> None:
     args = parse_args()
-    if torch.cuda.is_available():  # torchrun's processes have one each
-        torch.cuda.set_device(int(os.environ.get('LOCAL_RANK', 0)))
+    if torch.cuda.is_available():  # processes of torchrun or srun take turns
+        rank = int(os.environ.get('LOCAL_RANK',
+                                  os.environ.get('SLURM_LOCALID', 0)))
+        torch.cuda.set_device(rank % torch.cuda.device_count())
     tasks = all_tasks(args.config, args.tasks, args.shots, args.seeds)
     sweep = Sweep(args, args.records)
     if args.dry_run:

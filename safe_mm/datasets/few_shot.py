@@ -41,6 +41,9 @@ class FewShotDataset(BaseDataset):
             Defaults to None.
         classes (Sequence[str], optional): Class names in place of the
             split's. Defaults to None.
+        num_classes (int, optional): Of how many classes there are images in
+            each part, to be checked. Test data may have fewer than there are
+            names; the model then chooses among those. Defaults to None.
         pipeline (Sequence): Transforms. Defaults to an empty tuple.
 
     Raises:
@@ -57,6 +60,7 @@ class FewShotDataset(BaseDataset):
                  mirror: bool = False,
                  templates: Union[str, Sequence[str], None] = None,
                  classes: Optional[Sequence[str]] = None,
+                 num_classes: Optional[int] = None,
                  pipeline: Sequence = ()) -> None:
         if split not in PARTS:
             raise InputError(f'split={split!r} should be one of {PARTS}.')
@@ -67,6 +71,7 @@ class FewShotDataset(BaseDataset):
         self.seed = seed
         self.mirror = mirror
         self.templates = templates
+        self.num_classes = num_classes
         super().__init__(
             ann_file=ann_file,
             data_root=data_root,
@@ -108,7 +113,12 @@ class FewShotDataset(BaseDataset):
         if len(given) != len(names):
             raise InputError(f'{source} has {len(names)} classes, but '
                              f'{len(given)} class names are given.')
-        present = labels_of(split)
+        present = labels_of({self.split: split.get(self.split, [])})
+        if self.num_classes not in (None, len(present)) and present:
+            raise InputError(
+                f'{source}: there are images of {len(present)} classes for '
+                f'{self.split!r}, and not of {self.num_classes}. Unpack the '
+                'data whole, see tools/prepare_dataset.py.')
         if 'train' not in split and len(present) < len(names):
             self._metainfo['subset'] = present  # a variant lacks classes
 

@@ -1,9 +1,10 @@
 """What blending adds, where attention falls, and which settings won."""
+from collections import Counter
 from statistics import mean
 from typing import Dict, List
 
 from ..sweep.records import DEPLOYED
-from .runs import ZERO_SHOT
+from .runs import ZERO_SHOT, recipe_of
 from .table import Figure, Row, Table, figure_of
 
 
@@ -18,18 +19,25 @@ def distinct(records: List[dict], name: str) -> list:
     return sorted({r['key'][name] for r in records})
 
 
-def blends(records: List[dict]) -> List[dict]:
-    """Records with accuracy by beta, one for each pooling layer.
+def blends(records: List[dict]) -> Dict[str, List[dict]]:
+    """Records with accuracy by beta, by the name of what was run.
 
-    SAFE and SAFE-A have the same.
+    SAFE-A has SAFE's figures by beta, and is left out where SAFE has its own.
     """
-    found = {}
-    for record in records:
-        if betas_of(record):
-            key = record['key']
-            name = [key[part] for part in ('clip', 'task', 'shots', 'seed')]
-            found[tuple(name)] = record
-    return list(found.values())
+    groups: Dict[tuple, Dict[tuple, dict]] = {}
+    for record in filter(betas_of, records):
+        key = record['key']
+        group = groups.setdefault(
+            (key['config'], key['clip'], recipe_of(key)), {})
+        group[key['task'], key['shots'], key['seed']] = record
+    safe = {clip for config, clip, _ in groups if config.startswith('safe_')}
+    names = Counter(name[:2] for name in groups)
+    return {
+        ' '.join(name if names[name[:2]] > 1 else name[:2]):
+        list(group.values())
+        for name, group in groups.items()
+        if name[1] not in safe or not name[0].startswith('safe-a_')
+    }
 
 
 def betas_of(record: dict) -> List[str]:
@@ -47,14 +55,20 @@ def gains(records: List[dict], variant: str) -> Dict[str, float]:
     }
 
 
+def gains_by_shots(records: List[dict],
+                   variant: str) -> Dict[str, Dict[str, float]]:
+    """Fig. 5: a curve of :func:`gains` for each number of shots."""
+    return {
+        f'{k} shots': gains(select(records, shots=k), variant)
+        for k in distinct(records, 'shots')
+    }
+
+
 def beta_table(records: List[dict], variant: str) -> Table:
     """The paper's Fig. 5 in figures, mean of tasks and seeds."""
-    rows = [
-        Row([str(k)], [
-            Figure(gain, signed=True)
-            for gain in gains(select(records, shots=k), variant).values()
-        ]) for k in distinct(records, 'shots')
-    ]
+    rows = [Row([shots], [Figure(gain, signed=True)
+                          for gain in curve.values()])
+            for shots, curve in gains_by_shots(records, variant).items()]
     return Table(f'Accuracy above that of beta 0, test variant {variant}',
                  ['shots'], [f'beta {b}' for b in betas_of(records[0])], rows)
 
@@ -82,17 +96,17 @@ def setting_name(setting: dict) -> str:
 
 def setting_table(records: List[dict]) -> Table:
     """Validation accuracy of each setting of a grid, and how often it won."""
-    names = [setting_name(s) for s in records[0]['grid']]
+    names = dict.fromkeys(setting_name(s) for r in records for s in r['grid'])
     rows = []
-    for number, name in enumerate(names):
+    for name in names:
         figures: list = []
         for k in distinct(records, 'shots'):
             own = select(records, shots=k)
+            tried = [s['validation'] for r in own for s in r['grid']
+                     if setting_name(s) == name]
             won = [setting_name(r['setting']) == name for r in own]
-            figures += [
-                Figure(mean(r['grid'][number]['validation'] for r in own)),
-                Figure(sum(won))
-            ]
+            figures += [Figure(mean(tried)) if tried else None,
+                        Figure(sum(won))]
         rows.append(Row([name], figures))
     heads = [f'{k} shots{what}' for k in distinct(records, 'shots')
              for what in ('', ', won')]

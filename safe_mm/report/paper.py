@@ -39,12 +39,22 @@ _VARIANTS = {
 }
 
 
-def accuracy(backbone: str, method: str, shots: int,
+def backbone_of(clip: str) -> Optional[str]:
+    """Of 'RN50 openai', 'RN50'; None if the weights are not OpenAI's.
+
+    A file of weights is taken for theirs if it is named as they named it.
+    """
+    model, _, weights = clip.partition(' ')
+    model = model.replace('-quickgelu', '')
+    return model if weights in ('openai', model) else None
+
+
+def accuracy(backbone: Optional[str], method: str, shots: int,
              data: str) -> Optional[float]:
     """Table I's figure, or None where it is not at hand.
 
     Args:
-        backbone (str): open_clip's name.
+        backbone (str, optional): See :func:`backbone_of`.
         method (str): 'zero-shot', 'safe' or 'safe-a'.
         shots (int): K; 0 for zero-shot.
         data (str): One of ``DATA_SETS``, or ``AVERAGE``.
@@ -58,7 +68,7 @@ def accuracy(backbone: str, method: str, shots: int,
     return row[SHOTS.index(shots)] if row and shots in SHOTS else None
 
 
-def variant_accuracy(backbone: str, method: str, shots: int,
+def variant_accuracy(backbone: Optional[str], method: str, shots: int,
                      variant: str) -> Optional[float]:
     """Table III's figure, or None where it is not at hand."""
     row = _VARIANTS.get((backbone, method))

@@ -1,5 +1,5 @@
 """From records to the accuracy of each method's runs."""
-from typing import Callable, Dict, Iterable, List, NamedTuple, Optional
+from typing import Callable, Dict, Iterable, NamedTuple, Optional
 
 from ..sweep.records import DEPLOYED
 from .table import Figure, figure_of
@@ -11,15 +11,18 @@ METHODS = {
     'tip-adapter': 'Tip-Adapter',
     'tip-adapter-f': 'Tip-Adapter-F',
     'safe': 'SAFE',
-    'safe-a': 'SAFE-A',
-    'safe-a-f': 'SAFE-A, trained keys'
+    'safe-a': 'SAFE-A'
 }
 
 
 class Run(NamedTuple):
-    """What was trained on what; zero-shot has 0 shots and seed 0."""
+    """What was trained on what; zero-shot has 0 shots and seed 0.
+
+    'recipe' tells runs of a method apart that were set otherwise.
+    """
     clip: str
     method: str
+    recipe: str
     task: str
     shots: int
     seed: int
@@ -33,9 +36,9 @@ Runs = Dict[Run, Dict[str, float]]
 def all_runs(records: Iterable[dict], beta: str) -> Runs:
     """Accuracy of each run; of several records of one, the last counts.
 
-    A record of SAFE-A has SAFE's figures too, with the same pooling layer,
-    and all blends have zero-shot CLIP's. A run on ImageNet's variants is one
-    on ImageNet, too.
+    A record of SAFE-A has SAFE's figures too, with the same pooling layer; if
+    SAFE has records of its own, they alone count. All blends have zero-shot
+    CLIP's figures. A run on ImageNet's variants is one on ImageNet, too.
 
     Args:
         records (Iterable[dict]): Of :class:`safe_mm.sweep.sweep.Sweep`.
@@ -45,21 +48,29 @@ def all_runs(records: Iterable[dict], beta: str) -> Runs:
     beside: Runs = {}
     for record in records:
         key, test = record['key'], record['test']
-        run = Run(key['clip'], key['config'].split('_')[0], key['task'],
-                  key['shots'], key['seed'])
+        run = Run(key['clip'], key['config'].split('_')[0], recipe_of(key),
+                  key['task'], key['shots'], key['seed'])
         deployed, blend = part_of(test, DEPLOYED), part_of(test, beta)
         own[run] = deployed or blend
         if deployed and blend:
             beside[run._replace(method='safe')] = blend
         if part_of(test, ZERO_SHOT):
-            zero = run._replace(method=ZERO_SHOT, shots=0, seed=0)
+            zero = run._replace(method=ZERO_SHOT, recipe='', shots=0, seed=0)
             beside[zero] = part_of(test, ZERO_SHOT)
-    runs = {**beside, **own}
+    alone = {(run.clip, run.method) for run in own}
+    runs = {**own, **{run: by for run, by in beside.items()
+                      if (run.clip, run.method) not in alone}}
     source = {
         run._replace(task='imagenet'): {'test': found['imagenet']}
         for run, found in runs.items() if run.task == 'imagenet_variants'
     }
     return {**source, **runs}
+
+
+def recipe_of(key: dict) -> str:
+    """Of older records, which have no hash, the options."""
+    older = f'grid={key.get("grid")} {key.get("options")}'
+    return key.get('recipe', older)
 
 
 def part_of(test: Dict[str, dict], part: str) -> Dict[str, float]:
@@ -82,11 +93,28 @@ def distinct(runs: Iterable[Run], name: str) -> list:
     return list(dict.fromkeys(getattr(run, name) for run in runs))
 
 
-def methods_and_shots(runs: Runs) -> List[tuple]:
-    """One for each row of a table, methods in the order of ``METHODS``."""
+class Line(NamedTuple):
+    """A line of a table: a method by a recipe, at a number of shots."""
+    method: str
+    recipe: str
+    shots: int
+
+
+def lines_of(runs: Runs) -> Dict[Line, str]:
+    """Lines of a table with their method's name, in the order of ``METHODS``.
+
+    Where a method has several recipes, the name has the recipe.
+    """
     order = list(METHODS) + distinct(runs, 'method')
-    found = {(run.method, run.shots) for run in runs}
-    return sorted(found, key=lambda row: (order.index(row[0]), row[1]))
+    lines = {Line(run.method, run.recipe, run.shots) for run in runs}
+    names = {}
+    for line in sorted(lines, key=lambda line: (order.index(line.method),
+                                                *line[1:])):
+        name = METHODS.get(line.method, line.method)
+        several = len({other.recipe for other in lines
+                       if other.method == line.method}) > 1
+        names[line] = f'{name} ({line.recipe})' if several else name
+    return names
 
 
 def over_seeds(runs: Runs, value: Callable[[Runs], Optional[float]]

@@ -13,10 +13,12 @@ class Figure(NamedTuple):
     Attributes:
         mean (float): Of what was measured.
         std (float, optional): Sample standard deviation, of several.
+        count (int): Of how many seeds. Defaults to 1.
         signed (bool): Whether it is a difference.
     """
     mean: float
     std: Optional[float] = None
+    count: int = 1
     signed: bool = False
 
     def text(self, plus_minus: str = ' ± ') -> str:
@@ -31,13 +33,23 @@ def figure_of(values: Iterable[float]) -> Optional[Figure]:
     values = list(values)
     if not values:
         return None
-    return Figure(mean(values), stdev(values) if len(values) > 1 else None)
+    std = stdev(values) if len(values) > 1 else None
+    return Figure(mean(values), std, len(values))
 
 
 class Row(NamedTuple):
     """Labels, then figures; None is a figure that is missing."""
     labels: Sequence[str]
     figures: List[Optional[Figure]]
+
+    def texts(self, plus_minus: str = ' ± ', none: str = '–') -> List[str]:
+        """Figures as text; those of fewer seeds than others say so."""
+        most = max((f.count for f in self.figures if f), default=0)
+        return [
+            none if f is None else f.text(plus_minus) +
+            (f' ({f.count} of {most})' if f.count < most else '')
+            for f in self.figures
+        ]
 
 
 class Table(NamedTuple):
@@ -58,30 +70,31 @@ class Table(NamedTuple):
         """With its title; what is missing is a dash."""
         lines = [[*self.labels, *self.columns],
                  ['---'] * (len(self.labels) + len(self.columns))]
-        lines += [[*row.labels, *(f.text() if f else '–'
-                                  for f in row.figures)] for row in self.rows]
+        lines += [[*row.labels, *row.texts()] for row in self.rows]
         return '\n'.join([self.title, ''] +
                          [f'| {" | ".join(line)} |' for line in lines])
 
     def csv(self) -> str:
-        """Means and standard deviations in columns of their own."""
+        """Means, deviations and numbers of seeds in columns of their own."""
         file = io.StringIO()
         writer = csv.writer(file, lineterminator='\n')
-        heads = [head for name in self.columns for head in (name,
-                                                            f'{name} std')]
+        heads = [f'{name}{what}' for name in self.columns
+                 for what in ('', ' std', ' seeds')]
         writer.writerow([*self.labels, *heads])
         for row in self.rows:
             cells = [cell for f in row.figures
-                     for cell in (_number(f and f.mean), _number(f and f.std))]
+                     for cell in ((_number(f.mean), _number(f.std), f.count)
+                                  if f else ('', '', 0))]
             writer.writerow([*row.labels, *cells])
         return file.getvalue()
 
     def latex(self) -> str:
         """A ``tabular`` that needs the package booktabs."""
-        heads = [*self.labels, *self.columns]
-        lines = [heads] + [[
-            *row.labels, *(f'${f.text(PLUS_MINUS)}$' if f else '--'
-                           for f in row.figures)] for row in self.rows]
+        lines = [[*self.labels, *self.columns]]
+        for row in self.rows:
+            texts = row.texts(PLUS_MINUS, '')
+            lines.append([*row.labels, *(f'${t}$' if t else '--'
+                                         for t in texts)])
         body = [' & '.join(map(_escaped, line)) + r' \\' for line in lines]
         form = 'l' * len(self.labels) + 'r' * len(self.columns)
         return '\n'.join([

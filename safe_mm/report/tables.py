@@ -4,7 +4,7 @@ from statistics import mean
 from typing import Callable, Dict, List, Optional, Sequence
 
 from . import paper
-from .runs import METHODS, Runs, distinct, methods_and_shots, over_seeds, where
+from .runs import Line, Runs, distinct, lines_of, over_seeds, where
 from .table import Figure, Row, Table
 
 LABELS = ('method', 'shots')
@@ -26,14 +26,15 @@ def first(by_variant: Dict[str, float]) -> float:
 
 
 def accuracy_table(runs: Runs, columns: Dict[str, str],
-                   backbone: str) -> Table:
+                   published: Optional[str] = None) -> Table:
     """Table I: methods and shots against data sets, and their average.
 
     Args:
         runs (dict): Of one CLIP.
         columns (dict): Task -> name of its column. The average is missing
             where one of them is.
-        backbone (str): Of that CLIP, for the paper's figures.
+        published (str, optional): The backbone with the weights that the
+            paper has; its figures then stand below. Defaults to None.
     """
 
     def one(task: str) -> Callable:
@@ -45,28 +46,28 @@ def accuracy_table(runs: Runs, columns: Dict[str, str],
         return None if None in values else mean(values)
 
     rows = []
-    for method, shots in methods_and_shots(runs):
-        own = where(runs, method=method, shots=shots)
+    for line, name in lines_of(runs).items():
+        own = where(runs, **line._asdict())
         if not any(run.task in columns for run in own):
             continue
         figures = [over_seeds(where(own, task=task), one(task))
                    for task in columns] + [over_seeds(own, average)]
-        published = [paper.accuracy(backbone, method, shots, task)
-                     for task in (*columns, paper.AVERAGE)]
-        rows += with_paper(labels(method, shots), figures, published)
+        rows += with_paper(line, name, figures, [
+            paper.accuracy(published, line.method, line.shots, task)
+            for task in (*columns, paper.AVERAGE)])
     return Table('Accuracy in percent, mean ± standard deviation over seeds',
                  LABELS, [*columns.values(), paper.AVERAGE], rows)
 
 
 def variant_table(runs: Runs, variants: Sequence[str],
-                  backbone: str) -> Table:
+                  published: Optional[str] = None) -> Table:
     """Table III: methods and shots against test variants, mean of tasks.
 
     Args:
         runs (dict): Of one CLIP, all with these variants.
         variants (Sequence[str]): The first is the source, the others are out
             of its distribution.
-        backbone (str): Of that CLIP, for the paper's figures.
+        published (str, optional): As for :func:`accuracy_table`.
     """
     tasks, rows = distinct(runs, 'task'), []
 
@@ -75,31 +76,30 @@ def variant_table(runs: Runs, variants: Sequence[str],
             by[name] for by in own.values() for name in names) if len(
                 own) == len(tasks) else None
 
-    for method, shots in methods_and_shots(runs):
-        own = where(runs, method=method, shots=shots)
-        figures = [over_seeds(own, mean_of([name])) for name in variants]
+    for line, name in lines_of(runs).items():
+        own = where(runs, **line._asdict())
+        figures = [over_seeds(own, mean_of([variant]))
+                   for variant in variants]
         figures.append(over_seeds(own, mean_of(variants[1:])))
-        published = [paper.variant_accuracy(backbone, method, shots, name)
-                     for name in variants] + [None]
-        rows += with_paper(labels(method, shots), figures, published)
+        known = [paper.variant_accuracy(published, line.method, line.shots, v)
+                 for v in variants]
+        shifts = None if None in known else mean(known[1:])
+        rows += with_paper(line, name, figures, [*known, shifts])
     return Table(
         f'Accuracy in percent by test variant, mean of {", ".join(tasks)}, '
         'mean ± standard deviation over seeds', LABELS,
         [*variants, 'mean of shifts'], rows)
 
 
-def labels(method: str, shots: int) -> List[str]:
-    return [METHODS.get(method, method), str(shots or '')]
-
-
-def with_paper(names: List[str], figures: List[Optional[Figure]],
+def with_paper(line: Line, name: str, figures: List[Optional[Figure]],
                published: List[Optional[float]]) -> List[Row]:
     """A row, and below it the paper's and the difference, if there is one."""
-    rows = [Row(names, figures)]
+    shots = str(line.shots or '')
+    rows = [Row([name, shots], figures)]
     if any(p is not None for p in published):
-        rows.append(Row(['paper', names[1]], [
+        rows.append(Row([f'{name}, paper', shots], [
             None if p is None else Figure(p) for p in published]))
-        rows.append(Row(['difference', names[1]], [
+        rows.append(Row([f'{name}, difference', shots], [
             Figure(f.mean - p, signed=True) if f and p is not None else None
             for f, p in zip(figures, published)]))
     return rows
@@ -112,7 +112,7 @@ def curves(runs: Runs, columns: Dict[str, str],
     Zero-shot is the same at all. The average comes first; what is missing is
     NaN, and a panel of nothing else is left out.
     """
-    table = accuracy_table(runs, columns, '')
+    table = accuracy_table(runs, columns)
     found = {tuple(row.labels): row.figures for row in table.rows}
     methods = dict.fromkeys(row.labels[0] for row in table.rows)
     panels: Dict[str, dict] = {}

@@ -19,11 +19,11 @@ from ..benchmark.timing import seconds
 from ..engine import has_pool_to_train
 from ..engine.freeze_hook import freeze_except
 from ..errors import InputError, message_of
-from ..experiment import test_datasets
+from ..experiment import store_root, test_datasets
 from ..feature_store import CHUNK, StoredFeatures, store_features
 from ..registry import DATASETS
 from .sweep import Sweep
-from .task import Task, record_key
+from .task import Task
 
 BATCH = 64  # images that are pooled at once
 
@@ -63,15 +63,14 @@ def plan(sweep: Sweep, tasks: List[Task]) -> str:
     Returns:
         str: A line for each config and data set, and a sum.
     """
-    costs, rows, faults = Costs(), {}, []
-    for task in tasks:
-        cfg = sweep.config(task)
-        name = f'{Path(task.config).stem} {cfg.task}'
+    costs, rows, faults, done = Costs(), {}, [], sweep.done()
+    for job in sweep.jobs(tasks):
+        name = f'{Path(job.task.config).stem} {job.cfg.task}'
         row = rows.setdefault(name, [])
-        if sweep.is_done(record_key(cfg, task)):
+        if job.name in done:
             continue
         try:
-            row.append(costs.of(cfg))
+            row.append(costs.of(job.cfg))
         except InputError as error:
             faults.append(f'{name}: {message_of(error)}')
     lines = [f'{"":40}{"tasks":>6}{"time":>17}{"GB":>8}']
@@ -82,7 +81,7 @@ def plan(sweep: Sweep, tasks: List[Task]) -> str:
         lines.append(f'{name:40}{len(row):6}{took!s:>17}{size:8.1f}')
     lines.append(f'\nTasks without a record, on one process of this machine '
                  f'({get_device()}). Processes share the tasks. GB is what '
-                 'stored features take on disk.')
+                 'stored features take on disk, as if none were there yet.')
     lines += [f'cannot run: {fault}' for fault in dict.fromkeys(faults)]
     return '\n'.join(lines)
 
@@ -139,12 +138,16 @@ class Costs:
 
 def measure_units(cfg: Config, dataset: Dataset) -> UnitCosts:
     """Measures each cost on a few images of a data set."""
-    model = Runner.from_cfg(cfg).model.eval()
     some = dataset.get_subset(list(range(min(CHUNK, len(dataset)))))
-    with tempfile.TemporaryDirectory() as folder:
+    root = store_root(cfg)
+    with tempfile.TemporaryDirectory(
+            dir=root if root.is_dir() else None) as folder:
+        cfg = copy.deepcopy(cfg)
+        cfg.work_dir = folder
+        model = Runner.from_cfg(cfg).model.eval()
         start = time.perf_counter()
         stored = store_features(
-            model, model.backbone, some, Path(folder),
+            model, model.backbone, some, Path(folder, 'features'),
             num_workers=cfg.test_dataloader.num_workers)
         extract = (time.perf_counter() - start) / len(some)
         size = sum(file.stat().st_size for file in stored.folder.glob('*'))

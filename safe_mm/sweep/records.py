@@ -3,27 +3,39 @@ import json
 import logging
 import os
 from pathlib import Path
-from typing import List
+from typing import List, Optional
 
 from mmengine.logging import print_log
 
 DEPLOYED = 'deployed'  # accuracy of a model whose beta is not to be varied
 
 
-def read_records(path: Path) -> List[dict]:
+def read_records(path: Path, warn: bool = False) -> List[dict]:
     """Records so far, none if there is no file.
 
-    A line that was cut short, by a run that was killed, is passed over.
+    What is no record is passed over, such as a line that was cut short when
+    a run was killed.
+
+    Args:
+        path (Path): JSON objects, one a line.
+        warn (bool): Whether to tell of what was passed over.
+            Defaults to False.
     """
-    records = []
     lines = path.read_text().splitlines() if path.is_file() else []
-    for number, line in enumerate(lines, 1):
-        try:
-            records.append(json.loads(line))
-        except ValueError:
-            print_log(f'{path}, line {number} is damaged: passed over',
-                      'current', logging.WARNING)
+    records = list(filter(None, map(_record, lines)))
+    if warn and len(records) < len(lines):
+        print_log(f'{path}: {len(lines) - len(records)} lines are damaged or '
+                  'no records, and are passed over', 'current',
+                  logging.WARNING)
     return records
+
+
+def _record(line: str) -> Optional[dict]:
+    try:
+        record = json.loads(line)
+    except ValueError:
+        return None
+    return record if isinstance(record, dict) and 'key' in record else None
 
 
 def append_record(path: Path, record: dict) -> None:

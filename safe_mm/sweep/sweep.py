@@ -7,9 +7,10 @@ import traceback
 from argparse import Namespace
 from itertools import product
 from pathlib import Path
-from typing import Dict, List, Optional, Sequence
+from typing import Dict, List, NamedTuple, Optional, Sequence, Set
 
 import torch
+from filelock import FileLock
 from mmengine.config import Config
 from mmengine.device import get_device
 from mmengine.logging import print_log
@@ -17,7 +18,7 @@ from mmengine.runner import Runner
 from torch.utils.data import DataLoader
 from tqdm import tqdm
 
-from ..claims import claim, give_back
+from ..claims import Claims
 from ..environment import versions
 from ..errors import InputError, message_of
 from ..evaluation import ZERO_SHOT
@@ -26,6 +27,7 @@ from .records import append_record, read_records
 from .task import Task, record_key, task_config, trains, weights_hash
 
 BETAS = (0., 0.1, 0.25, 0.5, 0.75, 1., 2., 4., ZERO_SHOT)
+UNEXPECTED = 2  # errors that look like those of the machine
 
 
 def all_tasks(configs: Sequence[str], data: Sequence[Optional[str]],
@@ -36,6 +38,18 @@ def all_tasks(configs: Sequence[str], data: Sequence[Optional[str]],
         samples = product(shots, seeds) if trains(config) else [(None, None)]
         tasks += [Task(config, name, *sample) for sample in samples]
     return tasks
+
+
+class Job(NamedTuple):
+    """A task that is ready to run, and the key of its record."""
+    task: Task
+    cfg: Config
+    key: dict
+
+    @property
+    def name(self) -> str:
+        """The key as text."""
+        return json.dumps(self.key)
 
 
 class Sweep:
@@ -49,67 +63,92 @@ class Sweep:
     Args:
         args (Namespace): See :func:`safe_mm.sweep.task.task_config`.
         records (Path): File of records. Work dirs and claims lie beside it.
-
-    Raises:
-        InputError: ``records`` cannot be written.
     """
 
     def __init__(self, args: Namespace, records: Path) -> None:
         self.args, self.records = args, records
-        try:
-            records.parent.mkdir(parents=True, exist_ok=True)
-            records.touch()
-        except OSError as error:
-            raise InputError(f'--records: {error}') from None
-        self._before = len(read_records(records))
+        self._before = len(read_records(records, warn=True))
+        self._failed: Set[str] = set()
         self._loaders: Dict[str, Dict[str, DataLoader]] = {}
 
-    def config(self, task: Task) -> Config:
-        """The config of a task."""
-        return task_config(self.args, self.records.parent, task)
+    def jobs(self, tasks: List[Task]) -> List[Job]:
+        """Of all tasks, those that are the same only once.
 
-    def is_done(self, key: dict) -> bool:
-        """Whether there is a record, or, since the start, a failure."""
-        return any(
-            record['key'] == key and (
-                'error' not in record or number >= self._before)
-            for number, record in enumerate(read_records(self.records)))
+        Raises:
+            InputError: A config, an option or CLIP's weights do not fit.
+        """
+        jobs = {}
+        for task in tqdm(tasks, 'configs', leave=False):
+            cfg = task_config(self.args, self.records.parent, task)
+            job = Job(task, cfg, record_key(cfg, task))
+            jobs[job.name] = job
+        return list(jobs.values())
+
+    def done(self) -> Set[str]:
+        """Names of jobs that have a record.
+
+        That one failed counts if it did so in this process, or, with what a
+        user has to mend, in another since the start.
+        """
+        failed = InputError.__name__
+        return self._failed | {
+            json.dumps(record['key'])
+            for number, record in enumerate(read_records(self.records))
+            if 'error' not in record or number >= self._before
+            and record['error'].startswith(failed)
+        }
 
     def run(self, tasks: List[Task]) -> List[str]:
-        """Runs all that is not done; returns what failed in this process."""
-        failed = []
-        for task in tqdm(tasks, 'tasks'):
-            cfg = self.config(task)
-            key = record_key(cfg, task)
-            lock = claim(self._lock_file(json.dumps(key)))
-            if lock is None:
-                continue
-            try:
-                if not self.is_done(key):
-                    found = self._attempt(cfg)
-                    self._append(dict(key=key, **found))
-                    if 'error' in found:
-                        failed.append(f'{cfg.experiment_name}: '
-                                      f'{found["error"]}')
-            finally:
-                give_back(lock)
-        return failed
+        """Runs all that is not done; returns what failed in this process.
 
-    def _lock_file(self, name: str) -> Path:
-        number = hashlib.sha256(name.encode()).hexdigest()[:16]
-        return self.records.with_suffix('.claims') / number
+        Ends when all is done, by this process or another. After
+        ``UNEXPECTED`` unexpected errors in a row, the process runs no more.
 
-    def _append(self, record: dict) -> None:
-        lock = claim(self._lock_file('records'), wait=True)
-        append_record(self.records, record)
-        give_back(lock)
+        Raises:
+            InputError: The records cannot be written.
+        """
+        try:
+            self.records.parent.mkdir(parents=True, exist_ok=True)
+            self.records.touch()
+        except OSError as error:
+            raise InputError(f'--records: {error}') from None
+        jobs, errors, in_a_row = self.jobs(tasks), [], 0
+        with tqdm(total=len(jobs), desc='tasks') as bar:
+            for wait in (False, True):  # at last, for what others have
+                claims = Claims(jobs, self._lock_file,
+                                lambda job: job.name in self.done(), wait)
+                for job in claims:
+                    if in_a_row < UNEXPECTED:
+                        error = self._record(job)
+                        errors += [error] if error else []
+                        unexpected = error and InputError.__name__ not in error
+                        in_a_row = in_a_row + 1 if unexpected else 0
+                    claims.end()
+                    done = self.done()
+                    bar.n = sum(job.name in done for job in jobs)
+                    bar.refresh()
+        return errors
+
+    def _lock_file(self, job: Job) -> Path:
+        number = hashlib.sha256(job.name.encode()).hexdigest()
+        return self.records.parent / 'claims' / number[:16]
+
+    def _record(self, job: Job) -> Optional[str]:
+        """Runs a task and records it; returns its error, if it failed."""
+        found = self._attempt(job.cfg)
+        with FileLock(self.records.parent / 'claims' / 'records'):
+            append_record(self.records, dict(key=job.key, **found))
+        if 'error' not in found:
+            return None
+        self._failed.add(job.name)
+        return f'{job.cfg.experiment_name}: {found["error"]}'
 
     def _attempt(self, cfg: Config) -> dict:
         """What a record says of a task, beside its key."""
         try:
             return self._run(cfg)
         except InputError as error:
-            return dict(error=message_of(error))
+            return dict(error=f'{InputError.__name__}: {message_of(error)}')
         except Exception as error:  # of whatever kind: the others are to run
             print_log(traceback.format_exc(), 'current', logging.ERROR)
             return dict(error=f'{type(error).__name__}: {error}')

@@ -5,7 +5,7 @@ from argparse import Namespace
 from copy import deepcopy
 from functools import lru_cache
 from pathlib import Path
-from typing import NamedTuple, Optional
+from typing import Any, Dict, NamedTuple, Optional
 
 from mmengine.config import Config
 
@@ -15,6 +15,10 @@ from ..engine import has_pool_to_train, use_grid
 from ..errors import InputError
 
 PARTS = ('train', 'val', 'test')
+# Settings of a data set that say which images and classes, not how they are
+# looked at
+DATA = ('data_root', 'data_prefix', 'ann_file', 'templates', 'classes',
+        'num_classes', 'task', 'variant', 'shots', 'seed')
 
 
 class Task(NamedTuple):
@@ -75,14 +79,6 @@ def task_config(args: Namespace, folder: Path, task: Task) -> Config:
     if task.data and not drawn:
         use_dataset(cfg, task.data)
         cfg.merge_from_dict(options)  # they have the last word
-    name, own_data = split_name(task.config, drawn)
-    cfg.task = cfg.task if drawn else task.data or own_data
-    run = f'{cfg.task}_shots{task.shots}_seed{task.seed}' if (
-        task.shots) else cfg.task
-    clip = '_'.join(clip_names(cfg))
-    cfg.work_dir = str(folder / name / clip / run)
-    cfg.experiment_name = f'{name}_{clip}_{run}'
-    cfg.default_hooks.checkpoint.interval = 0  # the best alone
     if 'default_hooks.store' not in options:
         cfg.default_hooks.store = {
             'type': 'safe_mm.StoredFeaturesHook',
@@ -90,6 +86,16 @@ def task_config(args: Namespace, folder: Path, task: Task) -> Config:
         }
     if args.grid and has_pool_to_train(cfg):
         use_grid(cfg)
+    name, own_data = split_name(task.config, drawn)
+    cfg.task = cfg.task if drawn else task.data or own_data
+    run = f'{cfg.task}_shots{task.shots}_seed{task.seed}' if (
+        task.shots) else cfg.task
+    clip = '_'.join(clip_names(cfg))
+    cfg.experiment_name = f'{name}_{clip}_{run}'
+    # Other recipes and data have other work dirs
+    hashes = f'{recipe(cfg)}_{data_hash(cfg)}'
+    cfg.work_dir = str(folder / name / clip / f'{run}_{hashes}')
+    cfg.default_hooks.checkpoint.interval = 0  # the best alone
     cfg.log_level = 'ERROR'
     return cfg
 
@@ -113,7 +119,8 @@ def record_key(cfg: Config, task: Task) -> dict:
     """All that tells one record from another.
 
     'config' is the name of the config file without that of the data, 'task'
-    the data, and 'recipe' a hash of all that results depend on.
+    the data, 'recipe' a hash of all that is the same for all data, shots and
+    seeds, and 'data' of what is not.
     """
     return dict(
         config=Path(cfg.work_dir).parents[1].name,
@@ -121,31 +128,50 @@ def record_key(cfg: Config, task: Task) -> dict:
         task=cfg.task,
         shots=task.shots or 0,
         seed=task.seed or 0,
-        recipe=recipe(cfg))
+        recipe=recipe(cfg),
+        data=data_hash(cfg))
 
 
 def recipe(cfg: Config) -> str:
-    """SHA-256 of what results depend on: CLIP's weights, and the config but
-    for what belongs to the machine.
+    """Hash of what makes a method: CLIP's weights, and the config but for
+    the data and for what belongs to the machine.
     """
     parts = {
         name: deepcopy(cfg.get(name))
         for name in ('model', 'optim_wrapper', 'param_scheduler', 'train_cfg',
-                     'custom_hooks', 'search', 'variants', 'randomness')
+                     'custom_hooks', 'search')
     }
-    for part in PARTS:
-        loader = cfg.get(f'{part}_dataloader') or {}
-        parts[part] = deepcopy({
-            name: loader[name]
-            for name in ('dataset', 'batch_size', 'sampler') if name in loader
-        })
-    share(parts, 'data_root', '')
-    share(parts, 'clip', cfg.clip.model_name)
     if parts['optim_wrapper']:
         parts['optim_wrapper'].optimizer.pop('fused', None)
-    parts['weights'] = weights_hash(cfg.clip.model_name, cfg.clip.pretrained)
-    parts['dtype'] = (cfg.default_hooks.get('store') or {}).get('dtype')
-    text = json.dumps(parts, sort_keys=True, default=str)
+    for part, loader in loaders(cfg).items():
+        parts[part] = dict(
+            how={name: loader.get(name) for name in ('batch_size', 'sampler')},
+            dataset={name: value for name, value in loader.dataset.items()
+                     if name not in DATA})
+    share(parts, 'clip', cfg.clip.model_name)
+    store = cfg.default_hooks.get('store') or {}
+    return short_hash([
+        parts, weights_hash(cfg.clip.model_name, cfg.clip.pretrained),
+        store.get('dtype', 'float32')
+    ])
+
+
+def data_hash(cfg: Config) -> str:
+    """Hash of which images there are, but for the folder that holds them."""
+    parts = [{name: loader.dataset.get(name) for name in DATA
+              if name != 'data_root'} for loader in loaders(cfg).values()]
+    return short_hash([parts, cfg.get('variants'), cfg.randomness])
+
+
+def loaders(cfg: Config) -> Dict[str, Config]:
+    """Those that the config has, by part."""
+    found = {part: cfg.get(f'{part}_dataloader') for part in PARTS}
+    return {part: deepcopy(loader) for part, loader in found.items() if loader}
+
+
+def short_hash(value: Any) -> str:
+    """16 hexadecimal digits of its SHA-256."""
+    text = json.dumps(value, sort_keys=True, default=str)
     return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 

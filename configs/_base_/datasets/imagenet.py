@@ -5,7 +5,8 @@ _base_ = './few_shot.py'
 dataset = dict(
     data_prefix='imagenet/images',
     ann_file='imagenet/classnames.txt',
-    templates='openai_imagenet_sub')
+    templates='openai_imagenet_sub',
+    num_classes=1000)
 
 train_dataloader = dict(dataset=dataset)
 val_dataloader = dict(dataset=dataset)
