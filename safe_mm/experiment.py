@@ -1,7 +1,7 @@
 """A few-shot task: trained, chosen by validation, tested."""
 import shutil
 from pathlib import Path
-from typing import Dict, Sequence
+from typing import Dict, Sequence, Tuple
 
 import numpy as np
 import torch
@@ -62,20 +62,20 @@ def test_datasets(cfg: Config) -> Dict[str, Dataset]:
     }
 
 
-def store_root(cfg: Config) -> Path:
-    """The folder of stored features."""
+def store_settings(cfg: Config) -> Tuple[Path, torch.dtype]:
+    """Where stored features are, and their type."""
     store = cfg.default_hooks.get('store') or {}
-    return Path(store.get('root', ROOT)).expanduser()
+    return (Path(store.get('root', ROOT)).expanduser(),
+            getattr(torch, store.get('dtype', 'float32')))
 
 
 def test_loaders(cfg: Config, model: ImageClassifier) -> Dict[str, DataLoader]:
     """Stored features of :func:`test_datasets`, by ``model``."""
-    store = cfg.default_hooks.get('store') or {}
-    dtype = getattr(torch, store.get('dtype', 'float32'))
+    root, dtype = store_settings(cfg)
     loaders = {}
     for name, dataset in test_datasets(cfg).items():
         features = store_features(
-            model, model.backbone, dataset, store_root(cfg), dtype,
+            model, model.backbone, dataset, root, dtype,
             cfg.test_dataloader.num_workers, f'dense features of {name}')
         loaders[name] = DataLoader(
             features, batch_size=256, collate_fn=default_collate)

@@ -7,7 +7,9 @@ from mmengine.runner import Runner
 
 from safe_mm.clip import split_clip
 from safe_mm.engine import use_grid
+from safe_mm.evaluation import deployed_accuracy
 from safe_mm.models import RunStack
+from safe_mm.pooled import pool_all
 
 from .conftest import CONFIG, config, fails, run_tool, short, weights
 
@@ -76,6 +78,23 @@ def test_every_setting_is_as_if_alone(shapes, tmp_path):
     key = 'block.mlp.c_fc.weight'
     for one, two in zip(ends, ends[1:]):  # and the settings matter
         assert (one[key] - two[key]).abs().max() > 1e-4
+
+
+def test_every_setting_is_validated_as_if_alone(shapes, tmp_path):
+    cfg = config('--data-root', shapes, '--work-dir', tmp_path,
+                 *short(10, 'train_cfg.val_interval=10', *GRID))
+    use_grid(cfg)
+    runner = Runner.from_cfg(cfg)
+    model, stack = runner.model, runner.model.neck.attn_pool_f
+    runner.train()
+    found = [s['validation'] for s in runner.message_hub.get_info('grid')]
+    expected = []
+    for pool in stack.pools:
+        model.neck.attn_pool_f = pool
+        pooled = pool_all(model, runner.val_loop.dataloader)
+        expected.append(deployed_accuracy(model, pooled))
+    assert found == pytest.approx(expected)
+    assert len(set(found)) > 1  # and the settings matter
 
 
 def test_chosen_setting_is_as_if_alone(shapes, tmp_path, work_dir):

@@ -260,6 +260,7 @@ def test_plan_counts_what_is_left(tmp_path, capsys):
     assert rows['tip-adapter-f_creatures-rn'][2] == '6'
     assert rows['zero-shot_creatures-rn'][2] == '1'
     assert rows['sum'][1] == '11'
+    assert len(rows['measured']) > 5
 
 
 DTD = Task(str(PHOTOS), 'dtd', 1, 1)

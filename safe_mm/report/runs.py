@@ -36,9 +36,9 @@ Runs = Dict[Run, Dict[str, float]]
 def all_runs(records: Iterable[dict], beta: str) -> Runs:
     """Accuracy of each run; of several records of one, the last counts.
 
-    A record of SAFE-A has SAFE's figures too, with the same pooling layer; if
-    SAFE has records of its own, they alone count. All blends have zero-shot
-    CLIP's figures. A run on ImageNet's variants is one on ImageNet, too.
+    A record of SAFE-A has SAFE's figures too, with the same pooling layer,
+    and all blends have zero-shot CLIP's; where these have records of their
+    own, those count. A run on ImageNet's variants is one on ImageNet, too.
 
     Args:
         records (Iterable[dict]): Of :class:`safe_mm.sweep.sweep.Sweep`.
@@ -48,8 +48,11 @@ def all_runs(records: Iterable[dict], beta: str) -> Runs:
     beside: Runs = {}
     for record in records:
         key, test = record['key'], record['test']
-        run = Run(key['clip'], key['config'].split('_')[0], recipe_of(key),
-                  key['task'], key['shots'], key['seed'])
+        method = key['config'].split('_')[0]
+        run = Run(key['clip'], method, recipe_of(key), key['task'],
+                  key['shots'], key['seed'])
+        if method == ZERO_SHOT:
+            run = run._replace(recipe='')  # CLIP is all that matters
         deployed, blend = part_of(test, DEPLOYED), part_of(test, beta)
         own[run] = deployed or blend
         if deployed and blend:
@@ -57,9 +60,9 @@ def all_runs(records: Iterable[dict], beta: str) -> Runs:
         if part_of(test, ZERO_SHOT):
             zero = run._replace(method=ZERO_SHOT, recipe='', shots=0, seed=0)
             beside[zero] = part_of(test, ZERO_SHOT)
-    alone = {(run.clip, run.method) for run in own}
+    known = {run._replace(recipe='') for run in own}
     runs = {**own, **{run: by for run, by in beside.items()
-                      if (run.clip, run.method) not in alone}}
+                      if run._replace(recipe='') not in known}}
     source = {
         run._replace(task='imagenet'): {'test': found['imagenet']}
         for run, found in runs.items() if run.task == 'imagenet_variants'

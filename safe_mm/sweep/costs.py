@@ -4,7 +4,7 @@ import tempfile
 import time
 from datetime import timedelta
 from pathlib import Path
-from typing import Callable, Dict, List, NamedTuple, Set
+from typing import Callable, Dict, List, NamedTuple, Set, Tuple
 
 import torch
 from mmengine.config import Config
@@ -19,7 +19,7 @@ from ..benchmark.timing import seconds
 from ..engine import has_pool_to_train
 from ..engine.freeze_hook import freeze_except
 from ..errors import InputError, message_of
-from ..experiment import store_root, test_datasets
+from ..experiment import store_settings, test_datasets
 from ..feature_store import CHUNK, StoredFeatures, store_features
 from ..registry import DATASETS
 from .sweep import Sweep
@@ -83,6 +83,7 @@ def plan(sweep: Sweep, tasks: List[Task]) -> str:
                  f'({get_device()}). Processes share the tasks. GB is what '
                  'stored features take on disk, as if none were there yet.')
     lines += [f'cannot run: {fault}' for fault in dict.fromkeys(faults)]
+    lines += costs.measured()
     return '\n'.join(lines)
 
 
@@ -90,7 +91,7 @@ class Costs:
     """What tasks will take, one after the other."""
 
     def __init__(self) -> None:
-        self._units: Dict[str, UnitCosts] = {}  # measured already
+        self._units: Dict[Tuple[str, str], UnitCosts] = {}  # measured already
         self._tests: Dict[str, Dict[str, Dataset]] = {}  # of the last task
         self._stored: Set[str] = set()  # features that were counted already
 
@@ -115,6 +116,15 @@ class Costs:
             images * unit.extract + iters * unit.step +
             (validated + tested) * unit.pool, images * unit.bytes)
 
+    def measured(self) -> List[str]:
+        """The costs per unit, a line for each kind of model."""
+        return [
+            f'measured for {name}: features {1e3 * unit.extract:.1f} ms and '
+            f'{unit.bytes / 1e3:.0f} kB an image, training step '
+            f'{1e3 * unit.step:.1f} ms, poolings {1e3 * unit.pool:.2f} ms an '
+            'image' for (name, _), unit in self._units.items()
+        ]
+
     def _test_datasets(self, cfg: Config) -> Dict[str, Dataset]:
         name = str([cfg.test_dataloader.dataset, cfg.get('variants')])
         if name not in self._tests:
@@ -122,7 +132,8 @@ class Costs:
         return self._tests[name]
 
     def _unit_costs(self, cfg: Config, dataset: Dataset) -> UnitCosts:
-        kind = str([cfg.clip, cfg.model.neck, cfg.get('optim_wrapper')])
+        kind = (Path(cfg.work_dir).parents[1].name,
+                str([cfg.clip, cfg.model.neck, cfg.get('optim_wrapper')]))
         if kind not in self._units:
             self._units[kind] = measure_units(cfg, dataset)
         return self._units[kind]
@@ -139,7 +150,7 @@ class Costs:
 def measure_units(cfg: Config, dataset: Dataset) -> UnitCosts:
     """Measures each cost on a few images of a data set."""
     some = dataset.get_subset(list(range(min(CHUNK, len(dataset)))))
-    root = store_root(cfg)
+    root, dtype = store_settings(cfg)
     with tempfile.TemporaryDirectory(
             dir=root if root.is_dir() else None) as folder:
         cfg = copy.deepcopy(cfg)
@@ -147,8 +158,8 @@ def measure_units(cfg: Config, dataset: Dataset) -> UnitCosts:
         model = Runner.from_cfg(cfg).model.eval()
         start = time.perf_counter()
         stored = store_features(
-            model, model.backbone, some, Path(folder, 'features'),
-            num_workers=cfg.test_dataloader.num_workers)
+            model, model.backbone, some, Path(folder, 'features'), dtype,
+            cfg.test_dataloader.num_workers)
         extract = (time.perf_counter() - start) / len(some)
         size = sum(file.stat().st_size for file in stored.folder.glob('*'))
         batch = batch_of(stored, get_device())
