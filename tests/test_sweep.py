@@ -310,6 +310,23 @@ def test_records_survive_a_cut_line(tmp_path):
     assert len(path.read_text().splitlines()) == 3
 
 
+def test_slurm_array(tmp_path):
+    """What sbatch gets, by programs in the place of sbatch and python."""
+    for name, text in (('sbatch', 'echo "$@" > options; cat > job'),
+                       ('python', 'printf "%s\\n" "$@" > arguments')):
+        (tmp_path / name).write_text(f'#!/usr/bin/env bash\n{text}\n')
+        (tmp_path / name).chmod(0o755)
+    env = dict(os.environ, PATH=f'{tmp_path}:{os.environ["PATH"]}')
+    options = ['a config.py', '--cfg-options', 'search.alpha=[0,1]']
+    subprocess.run(
+        ['bash', ROOT / 'tools' / 'slurm_sweep.sh', 'gpu', 'name', '4',
+         *options], cwd=tmp_path, env=env, check=True)
+    assert '--array=0-3 --gres=gpu:1' in (tmp_path / 'options').read_text()
+    subprocess.run(['bash', 'job'], cwd=tmp_path, env=env, check=True)
+    assert (tmp_path / 'arguments').read_text().splitlines() == [
+        '-u', str(ROOT / 'tools' / 'sweep.py'), *options]
+
+
 def test_bad_options(tmp_path):
     fails('clothes. is not known; there are caltech101', 'sweep',
           *options(tmp_path, PHOTOS, '--tasks', 'clothes'))
