@@ -225,5 +225,5 @@ def test_bad_options(tmp_path):
     fails('--launcher and --amp', 'sweep',
           *options(tmp_path, SAFE, '--launcher', 'pytorch'))
     (tmp_path / 'file').touch()
-    fails('--records', 'sweep', SAFE, '--records',
-          tmp_path / 'file' / 'records.jsonl')
+    for path in (tmp_path / 'file' / 'records.jsonl', tmp_path):
+        fails('--records: ', 'sweep', SAFE, '--records', path)

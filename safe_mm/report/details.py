@@ -97,18 +97,17 @@ def setting_name(setting: dict) -> str:
 def setting_table(records: List[dict]) -> Table:
     """Validation accuracy of each setting of a grid, and how often it won."""
     names = dict.fromkeys(setting_name(s) for r in records for s in r['grid'])
+    groups = {k: select(records, shots=k) for k in distinct(records, 'shots')}
     rows = []
     for name in names:
-        figures: list = []
-        for k in distinct(records, 'shots'):
-            own = select(records, shots=k)
-            tried = [s['validation'] for r in own for s in r['grid']
-                     if setting_name(s) == name]
-            won = [setting_name(r['setting']) == name for r in own]
-            figures += [Figure(mean(tried)) if tried else None,
-                        Figure(sum(won))]
-        rows.append(Row([name], figures))
-    heads = [f'{k} shots{what}' for k in distinct(records, 'shots')
-             for what in ('', ', won')]
-    return Table('Few-shot validation accuracy of each setting, mean of all '
-                 'runs, and how many runs chose it', ['setting'], heads, rows)
+        wins = [str(sum(setting_name(r['setting']) == name for r in own))
+                for own in groups.values()]
+        tried = [[s['validation'] for r in own for s in r['grid']
+                  if setting_name(s) == name] for own in groups.values()]
+        rows.append(Row([name, *wins],
+                        [Figure(mean(t)) if t else None for t in tried]))
+    return Table(
+        'Few-shot validation accuracy of each setting, mean of all runs, and '
+        'how many runs chose it',
+        ['setting', *(f'chosen at {k} shots' for k in groups)],
+        [f'{k} shots' for k in groups], rows)

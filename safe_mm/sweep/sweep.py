@@ -109,7 +109,7 @@ class Sweep:
         """
         try:
             self.records.parent.mkdir(parents=True, exist_ok=True)
-            self.records.touch()
+            self.records.open('ab').close()
         except OSError as error:
             raise InputError(f'--records: {error}') from None
         jobs, errors, in_a_row = self.jobs(tasks), [], 0
