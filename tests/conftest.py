@@ -9,7 +9,9 @@ from pathlib import Path
 import open_clip
 import pytest
 from mmengine.config import Config
+from mmengine.logging import MessageHub, MMLogger
 from mmengine.registry import init_default_scope
+from mmpretrain.visualization import UniversalVisualizer
 
 from safe_mm.checkpoint import read_checkpoint
 from safe_mm.config import add_common_options, load_config
@@ -53,6 +55,8 @@ def tiny_clip(request):
 
 def run_tool(name: str, *args: str) -> None:
     """Runs a tool in this process, as from the command line."""
+    for manager in (MessageHub, MMLogger, UniversalVisualizer):
+        manager._instance_dict.clear()  # runs of one second share a name
     argv, sys.argv = sys.argv, [name, *map(str, args)]
     try:
         runpy.run_path(str(ROOT / 'tools' / f'{name}.py'), run_name='__main__')

@@ -154,7 +154,7 @@ def measure_units(cfg: Config, dataset: Dataset) -> UnitCosts:
     with tempfile.TemporaryDirectory(
             dir=root if root.is_dir() else None) as folder:
         cfg = copy.deepcopy(cfg)
-        cfg.work_dir = folder
+        cfg.work_dir, cfg.experiment_name = folder, Path(folder).name
         model = Runner.from_cfg(cfg).model.eval()
         start = time.perf_counter()
         stored = store_features(

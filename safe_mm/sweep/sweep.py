@@ -141,7 +141,9 @@ class Sweep:
         if 'error' not in found:
             return None
         self._failed.add(job.name)
-        return f'{job.cfg.experiment_name}: {found["error"]}'
+        key = job.key
+        return (f'{key["config"]} {key["clip"]} {key["task"]}, '
+                f'{key["shots"]} shots, seed {key["seed"]}: {found["error"]}')
 
     def _attempt(self, cfg: Config) -> dict:
         """What a record says of a task, beside its key."""

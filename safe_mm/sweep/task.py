@@ -91,10 +91,10 @@ def task_config(args: Namespace, folder: Path, task: Task) -> Config:
     run = f'{cfg.task}_shots{task.shots}_seed{task.seed}' if (
         task.shots) else cfg.task
     clip = '_'.join(clip_names(cfg))
-    cfg.experiment_name = f'{name}_{clip}_{run}'
     # Other recipes and data have other work dirs
-    hashes = f'{recipe(cfg)}_{data_hash(cfg)}'
-    cfg.work_dir = str(folder / name / clip / f'{run}_{hashes}')
+    run = f'{run}_{recipe(cfg)}_{data_hash(cfg)}'
+    cfg.work_dir = str(folder / name / clip / run)
+    cfg.experiment_name = f'{name}_{clip}_{run}'
     cfg.default_hooks.checkpoint.interval = 0  # the best alone
     cfg.log_level = 'ERROR'
     return cfg
