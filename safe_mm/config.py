@@ -83,6 +83,12 @@ def load_config(args: Namespace) -> Config:
     return cfg
 
 
+def has_fused_adamw() -> bool:
+    """Whether torch's AdamW can update all weights in one pass over them."""
+    return torch.cuda.is_available() or digit_version(
+        torch.__version__) >= digit_version('2.4')
+
+
 def fit_to_machine(cfg: Config, args: Namespace) -> None:
     """Sets what depends on the processors and the version of torch.
 
@@ -94,8 +100,7 @@ def fit_to_machine(cfg: Config, args: Namespace) -> None:
         raise InputError('--amp needs a GPU, and this machine has none that '
                          'torch can use. Run without --amp.')
     optimizer = (cfg.get('optim_wrapper') or {}).get('optimizer', {})
-    fuses = gpu or digit_version(torch.__version__) >= digit_version('2.4')
-    if optimizer.get('type') == 'AdamW' and fuses:
+    if optimizer.get('type') == 'AdamW' and has_fused_adamw():
         optimizer.setdefault('fused', True)  # one pass over the weights
     for loader in ('train_dataloader', 'val_dataloader', 'test_dataloader'):
         if cfg.get(loader):

@@ -4,6 +4,7 @@ from typing import Callable, Dict
 import torch
 
 from ..clip import split_clip
+from ..config import has_fused_adamw
 from ..models import RunStack
 from ..models.neck import blend
 from .stock import (
@@ -64,7 +65,7 @@ def side_by_side(name: str, repeats: int) -> Dict[str, dict]:
     for runs in (1, 4, 12):
         lone = [safe_step(name) for _ in range(runs)]
         stack = RunStack(tuned_pool(name), runs)
-        together = training_step(stack, stack, True)
+        together = training_step(stack, stack, has_fused_adamw())
         rows[f'{name} step of {runs} settings, alone against one pass'] = (
             seconds(
                 dict(

@@ -8,6 +8,7 @@ from torch.nn import functional as F
 
 from ..clip import split_clip
 from ..clip.loading import build
+from ..config import has_fused_adamw
 from ..models.head import text_logits
 
 BATCH, CLASSES = 8, 100
@@ -93,4 +94,4 @@ def naive_step(name: str, on_features: bool = False) -> Callable:
 def safe_step(name: str, classes: int = CLASSES) -> Callable:
     """A step of SAFE on dense features."""
     pool = tuned_pool(name)
-    return training_step(pool, pool, True, classes)
+    return training_step(pool, pool, has_fused_adamw(), classes)
