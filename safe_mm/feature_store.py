@@ -193,8 +193,8 @@ def store_features(model: nn.Module,
         trunk (nn.Module): G, a frozen part of ``model``.
         dataset (BaseDataset): Images; its pipeline ends in ``PackInputs``.
         root (Path): Where to keep features of all kinds.
-        dtype (torch.dtype): In which they are kept.
-            Defaults to torch.float32.
+        dtype (torch.dtype): In which they are kept; in torch.bfloat16, they
+            are computed so, too. Defaults to torch.float32.
         num_workers (int): Processes that load images. Defaults to 0.
         desc (str): For the progress bar. Defaults to 'dense features'.
 
@@ -238,10 +238,12 @@ def _store_missing(stored: StoredFeatures, model: nn.Module, trunk: nn.Module,
     try:
         for batch in loader:
             images = model.data_preprocessor(batch)['inputs']
-            features = torch.cat([
-                last(trunk(part)) for part in images.split(
-                    CHUNK if images.is_cuda else CPU_BATCH)
-            ]).to('cpu', dtype)
+            with torch.autocast(images.device.type, torch.bfloat16,
+                                enabled=dtype == torch.bfloat16):
+                features = torch.cat([
+                    last(trunk(part)) for part in images.split(
+                        CHUNK if images.is_cuda else CPU_BATCH)
+                ]).to('cpu', dtype)
             _save(stored, claims.current, features.contiguous())
             claims.end()
             bar.update()

@@ -18,14 +18,15 @@ class StoredFeaturesHook(Hook):
 
     Later runs on the same images read it from disk. Order of the images,
     results and checkpoints are those of a run without this hook, up to the
-    precision of what is stored. The trunk computes in float32, also under
-    ``--amp``.
+    precision of what is stored. Unless that is bfloat16, the trunk computes in
+    float32, also under ``--amp``.
 
     Args:
         trunk (str): Name of the frozen feature extractor in the model.
             Defaults to 'backbone'.
-        dtype (str): 'float32', or 'float16' for half the space.
-            Defaults to 'float32'.
+        dtype (str): 'float32'; 'float16' for half the space; or 'bfloat16',
+            in which the trunk computes, too: half the time where the
+            processor knows it. Defaults to 'float32'.
         root (str): Where to keep features.
             Defaults to '~/.cache/safe_mm/features'.
 
@@ -40,9 +41,9 @@ class StoredFeaturesHook(Hook):
                  trunk: str = 'backbone',
                  dtype: str = 'float32',
                  root: str = ROOT) -> None:
-        if dtype not in ('float32', 'float16'):
+        if dtype not in ('float32', 'float16', 'bfloat16'):
             raise InputError(f'StoredFeaturesHook: dtype={dtype!r} should be '
-                             '"float32" or "float16".')
+                             '"float32", "float16" or "bfloat16".')
         self.trunk = trunk
         self.dtype = getattr(torch, dtype)
         self.root = Path(root).expanduser()
