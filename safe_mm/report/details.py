@@ -79,14 +79,16 @@ def attention_table(records: List[dict]) -> Table:
     rows = []
     for task in distinct(records, 'task'):
         own = select(records, task=task)
-        rows.append(Row([task], [Figure(own[0]['attention']['original'])] + [
+        original = own[0]['attention']['original']  # the same in all
+        rows.append(Row([task, f'{original:.1f}'], [
             figure_of(r['attention'][pooling]
                       for r in select(own, shots=k))
             for pooling in ('finetuned', 'blend') for k in shots]))
     return Table(
-        'Attention on the part that tells the class, in percent', ['task'],
-        ['AttnPool_O', *(f'{pooling}, {k} shots' for pooling in
-                         ('AttnPool_F', 'blend') for k in shots)], rows)
+        'Attention on the part that tells the class, in percent',
+        ['task', 'AttnPool_O'],
+        [f'{pooling}, {k} shots' for pooling in ('AttnPool_F', 'blend')
+         for k in shots], rows)
 
 
 def setting_name(setting: dict) -> str:

@@ -207,4 +207,3 @@ def step_of(model: ImageClassifier, cfg: Config,
         optimizer.update_params(sum(losses.values()))
 
     return step
-
