@@ -10,7 +10,8 @@ from .search import Choice
 
 
 def plot_accuracy(curves: Dict[str, Dict[str, Sequence[float]]],
-                  shots: Sequence[int], title: str, path: Path) -> None:
+                  shots: Sequence[int], title: str, path: Path,
+                  one_scale: bool = False) -> None:
     """Accuracy against shots, a panel for each task or test variant.
 
     Args:
@@ -19,11 +20,14 @@ def plot_accuracy(curves: Dict[str, Dict[str, Sequence[float]]],
         shots (Sequence[int]): Training images a class.
         title (str): Of the picture.
         path (Path): The PNG to write.
+        one_scale (bool): Whether all panels have the same scale of accuracy.
+            Defaults to False.
     """
     rows = math.ceil(len(curves) / 4)
     columns = math.ceil(len(curves) / rows)
     figure = Figure((4.5 * columns, 1 + 3 * rows), layout='constrained')
-    panels = figure.subplots(rows, columns, squeeze=False).flatten()
+    panels = figure.subplots(rows, columns, squeeze=False, sharey=one_scale)
+    panels = panels.flatten()
     for panel in panels[len(curves):]:
         panel.set_axis_off()
     for panel, (name, lines) in zip(panels, curves.items()):

@@ -109,7 +109,7 @@ def draw_pictures(task: str, figures: Dict[int, List[dict]],
         for v, title in VARIANTS.items()
     }
     plot_accuracy(curves, list(figures), f'Task {task!r}',
-                  folder / 'accuracy.png')
+                  folder / 'accuracy.png', one_scale=True)
     stored, images = loader.dataset, loader.dataset.dataset
     chosen = np.linspace(0, len(stored) - 1, SHOWN).astype(int).tolist()
     features = torch.stack([stored[i]['inputs'] for i in chosen])
