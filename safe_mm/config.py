@@ -3,7 +3,7 @@ import atexit
 import os
 from argparse import ArgumentParser, Namespace
 from pathlib import Path
-from typing import Any, Optional
+from typing import Any, Optional, Sequence
 
 import torch
 import torch.distributed as dist
@@ -76,7 +76,7 @@ def load_config(args: Namespace) -> Config:
                              f'nothing in {args.config} has {key}.')
     cfg.merge_from_dict(args.cfg_options)  # a nested option has the last word
     cfg.work_dir = args.work_dir or cfg.get('work_dir') or default_work_dir(
-        cfg, args.config)
+        cfg, args.config, getattr(args, 'seeds', []))
     if 'store' in cfg.get('default_hooks', {}) and not cfg.default_hooks.store:
         cfg.default_hooks.pop('store')  # mmengine takes None for its own only
     fit_to_machine(cfg, args)
@@ -186,10 +186,14 @@ def share(node: Any, key: str, value: Any, top: bool = True) -> int:
     return count
 
 
-def default_work_dir(cfg: Config, config_file: str) -> str:
+def default_work_dir(cfg: Config, config_file: str,
+                     seeds: Sequence[int] = ()) -> str:
     """``work_dirs/CONFIG``, and a folder for each few-shot task."""
     run = [str(cfg.task)] if 'task' in cfg else []
-    run += [f'{key}{cfg[key]}' for key in ('shots', 'seed') if key in cfg]
+    names = {key: cfg[key] for key in ('shots', 'seed') if key in cfg}
+    if seeds:
+        names['seed'] = '-'.join(map(str, seeds))
+    run += [f'{key}{name}' for key, name in names.items()]
     return str(Path('work_dirs', Path(config_file).stem, '_'.join(run)))
 
 

@@ -6,7 +6,7 @@ import torch
 from mmengine.runner import Runner
 
 from safe_mm.clip import split_clip
-from safe_mm.engine import use_grid
+from safe_mm.engine import settings_of, train_together
 from safe_mm.evaluation import deployed_accuracy
 from safe_mm.models import RunStack
 from safe_mm.pooled import pool_all
@@ -18,22 +18,25 @@ GRID = ['grid.lr=[1e-2,1e-3,0]', 'grid.weight_decay=[0.5,0]']
 
 @pytest.mark.parametrize('dtype', [torch.float32, torch.float64])
 @pytest.mark.parametrize('batch', [1, 5])
+@pytest.mark.parametrize('seeds', [1, 2])
 @pytest.mark.parametrize('way', ['forward', 'all_at_once'])
-def test_stack_is_its_pools(tiny_clip, dtype, batch, way):
+def test_stack_is_its_pools(tiny_clip, dtype, batch, seeds, way):
     """Outputs, and gradients of the sum of losses."""
     split = split_clip(**tiny_clip)
     torch.manual_seed(0)
     size = split.image_size
-    features = split.trunk(torch.randn(batch, 3, size, size)).to(dtype)
+    features = split.trunk(torch.randn(seeds * batch, 3, size, size)).to(dtype)
     features = features.detach()
-    stack = RunStack(split.pool, 3).to(dtype)
+    stack = RunStack(split.pool, 3, seeds).to(dtype)
     with torch.no_grad():
         for parameter in stack.parameters():
             parameter.add_(0.1 * torch.randn_like(parameter))
     alone = copy.deepcopy(stack.pools)
 
     pooled = getattr(stack, way)(features)
-    expected = torch.stack([pool(features) for pool in alone])
+    expected = torch.stack([
+        pool(features[i // 3 * batch:][:batch]) for i, pool in enumerate(alone)
+    ])
     close = dict(rtol=1e-5, atol=1e-5) if dtype == torch.float32 else dict(
         rtol=1e-11, atol=1e-11)
     torch.testing.assert_close(pooled, expected, **close)
@@ -60,7 +63,7 @@ def test_every_setting_is_as_if_alone(shapes, tmp_path):
     options = ['--data-root', shapes, '--work-dir', tmp_path,
                *short(10, 'train_cfg.val_begin=99', *GRID)]
     cfg = config(*options)
-    use_grid(cfg)
+    train_together(cfg, settings_of(cfg))
     cfg.experiment_name = 'grid'
     runner = Runner.from_cfg(cfg)
     runner.train()
@@ -83,7 +86,7 @@ def test_every_setting_is_as_if_alone(shapes, tmp_path):
 def test_every_setting_is_validated_as_if_alone(shapes, tmp_path):
     cfg = config('--data-root', shapes, '--work-dir', tmp_path,
                  *short(10, 'train_cfg.val_interval=10', *GRID))
-    use_grid(cfg)
+    train_together(cfg, settings_of(cfg))
     runner = Runner.from_cfg(cfg)
     model, stack = runner.model, runner.model.neck.attn_pool_f
     runner.train()
@@ -137,11 +140,11 @@ def test_chosen_weights_are_an_ordinary_models(shapes, work_dir, tmp_path):
     'grid.lr=[]', 'grid.beta=[1]'
 ])
 def test_what_would_mix_runs(shapes, option):
-    fails('a grid (needs|does not go with)', 'train', CONFIG, '--grid',
+    fails('(a grid needs|do not go with)', 'train', CONFIG, '--grid',
           '--data-root', shapes, '--cfg-options', option)
 
 
 @pytest.mark.parametrize('option', ['--resume', '--no-validate'])
 def test_what_a_grid_cannot_do(shapes, option):
-    fails('--grid goes neither with', 'train', CONFIG, '--grid', option,
+    fails('--grid and --seeds go neither', 'train', CONFIG, '--grid', option,
           '--data-root', shapes)

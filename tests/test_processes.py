@@ -26,11 +26,12 @@ def launch(tool: str, *args: str, config: str = CONFIG) -> None:
     assert result.returncode == 0, result.stderr[-3000:]
 
 
-def test_two_processes_share_features_and_grid(shapes, tmp_path):
-    """One extraction shared out, and each setting trained by both."""
+def test_two_processes_share_features_and_runs(shapes, tmp_path):
+    """One extraction shared out, each setting and seed trained by both."""
     for folder in ('one', 'two'):
         options = [
             '--data-root', shapes, '--work-dir', tmp_path / folder, '--grid',
+            '--seeds', 1, 2, '--shots', 4,
             *short(8, 'train_cfg.val_interval=4',
                    'grid.lr=[1e-3,1e-5]', 'grid.weight_decay=[0]',
                    'default_hooks.store.type=safe_mm.StoredFeaturesHook',
@@ -44,12 +45,12 @@ def test_two_processes_share_features_and_grid(shapes, tmp_path):
         str(file.relative_to(tmp_path / folder)): load_file(file)['features']
         for file in (tmp_path / folder).rglob('*.safetensors')
     } for folder in ('one', 'two')]
-    assert len(stores[0]) == 3  # two of training views, one of validation
+    assert len(stores[0]) == 4  # each seed's training views and validation
     torch.testing.assert_close(stores[0], stores[1], rtol=1e-5, atol=1e-5)
-    best = [next((tmp_path / f).glob('best*.pth')) for f in ('one', 'two')]
-    assert best[0].name == best[1].name
-    one, two = map(weights, best)
-    torch.testing.assert_close(one, two, rtol=0, atol=1e-5)
+    best = [{file.name: weights(file) for file in (tmp_path / folder).glob(
+        'best_seed*.pth')} for folder in ('one', 'two')]
+    assert len(best[0]) == 2
+    torch.testing.assert_close(best[0], best[1], rtol=0, atol=1e-5)
 
 
 def test_two_processes_take_the_same_step(shapes, tmp_path):

@@ -48,6 +48,9 @@ def parse_args() -> Namespace:
 def checkpoint_file(path: str, pattern: str) -> str:
     """The checkpoint to test, verified to be safe to load."""
     if Path(path).is_dir():
+        if len(list(Path(path).glob('best_seed*.pth'))) > 1:
+            raise InputError(f'{path} has the best weights of several seeds: '
+                             'give one of its files best_seed*.pth.')
         best = find_checkpoint(path, pattern)
         if best is None:
             raise InputError(f'{path} has no {pattern}: its training did not '

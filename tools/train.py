@@ -8,7 +8,7 @@ from mmengine.runner import Runner
 
 from safe_mm.checkpoint import find_checkpoint, read_checkpoint
 from safe_mm.config import add_common_options, load_config
-from safe_mm.engine import use_grid
+from safe_mm.engine import settings_of, train_together
 from safe_mm.errors import InputError, exit_on_input_error
 
 
@@ -27,6 +27,13 @@ def parse_args() -> Namespace:
         help='train all settings of the config\'s grid in one pass and choose '
         'by validation')
     parser.add_argument(
+        '--seeds',
+        nargs='+',
+        type=int,
+        default=[],
+        help='train several few-shot samples in one pass, each as with its '
+        '--seed alone')
+    parser.add_argument(
         '--no-validate', action='store_true', help='do not validate')
     parser.add_argument(
         '--auto-scale-lr',
@@ -39,12 +46,15 @@ def parse_args() -> Namespace:
 def apply_training_options(cfg: Config, args: Namespace) -> None:
     if not cfg.get('train_cfg'):
         raise InputError(f'{args.config} trains nothing: give it to test.py.')
-    if args.grid:
+    if args.grid or args.seeds:
         if args.resume or args.no_validate:
-            raise InputError('--grid goes neither with --resume, since only '
-                             'its best weights are saved, nor with '
+            raise InputError('--grid and --seeds go neither with --resume, '
+                             'since only the best weights are saved, nor with '
                              '--no-validate, which would choose them.')
-        use_grid(cfg)
+        if args.seeds and args.seed is not None:
+            raise InputError('give --seed or --seeds, not both.')
+        train_together(cfg, settings_of(cfg) if args.grid else [{}],
+                       args.seeds)
     if args.no_validate:
         cfg.val_cfg = cfg.val_dataloader = cfg.val_evaluator = None
     if args.amp:
@@ -91,11 +101,12 @@ def main() -> None:
     apply_training_options(cfg, args)
     runner = Runner.from_cfg(cfg)
     runner.train()
-    if 'best_ckpt' in runner.message_hub.runtime_info:
-        best = runner.message_hub.get_info('best_ckpt')
+    best = [value for key, value in runner.message_hub.runtime_info.items()
+            if key.startswith('best_ckpt')]
+    if best:
         print_log(
-            f'Best validated weights: {best}. test.py takes them with the '
-            'same --data-root and --cfg-options.', 'current')
+            f'Best validated weights: {", ".join(best)}. test.py takes them '
+            'with the same --data-root and --cfg-options.', 'current')
 
 
 if __name__ == '__main__':

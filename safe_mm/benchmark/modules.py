@@ -59,20 +59,29 @@ def pooling(name: str, machine: Machine, repeats: int) -> Dict[str, dict]:
     }
 
 
+def alone_and_together(name: str, runs: int, seeds: int
+                       ) -> Dict[str, Callable]:
+    """Steps one after the other, and as many in one pass."""
+    x = dense(name, seeds * BATCH)
+    lone = [safe_step(name) for _ in range(seeds * runs)]
+    stack = RunStack(tuned_pool(name), runs, seeds)
+    together = training_step(stack, stack, has_fused_adamw())
+
+    def one_by_one() -> None:
+        for step, part in zip(lone, x.chunk(seeds) * runs):
+            step(part)
+
+    return dict(naive=one_by_one, ours=lambda: together(x))
+
+
 def side_by_side(name: str, repeats: int) -> Dict[str, dict]:
-    """R settings one after the other against one pass."""
-    rows, x = {}, dense(name)
-    for runs in (1, 4, 12):
-        lone = [safe_step(name) for _ in range(runs)]
-        stack = RunStack(tuned_pool(name), runs)
-        together = training_step(stack, stack, has_fused_adamw())
-        rows[f'{name} step of {runs} settings, alone against one pass'] = (
-            seconds(
-                dict(
-                    naive=lambda lone=lone: [step(x) for step in lone],
-                    ours=lambda together=together: together(x)),
-                repeats, BLOCK))
-    return rows
+    """Settings or seeds one after the other against one pass."""
+    return {
+        f'{name} step of {what}, alone against one pass': seconds(
+            alone_and_together(name, runs, seeds), repeats, BLOCK)
+        for what, runs, seeds in (('1 setting', 1, 1), ('4 settings', 4, 1),
+                                  ('12 settings', 12, 1), ('3 seeds', 1, 3))
+    }
 
 
 def inference(name: str, repeats: int) -> Dict[str, dict]:

@@ -7,10 +7,11 @@ from .early_stopping_hook import ResumableEarlyStoppingHook
 from .freeze_hook import FreezeHook
 from .grid import (
     GridOptimWrapperConstructor,
-    GridValLoop,
     has_pool_to_train,
-    use_grid,
+    settings_of,
+    train_together,
 )
+from .grid_loops import GridValLoop, SeedsTrainLoop
 from .schedulers import WarmupLR
 from .stored_features_hook import StoredFeaturesHook
 from .zero_shot_hook import ZeroShotHook
@@ -18,6 +19,7 @@ from .zero_shot_hook import ZeroShotHook
 __all__ = [
     'CacheHook', 'ClassNamesHook', 'FreezeHook',
     'GridOptimWrapperConstructor', 'GridValLoop',
-    'ResumableEarlyStoppingHook', 'SlimCheckpointHook', 'StoredFeaturesHook',
-    'WarmupLR', 'ZeroShotHook', 'has_pool_to_train', 'use_grid'
+    'ResumableEarlyStoppingHook', 'SeedsTrainLoop', 'SlimCheckpointHook',
+    'StoredFeaturesHook', 'WarmupLR', 'ZeroShotHook', 'has_pool_to_train',
+    'settings_of', 'train_together'
 ]

@@ -1,7 +1,8 @@
 """Small checkpoints that load safely and resume exactly."""
 import os
 import shutil
-from typing import Dict, List, Optional
+from math import inf
+from typing import Dict, List, Optional, Union
 
 from mmengine.dist import is_main_process
 from mmengine.fileio import LocalBackend, register_backend
@@ -48,9 +49,10 @@ class SlimCheckpointHook(CheckpointHook):
             alone. Defaults to 100.
         max_keep_ckpts (int): How many to keep beside the best; one of them
             is intact while another is written. Defaults to 2.
-        save_best (str, optional): The metric, greater being better, whose
-            best checkpoint is kept; of equals, the earliest. Defaults to
-            'accuracy/top1'.
+        save_best (str | list[str], optional): The metric, greater being
+            better, whose best checkpoint is kept; of equals, the earliest.
+            Of several metrics, each has its best, and not all need to be
+            there each time. Defaults to 'accuracy/top1'.
 
     Raises:
         InputError: A checkpoint does not fit the model it is loaded into.
@@ -59,7 +61,8 @@ class SlimCheckpointHook(CheckpointHook):
     def __init__(self,
                  interval: int = 100,
                  max_keep_ckpts: int = 2,
-                 save_best: Optional[str] = 'accuracy/top1') -> None:
+                 save_best: Union[str, List[str], None] = 'accuracy/top1'
+                 ) -> None:
         super().__init__(
             interval=interval,
             by_epoch=False,
@@ -116,6 +119,9 @@ class SlimCheckpointHook(CheckpointHook):
         """Saves the best, then the current iteration with that result."""
         if self.out_dir is None:
             return  # not training
+        watched = getattr(self, 'key_indicators', ())
+        if any(key in metrics for key in watched):
+            metrics = {**dict.fromkeys(watched, -inf), **metrics}
         super().after_val_epoch(runner, metrics)
         saved = self.keep_ckpt_ids and self.keep_ckpt_ids[-1] == runner.iter
         due = self.interval and (

@@ -1,5 +1,6 @@
 """Training on dense features that are computed once."""
 from pathlib import Path
+from typing import Union
 
 import torch
 from mmengine.hooks import Hook
@@ -9,6 +10,7 @@ from torch.utils.data import DataLoader
 from ..errors import InputError
 from ..feature_store import ROOT, store_features
 from ..registry import HOOKS
+from .joined_loader import JoinedLoader
 from .unwrap import unwrap
 
 
@@ -58,7 +60,12 @@ class StoredFeaturesHook(Hook):
                 runner, 'val', runner.val_loop.dataloader)
 
     def _features_of(self, runner, part: str,
-                     images: DataLoader) -> DataLoader:
+                     images: Union[DataLoader, JoinedLoader]
+                     ) -> Union[DataLoader, JoinedLoader]:
+        if isinstance(images, JoinedLoader):
+            return JoinedLoader([
+                self._features_of(runner, part, own) for own in images.loaders
+            ])
         model = unwrap(runner.model)
         if self.trunk not in dict(model.named_modules()):
             raise InputError('StoredFeaturesHook: the model has no trunk '
@@ -81,5 +88,5 @@ class StoredFeaturesHook(Hook):
         cfg.pop('prefetch_factor', None)
         return runner.build_dataloader(
             cfg,
-            seed=runner.seed,
+            seed=getattr(images.sampler, 'seed', runner.seed),
             diff_rank_seed=runner.cfg.randomness.get('diff_rank_seed', False))

@@ -156,18 +156,23 @@ class TextClsHead(ClsHead):
 
     def loss(self, feats: Tuple[torch.Tensor],
              data_samples: List[DataSample]) -> Dict[str, torch.Tensor]:
-        """Loss of a batch, or one for each of R runs side by side.
+        """Loss of a batch, or one for each run side by side.
 
         Args:
-            feats (tuple[Tensor]): Pooled features, shape (B, C) or (R, B, C).
-            data_samples (list[DataSample]): With labels.
+            feats (tuple[Tensor]): Pooled features, shape (B, C), or
+                (S * R, B, C) of R runs for each of S seeds.
+            data_samples (list[DataSample]): With labels; B, or S * B.
         """
         logits = self(feats)
         if logits.dim() == 2:
             return self._get_loss(logits, data_samples)
+        runs, size = logits.shape[:2]
+        seeds = len(data_samples) // size
         return {
-            f'loss_{run}': self._get_loss(own, data_samples)['loss']
-            for run, own in enumerate(logits)
+            f'loss_{run}': self._get_loss(
+                logits[run], data_samples[part * size:(part + 1) * size]
+            )['loss']
+            for run in range(runs) for part in [run * seeds // runs]
         }
 
     def _load_from_state_dict(self, state_dict: dict, prefix: str,

@@ -68,6 +68,7 @@ class BlendedAttentionPool(BaseModule):
             and the projection behind the last block. Defaults to False.
         runs (int, optional): Train that many copies of AttnPool_F side by
             side, see :class:`safe_mm.models.RunStack`. Defaults to None.
+        seeds (int): For each of how many seeds. Defaults to 1.
         init_cfg (dict, optional): mmengine's initialization config.
             Defaults to None.
 
@@ -81,6 +82,7 @@ class BlendedAttentionPool(BaseModule):
                  beta: float = 0.5,
                  tune_projection: bool = False,
                  runs: Optional[int] = None,
+                 seeds: int = 1,
                  init_cfg: dict = None) -> None:
         super().__init__(init_cfg)
         self.beta = beta
@@ -91,7 +93,7 @@ class BlendedAttentionPool(BaseModule):
             self.attn_pool_f.ln_post.requires_grad_(False)
             self.attn_pool_f.proj.requires_grad_(False)
         if runs:
-            self.attn_pool_f = RunStack(self.attn_pool_f, runs)
+            self.attn_pool_f = RunStack(self.attn_pool_f, runs, seeds)
 
     def forward(
         self, features: Union[torch.Tensor, Tuple[torch.Tensor]]
@@ -105,7 +107,7 @@ class BlendedAttentionPool(BaseModule):
 
         Returns:
             tuple[Tensor]: One tensor of shape (B, embed_dim), or
-            (runs, B, embed_dim).
+            (seeds * runs, B / seeds, embed_dim).
         """
         features = last(features)
         if self.training:

@@ -1,5 +1,6 @@
-"""Several runs' pooling layers, trained side by side on the same batches."""
+"""Several runs' pooling layers, trained side by side."""
 import copy
+from typing import Sequence
 
 import torch
 from torch import nn
@@ -14,18 +15,30 @@ class RunStack(nn.Module):
 
     Args:
         pool (nn.Module): The layer that all copies start from.
-        runs (int): How many copies, R.
+        runs (int): How many copies share a batch, R.
+        seeds (int): How many batches of B images come joined as one, S, for
+            R runs each. Defaults to 1.
     """
 
-    def __init__(self, pool: nn.Module, runs: int) -> None:
+    def __init__(self, pool: nn.Module, runs: int, seeds: int = 1) -> None:
         super().__init__()
-        self.pools = nn.ModuleList(copy.deepcopy(pool) for _ in range(runs))
+        self.runs, self.seeds = runs, seeds
+        self.pools = nn.ModuleList(
+            copy.deepcopy(pool) for _ in range(seeds * runs))
+
+    def of_seed(self, number: int) -> Sequence[nn.Module]:
+        """The R layers of one of the seeds."""
+        return self.pools[number * self.runs:(number + 1) * self.runs]
 
     def forward(self, features: torch.Tensor) -> torch.Tensor:
-        """Dense features -> pooled features of each run, (R, B, C)."""
+        """Dense features of S*B images -> pooled of each run, (S*R, B, C)."""
         if features.is_cuda:
             return self.all_at_once(features)
-        return torch.stack([pool(features) for pool in self.pools])
+        parts = features.chunk(self.seeds)
+        return torch.stack([
+            pool(part) for number, part in enumerate(parts)
+            for pool in self.of_seed(number)
+        ])
 
     def all_at_once(self, features: torch.Tensor) -> torch.Tensor:
         """The same with one launch of each kernel for all runs.
@@ -35,11 +48,13 @@ class RunStack(nn.Module):
         """
         stacked = {
             name: torch.stack([pool.get_parameter(name)
-                               for pool in self.pools])
+                               for pool in self.pools]
+                              ).unflatten(0, (self.seeds, self.runs))
             for name, _ in self.pools[0].named_parameters()
         }
 
-        def run(parameters: dict) -> torch.Tensor:
-            return functional_call(self.pools[0], parameters, (features, ))
+        def run(parameters: dict, part: torch.Tensor) -> torch.Tensor:
+            return functional_call(self.pools[0], parameters, (part, ))
 
-        return vmap(run)(stacked)
+        parts = features.unflatten(0, (self.seeds, -1))
+        return vmap(vmap(run, (0, None)))(stacked, parts).flatten(0, 1)

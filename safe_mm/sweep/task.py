@@ -11,7 +11,7 @@ from mmengine.config import Config
 
 from ..clip.weights import find_weights
 from ..config import find_config, load_config, share, use_dataset
-from ..engine import has_pool_to_train, use_grid
+from ..engine import has_pool_to_train, settings_of, train_together
 from ..errors import InputError
 
 PARTS = ('train', 'val', 'test')
@@ -85,7 +85,7 @@ def task_config(args: Namespace, folder: Path, task: Task) -> Config:
             **cfg.default_hooks.get('store', {})
         }
     if args.grid and has_pool_to_train(cfg):
-        use_grid(cfg)
+        train_together(cfg, settings_of(cfg))
     name, own_data = split_name(task.config, drawn)
     cfg.task = cfg.task if drawn else task.data or own_data
     run = f'{cfg.task}_shots{task.shots}_seed{task.seed}' if (
