@@ -16,6 +16,7 @@ import torch
 from tqdm import tqdm
 
 from safe_mm.benchmark import modules, runs
+from safe_mm.benchmark.floors import Floors
 from safe_mm.benchmark.timing import Machine, table
 from safe_mm.errors import exit_on_input_error
 
@@ -36,16 +37,16 @@ def main() -> None:
     args = parser.parse_args()
     machine, rows = Machine(), {}
     for name in tqdm(args.models, 'models'):
-        rows.update(modules.pooling(name, machine, args.repeats))
-        rows.update(modules.side_by_side(name, args.repeats))
-        rows.update(modules.inference(name, args.repeats))
-        rows.update(modules.growth(name, args.repeats))
+        floors = Floors(name, machine)
+        for part in (modules.pooling, modules.side_by_side, modules.inference,
+                     modules.growth):
+            rows.update(part(name, floors, args.repeats))
         with tempfile.TemporaryDirectory() as folder:
-            rows.update(
-                runs.iterations(name, args.config, folder, args.iterations))
+            rows.update(runs.iterations(name, floors, args.config, folder,
+                                        args.iterations))
             rows.update(
                 runs.runner(name, args.config, folder, args.iterations))
-        rows.update(runs.memory(name))
+        rows.update(runs.memory(name, floors))
     about = dict(
         date=time.strftime('%Y-%m-%d'),
         torch=torch.__version__,

@@ -7,6 +7,7 @@ from ..clip import split_clip
 from ..config import has_fused_adamw
 from ..models import RunStack
 from ..models.neck import blend
+from .floors import Floors
 from .stock import (
     BATCH,
     Naive,
@@ -17,7 +18,7 @@ from .stock import (
     training_step,
     tuned_pool,
 )
-from .timing import Machine, seconds
+from .timing import seconds
 
 BETAS = (0.0, 0.25, 0.5, 0.75, 1.0)
 BLOCK = 4  # runs of a step before the other side's turn
@@ -34,24 +35,20 @@ def backward(function: Callable, features: torch.Tensor) -> Callable:
     return lambda: function(features).square().sum().backward()
 
 
-def pooling(name: str, machine: Machine, repeats: int) -> Dict[str, dict]:
+def pooling(name: str, floors: Floors, repeats: int) -> Dict[str, dict]:
     """The pooling layer alone, stock against one query."""
     naive, ours, x = Naive(name), tuned_pool(name), dense(name)
-    size = sum(p.numel() for p in ours.parameters() if p.requires_grad)
-    # One query: each weight once a picture, and the tokens twice
-    flops = BATCH * 2 * size + 4 * x.numel()
     stock, safe = naive_step(name, on_features=True), safe_step(name)
     sides = {
         'pooling, forward': (
             dict(naive=forward(naive.pool, x), ours=forward(ours, x)),
-            machine.floor(flops, 4 * size)),
+            floors.pooling()),
         'pooling, forward and backward': (
             dict(naive=backward(naive.pool, x), ours=backward(ours, x)),
-            machine.floor(3 * flops, 3 * 4 * size)),
+            floors.pooling(passes=3)),
         'training step on given features': (
             dict(naive=lambda: stock(x), ours=lambda: safe(x)),
-            # weights twice, gradient written and read, AdamW's two moments
-            machine.floor(3 * flops, (3 + 2 + 5) * 4 * size)),
+            floors.step()),
     }
     return {
         f'{name} {what}': dict(seconds(both, repeats, BLOCK), floor=floor)
@@ -74,17 +71,18 @@ def alone_and_together(name: str, runs: int, seeds: int
     return dict(naive=one_by_one, ours=lambda: together(x))
 
 
-def side_by_side(name: str, repeats: int) -> Dict[str, dict]:
+def side_by_side(name: str, floors: Floors, repeats: int) -> Dict[str, dict]:
     """Settings or seeds one after the other against one pass."""
     return {
-        f'{name} step of {what}, alone against one pass': seconds(
-            alone_and_together(name, runs, seeds), repeats, BLOCK)
+        f'{name} step of {what}, alone against one pass': dict(
+            seconds(alone_and_together(name, runs, seeds), repeats, BLOCK),
+            floor=seeds * runs * floors.step())
         for what, runs, seeds in (('1 setting', 1, 1), ('4 settings', 4, 1),
                                   ('12 settings', 12, 1), ('3 seeds', 1, 3))
     }
 
 
-def inference(name: str, repeats: int) -> Dict[str, dict]:
+def inference(name: str, floors: Floors, repeats: int) -> Dict[str, dict]:
     """SAFE's encoder, with two poolings, against stock CLIP's with one."""
     naive, split = Naive(name).eval(), split_clip(name, None)
     pool_o, pool_f = tuned_pool(name), tuned_pool(name)
@@ -101,18 +99,19 @@ def inference(name: str, repeats: int) -> Dict[str, dict]:
     rows = {}
     for batch in (1, 32):
         x = random_images(name, batch)
-        rows[f'{name} encoder, batch {batch}'] = seconds(
-            dict(naive=forward(naive, x), ours=forward(safe, x)),
-            repeats if batch == 1 else max(2, repeats // 3))
+        sides = dict(naive=forward(naive, x), ours=forward(safe, x))
+        times = seconds(sides, repeats if batch == 1 else max(2, repeats // 3))
+        rows[f'{name} encoder, batch {batch}'] = dict(
+            times, floor=floors.encoder(batch))
     x = random_images(name)
-    rows[f'{name} {len(BETAS)} values of beta, batch {BATCH}'] = seconds(
-        dict(
-            naive=forward(lambda x: [safe(x, beta) for beta in BETAS], x),
-            ours=forward(betas_in_one_pass, x)), max(2, repeats // 3))
+    sides = dict(naive=forward(lambda x: [safe(x, beta) for beta in BETAS], x),
+                 ours=forward(betas_in_one_pass, x))
+    rows[f'{name} {len(BETAS)} values of beta, batch {BATCH}'] = dict(
+        seconds(sides, max(2, repeats // 3)), floor=floors.encoder(BATCH))
     return rows
 
 
-def growth(name: str, repeats: int) -> Dict[str, dict]:
+def growth(name: str, floors: Floors, repeats: int) -> Dict[str, dict]:
     """What more classes cost in each step."""
     x = dense(name)
     steps = {classes: safe_step(name, classes) for classes in (10, 100, 1000)}
@@ -120,6 +119,7 @@ def growth(name: str, repeats: int) -> Dict[str, dict]:
         classes: lambda step=step: step(x) for classes, step in steps.items()
     }, repeats, BLOCK)
     return {
-        f'{name} step with {classes} classes': dict(ours=figures[classes])
+        f'{name} step with {classes} classes': dict(
+            ours=figures[classes], floor=floors.step())
         for classes in steps
     }

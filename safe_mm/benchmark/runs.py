@@ -17,6 +17,7 @@ from mmengine.runner import Runner
 from ..config import load_config
 from ..feature_store import store_features
 from ..registry import DATASETS, MODELS
+from .floors import Floors
 from .stock import BATCH, dense, naive_step, random_images, safe_step
 from .timing import seconds
 
@@ -48,7 +49,7 @@ def block_times(batches: Iterator, step: Callable, count: int) -> float:
     return median(times)
 
 
-def iterations(name: str, config: str, folder: str,
+def iterations(name: str, floors: Floors, config: str, folder: str,
                count: int) -> Dict[str, dict]:
     """An iteration from images against one from stored features.
 
@@ -76,15 +77,18 @@ def iterations(name: str, config: str, folder: str,
                 block_times(batches, step, min(count, BLOCK)))
             del batches  # its workers end with it
     figures = {side: median(times) for side, times in blocks.items()}
+    figures['floor'] = floors.step()
     figures['ratio'] = median(
         a / b for a, b in zip(blocks['naive'], blocks['ours']))
     rows = {
         f'{name} iteration, images against stored features': figures,
-        f'{name} dense features of a view, once': dict(ours=once)
+        f'{name} dense features of a view, once': dict(
+            ours=once, floor=floors.trunk())
     }
     for shots, views in VIEWS.items():
         total = dict(naive=LENGTH * figures['naive'],
-                     ours=LENGTH * figures['ours'] + once * views)
+                     ours=LENGTH * figures['ours'] + once * views,
+                     floor=LENGTH * floors.step() + views * floors.trunk())
         rows[f'{name} run of {LENGTH} iterations, {shots} shots, '
              'extrapolated'] = dict(
                  total, ratio=total['naive'] / total['ours'])
@@ -144,7 +148,7 @@ def print_peak(name: str, side: str) -> None:
     print(int(status[status.index('VmHWM:') + 1]) / 1e6)
 
 
-def memory(name: str) -> Dict[str, dict]:
+def memory(name: str, floors: Floors) -> Dict[str, dict]:
     """Peak memory of training, each side in a process of its own (Linux)."""
     found = {}
     for side in ('naive', 'ours'):
@@ -155,5 +159,6 @@ def memory(name: str) -> Dict[str, dict]:
         found[side] = float(text.split()[-1])
     return {
         f'{name} peak memory of training, GB': dict(
-            found, ratio=found['naive'] / found['ours'])
+            found, ratio=found['naive'] / found['ours'],
+            floor=floors.memory())
     }
