@@ -1,14 +1,17 @@
 """From a config file and command line options to a config ready to run."""
 import atexit
+import difflib
+import inspect
 import os
 from argparse import ArgumentParser, Namespace
 from pathlib import Path
-from typing import Any, Optional, Sequence
+from typing import Any, Iterator, Optional, Sequence
 
 import torch
 import torch.distributed as dist
 from mmengine.config import Config, DictAction
 from mmengine.logging import print_log
+from mmengine.runner import Runner
 from mmengine.utils import digit_version
 
 from .errors import InputError
@@ -63,6 +66,7 @@ def load_config(args: Namespace) -> Config:
     """
     os.environ.setdefault('LOCAL_RANK', str(args.local_rank))
     cfg = Config.fromfile(find_config(args.config))
+    check_options(cfg, args.cfg_options)
     given = {option.split('.')[0] for option in args.cfg_options}
     cfg.merge_from_dict(args.cfg_options)
     for key in SHARED_KEYS:
@@ -123,47 +127,32 @@ def find_config(path: str) -> str:
                      f'nor among those of the package in {carried.parents[1]}')
 
 
-def dataset_base(name: str) -> Config:
-    """The config base of a data set, such as 'dtd'.
+def check_options(cfg: Config, options: dict) -> None:
+    """Refuses settings of what is not there, which would have no effect.
 
     Raises:
-        InputError: There is none of that name.
+        InputError: Names the setting, and where one of that name is.
     """
-    folder = Path(find_config('_base_/datasets/few_shot.py')).parent
-    bases = {path.stem: path for path in sorted(folder.glob('*.py'))
-             if path.stem != 'few_shot'
-             and not path.stem.startswith('creature')}
-    if name not in bases:
-        raise InputError(f'the data set {name!r} is not known; there are '
-                         f'{", ".join(bases)}.')
-    return Config.fromfile(bases[name])
+    # A sweep's --tasks brings variants
+    known = {'variants', *cfg, *inspect.signature(Runner.__init__).parameters}
+    for option in options:
+        first = option.split('.')[0]
+        if first not in known:
+            near = [path for path in paths_of(cfg._cfg_dict)
+                    if path.endswith(f'.{option}')]
+            near += difflib.get_close_matches(first, known)
+            raise InputError(
+                f'--cfg-options {option}: the config has no {first!r}. Near '
+                f'matches: {", ".join(near) or "none"}.')
 
 
-def use_dataset(cfg: Config, name: str) -> None:
-    """Puts a data set in place of the config's.
-
-    Args:
-        cfg (Config): Of a ``FewShotDataset``.
-        name (str): As for :func:`dataset_base`.
-
-    Raises:
-        InputError: There is no such data set, or the config's is of another
-            kind.
-    """
-    base = dataset_base(name)
-    for part in ('train', 'val', 'test'):
-        loader = cfg.get(f'{part}_dataloader')
-        if loader and 'FewShotDataset' not in loader.dataset.type:
-            raise InputError(f'{name} cannot take the place of data of type '
-                             f'{loader.dataset.type}.')
-        if loader:
-            loader.dataset.update(
-                {key: base.dataset.get(key)
-                 for key in ('data_prefix', 'ann_file', 'templates',
-                             'num_classes')})
-    cfg.pop('variants', None)
-    if 'variants' in base:
-        cfg.variants = base.variants
+def paths_of(node: Any, path: str = '') -> Iterator[str]:
+    """Of all settings of a config, in the form of ``--cfg-options``."""
+    items = node.items() if isinstance(node, dict) else (
+        enumerate(node) if isinstance(node, (list, tuple)) else ())
+    for key, child in items:
+        yield f'{path}{key}'
+        yield from paths_of(child, f'{path}{key}.')
 
 
 def share(node: Any, key: str, value: Any, top: bool = True) -> int:

@@ -95,7 +95,7 @@ def check_storable(model: nn.Module, dataset: BaseDataset) -> None:
         if getattr(transform, '_methods_with_randomness', ()):
             raise InputError(f'{type(transform).__name__} in the pipeline '
                              f'draws at random, {remedy}')
-    with torch.random.fork_rng():
+    with torch.random.fork_rng(devices=[]):  # of a processor
         images = [dataset[0]['inputs'] for _ in range(8)]
     if not all(torch.equal(image, images[0]) for image in images):
         raise InputError(f'the pipeline draws at random, {remedy}')
@@ -229,7 +229,10 @@ def _store_missing(stored: StoredFeatures, model: nn.Module, trunk: nn.Module,
                    dtype: torch.dtype, num_workers: int, wait: bool,
                    bar: tqdm) -> None:
     """Computes the chunks that no other process is at work on."""
-    claims = Claims(stored.missing(), stored.lock_file, stored.is_whole, wait)
+    missing = stored.missing()
+    if not missing:
+        return  # without starting workers
+    claims = Claims(missing, stored.lock_file, stored.is_whole, wait)
     loader = DataLoader(
         stored.dataset,
         batch_sampler=map(stored.images, claims),

@@ -1,5 +1,6 @@
 """Prompts: what the text encoder is told about each class."""
 import json
+import re
 from pathlib import Path
 from typing import Any, List, Sequence, Union
 
@@ -36,8 +37,8 @@ def class_prompts(classes: Sequence[str],
         list[list[str]]: At least one sentence for each class.
 
     Raises:
-        InputError: Unknown set, a template without ``{}``, a JSON file that
-            cannot be read or lacks a class.
+        InputError: Unknown set, a template without ``{}`` or without a
+            space, a JSON file that cannot be read or lacks a class.
     """
     names = [name.replace('_', ' ') for name in classes]
     if isinstance(templates, str) and templates.endswith('.json'):
@@ -50,6 +51,11 @@ def class_prompts(classes: Sequence[str],
                 f'{template!r} is not a template: it has no {{}} for the '
                 'class name, and is neither a .json file nor one of the sets '
                 f'{", ".join(TEMPLATE_SETS)}.')
+        if re.search('[a-z]{2}', template) and ' ' not in template:
+            raise InputError(
+                f'the template {template!r} has no space. mmengine takes '
+                'spaces out of --cfg-options: write templates into a config, '
+                'or a .json file.')
     if not templates:
         raise InputError('templates is empty: give at least one template, '
                          'such as "a photo of a {}."')

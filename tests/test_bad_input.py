@@ -83,12 +83,27 @@ def test_head_with_other_classes(shapes, tmp_path):
     (['--cfg-options', 'clip.pretrained=gone.pt'], 'gone.pt'),
     (['--launcher', 'slurm'], 'needs GPUs'),
     (['--amp'], '--amp needs a GPU'),
+    (['--cfg-options', 'lr=1'], "no 'lr'.*optim_wrapper.optimizer.lr"),
+    (['--cfg-options', 'optim_wraper.optimizer.lr=1'],
+     "no 'optim_wraper'.*optim_wrapper"),
+    (['--cfg-options', 'model.neck.beta=-1'], 'beta=-1'),
+    (['--cfg-options', 'train_dataloader.dataset.templates=a photo of {}.'],
+     "'aphotoof{}.' has no space"),
+    (['--cfg-options', 'param_scheduler.0.start_lr=0'], 'start_lr=0'),
 ])
 def test_bad_options(shapes, tmp_path, args, message):
     if torch.cuda.is_available() and args[0] in ('--launcher', '--amp'):
         pytest.skip('there is a GPU')
     fails(message, 'train', CONFIG, '--data-root', shapes, '--work-dir',
           tmp_path, *args)
+
+
+def test_metric_that_is_not_measured(shapes, tmp_path):
+    fails("save_best='accuracy/top9' is not among what is measured: "
+          'accuracy/top1', 'train', CONFIG, '--data-root', shapes,
+          '--work-dir', tmp_path,
+          *short(8, 'train_cfg.val_interval=2',
+                 'default_hooks.checkpoint.save_best=accuracy/top9'))
 
 
 def test_missing_config():

@@ -4,6 +4,7 @@ import json
 import pytest
 import torch
 
+from safe_mm.benchmark.floors import operations
 from safe_mm.benchmark.stock import Naive, random_images, tuned_pool
 from safe_mm.clip import split_clip
 
@@ -26,6 +27,7 @@ def test_benchmark(tmp_path, capsys):
                      'encoder, batch 32',
                      'peak memory of training, GB',
                      'iteration of train.py on stored features',
+                     'the same step, without data and Runner',
                      'run of 12800 iterations, 16 shots, extrapolated',
                      'train.py of one iteration, images against stored '
                      'features'):
@@ -34,6 +36,16 @@ def test_benchmark(tmp_path, capsys):
             assert 'floor' in row or 'train.py of one' in what
             assert f'| {name} {what} |' in table
     assert figures['matmul_gflops'] > 0 and figures['copy_gb_per_s'] > 0
+
+
+def test_operations_of_attention_are_counted():
+    """A block of 4 heads: 12 d^2 products a token, 2 of length d a pair."""
+    length, width = 7, 8
+    block = torch.nn.TransformerEncoderLayer(width, 4, 4 * width, dropout=0.,
+                                             batch_first=True).eval()
+    x = torch.randn(1, length, width).requires_grad_()
+    assert operations(lambda: block(x)) == 2 * length * (
+        12 * width**2 + 2 * length * width)
 
 
 @pytest.mark.parametrize('name', CREATURES)

@@ -7,6 +7,7 @@ import mmengine
 import pytest
 import torch
 from mmengine.config import Config
+from mmpretrain import get_model
 from torch.nn import functional as F
 
 from safe_mm.checkpoint import read_checkpoint
@@ -132,7 +133,14 @@ def test_safe_a_is_safe_with_a_cache(method, tmp_path):
     found = torch.tensor(shown['accuracy'])
     assert found[1, 0].tolist() == [safe['message_hub']['runtime_info'][
         'best_score']] * 3  # beta 0.5 and alpha 0 are SAFE
-    assert one['meta']['cache']['beta'] == shown['chosen']['beta']
+    assert one['state_dict']['neck.beta'] == shown['chosen']['beta']
+    # mmpretrain's own interface knows it, too
+    cfg = Config.fromfile(file)
+    share(cfg._cfg_dict, 'clip', cfg.clip)
+    cfg.model.neck.beta = 0.25
+    model = get_model(
+        cfg, pretrained=str(tmp_path / 'safe-a' / 'best_cache_iter_10.pth'))
+    assert model.neck.beta == shown['chosen']['beta'] != 0.25
 
     fails('has no cache', 'test', file, best, *options[:2], '--work-dir',
           tmp_path / 'out')
@@ -198,6 +206,31 @@ def test_safe_a_resumes_and_trains_without_its_cache(method, tmp_path):
         'head.alpha'] == 3
     fails('search=dict', 'train', file, *options, '--work-dir',
           tmp_path / 'bad', '--cfg-options', 'search.alpha=3')
+
+
+def test_caches_of_seeds_that_were_trained_in_one_pass(method, tmp_path):
+    """As README has it; the same as those of SAFE-A's own runs."""
+    file, options = method('safe-a')
+    safe = tmp_path / 'safe.py'
+    safe.write_text(f"""_base_ = ['{file}']
+custom_hooks = [
+    dict(type='safe_mm.ClassNamesHook'),
+    dict(type='safe_mm.FreezeHook', trainable=['neck.attn_pool_f.*']),
+]
+""")
+    run_tool('train', safe, *options, '--seeds', 1, 2, '--work-dir', tmp_path)
+    for seed in (1, 2):
+        best, = tmp_path.glob(f'best_seed{seed}_*.pth')
+        run_tool('train', file, *options, '--seed', seed, '--work-dir',
+                 tmp_path / 'from', '--cfg-options', f'load_from={best}',
+                 'train_cfg.max_iters=0')
+        run_tool('train', file, *options, '--seed', seed, '--work-dir',
+                 tmp_path / 'own')
+        one = weights(tmp_path / 'from' / 'best_cache_iter_0.pth')
+        two = weights(tmp_path / 'own' / 'best_cache_iter_10.pth')
+        assert len(one['head.keys']) > 0
+        for key, value in two.items():
+            torch.testing.assert_close(one[key], value, rtol=0, atol=1e-5)
 
 
 def test_other_shots_make_another_cache(method, tmp_path):

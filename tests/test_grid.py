@@ -4,9 +4,11 @@ import copy
 import pytest
 import torch
 from mmengine.runner import Runner
+from torch.nn.functional import cross_entropy
 
 from safe_mm.clip import split_clip
 from safe_mm.engine import settings_of, train_together
+from safe_mm.engine.grid_loops import best_run
 from safe_mm.evaluation import deployed_accuracy
 from safe_mm.models import RunStack
 from safe_mm.pooled import pool_all
@@ -100,6 +102,38 @@ def test_every_setting_is_validated_as_if_alone(shapes, tmp_path):
     assert len(set(found)) > 1  # and the settings matter
 
 
+def test_of_equals_the_least_loss_is_chosen(shapes, tmp_path):
+    """Of three equal settings the order is not what decides."""
+    cfg = config('--data-root', shapes, '--work-dir', tmp_path,
+                 *short(10, 'train_cfg.val_interval=10',
+                        'grid.lr=[0,1e-6,1e-5]', 'grid.weight_decay=[0]'))
+    train_together(cfg, settings_of(cfg))
+    cfg.experiment_name = 'equals'
+    runner = Runner.from_cfg(cfg)
+    model, stack = runner.model, runner.model.neck.attn_pool_f
+    runner.train()
+    found = [s['validation'] for s in runner.message_hub.get_info('grid')]
+    losses = []
+    for pool in stack.pools:
+        model.neck.attn_pool_f = pool
+        pooled = pool_all(model, runner.val_loop.dataloader)
+        logits = model.head((pooled.merged(model.neck.beta), ))
+        losses.append(cross_entropy(logits, pooled.labels).item())
+    assert len(set(found)) == 1
+    best = losses.index(min(losses))
+    assert best > 0
+    assert runner.message_hub.get_info('setting') == cfg.optim_wrapper[
+        'paramwise_cfg']['settings'][best]
+
+
+@pytest.mark.parametrize('scores, losses, best', [
+    ([1, 3, 2], [0, 9, 0], 1), ([3, 3, 2], [2, 1, 0], 1),
+    ([3, 3, 3], [1, 1, 2], 0)
+])
+def test_best_run(scores, losses, best):
+    assert best_run(scores, losses) == best
+
+
 def test_chosen_setting_is_as_if_alone(shapes, tmp_path, work_dir):
     """The chosen weights are those of a run with that setting, 1e-5."""
     best, = work_dir.glob('*.pth')  # nothing else is saved
@@ -133,18 +167,27 @@ def test_chosen_weights_are_an_ordinary_models(shapes, work_dir, tmp_path):
              tmp_path, *short(20))
 
 
-@pytest.mark.parametrize('option', [
-    'optim_wrapper.clip_grad.max_norm=1',
-    'optim_wrapper.paramwise_cfg.norm_decay_mult=0',
-    'custom_hooks.0.type=safe_mm.ResumableEarlyStoppingHook', 'grid.lr=1e-3',
-    'grid.lr=[]', 'grid.beta=[1]'
+@pytest.mark.parametrize('option, message', [
+    ('optim_wrapper.clip_grad.max_norm=1', 'clip_grad'),
+    ('optim_wrapper.paramwise_cfg.norm_decay_mult=0', 'paramwise_cfg'),
+    ('optim_wrapper.type=AmpOptimWrapper', 'mixed precision'),
+    ('param_scheduler.1.type=ReduceOnPlateauLR', 'ReduceOnPlateau'),
+    ('custom_hooks.0.type=safe_mm.ResumableEarlyStoppingHook', 'stopping'),
+    ('default_hooks.ema.type=EMAHook', 'EMAHook'),
+    ('load_from=best.pth', 'load_from'),
+    ('custom_hooks.1.trainable=[neck.attn_pool_f.*,backbone.*]', 'backbone'),
+    ('default_hooks.checkpoint.save_best=auto', "save_best='auto'"),
+    ('train_cfg.val_begin=99999', 'train_cfg.val_begin'),
+    ('grid.lr=1e-3', 'a grid needs'),
+    ('grid.lr=[]', 'a grid needs'),
+    ('grid.beta=[1]', 'a grid needs'),
 ])
-def test_what_would_mix_runs(shapes, option):
-    fails('(a grid needs|do not go with)', 'train', CONFIG, '--grid',
-          '--data-root', shapes, '--cfg-options', option)
+def test_what_would_mix_runs(shapes, option, message):
+    fails(message, 'train', CONFIG, '--grid', '--data-root', shapes,
+          '--cfg-options', option)
 
 
 @pytest.mark.parametrize('option', ['--resume', '--no-validate'])
 def test_what_a_grid_cannot_do(shapes, option):
-    fails('--grid and --seeds go neither', 'train', CONFIG, '--grid', option,
+    fails(f'--grid and --seeds .*{option}', 'train', CONFIG, '--grid', option,
           '--data-root', shapes)

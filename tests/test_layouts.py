@@ -1,16 +1,18 @@
 """Each data set in its published layout, on a tiny tree, by its config."""
 import shutil
+from argparse import Namespace
 from pathlib import Path
 
 import pytest
 
-from safe_mm.config import dataset_base, share
+from safe_mm.config import load_config, share
+from safe_mm.datasets.bases import dataset_base, use_variant
 from safe_mm.datasets.splits import few_shot
 from safe_mm.errors import InputError
 from safe_mm.models import TextClsHead
 from safe_mm.registry import DATASETS
 
-from .conftest import TINY_VIT
+from .conftest import ROOT, TINY_VIT
 from .layouts import (
     NUMBERS,
     SPLITS,
@@ -105,6 +107,19 @@ def test_imagenet_variants(imagenet):
         labels = [data.get_data_info(i)['gt_label'] for i in range(len(data))]
         assert labels == ([0, 2] if few else [0, 1, 2])
         assert data.metainfo.get('subset') == ([0, 2] if few else None)
+
+
+def test_variant_of_a_config():
+    cfg = load_config(Namespace(
+        config=str(ROOT / 'configs/safe/safe_rn50_imagenet.py'), amp=False,
+        launcher='none', local_rank=0, work_dir=None, no_pin_memory=False,
+        cfg_options={}))
+    with pytest.raises(InputError, match='no such variant.*imagenet_sketch'):
+        use_variant(cfg, 'imagenet_b')
+    use_variant(cfg, 'imagenet_a')
+    dataset = cfg.test_dataloader.dataset
+    assert dataset.data_prefix == 'imagenet-adversarial/imagenet-a'
+    assert dataset.num_classes == 200 and dataset.split == 'test'
 
 
 @pytest.mark.parametrize('folder', ['imagenet/images/val',

@@ -10,7 +10,7 @@ from urllib.error import URLError
 import pytest
 import torchvision
 
-from safe_mm.config import dataset_base
+from safe_mm.datasets.bases import dataset_base
 from safe_mm.datasets.catalog import CATALOG
 from safe_mm.datasets.check import find_faults, locate
 

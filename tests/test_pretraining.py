@@ -262,6 +262,12 @@ def test_vit_recipe(few, tmp_path):
         rtol=1e-3, atol=1e-6)
 
 
+def test_export_refuses_another_models_weights(trained, tmp_path):
+    fails('is not of the model of .*it lacks', 'export_clip',
+          ROOT / 'configs' / 'pretrain' / 'creatures-rn.py',
+          next(trained.glob('best_*.pth')), tmp_path / 'clip.safetensors')
+
+
 def test_export_refuses(few, tmp_path):
     config = ROOT / 'configs' / 'pretrain' / 'creatures-rn.py'
     fails('should end in .safetensors', 'export_clip', config, 'x.pth',

@@ -125,6 +125,7 @@ def test_fewer_seeds_are_told():
     assert texts['DTD'] == '52.0 ± 1.0'
     assert texts['UCF101'] == '51.5 ± 0.7 (2 of 3)'
     assert texts['average'] == '51.5 ± 0.7 (2 of 3)'
+    assert r'$52.0 \pm 1.0$ & $51.5 \pm 0.7$ (2 of 3)' in table.latex()
 
 
 @pytest.mark.parametrize('clip, backbone', [

@@ -22,10 +22,12 @@ def ends(cfg, name: str) -> list:
 
 @pytest.mark.parametrize('stored', [False, True])
 def test_every_run_is_as_if_alone(shapes, tmp_path, stored):
-    """Also with more iterations than a sample has batches."""
+    """Images by worker processes; more iterations than there are batches."""
     options = ['--data-root', shapes, '--work-dir', tmp_path, '--shots', 1,
                *short(10, 'train_cfg.val_begin=99', *GRID)]
-    if stored:
+    if not stored:
+        options += ['train_dataloader.num_workers=1']
+    else:
         options += ['default_hooks.store.type=safe_mm.StoredFeaturesHook',
                     f'default_hooks.store.root={tmp_path}']
     cfg = config(*options)
@@ -38,6 +40,7 @@ def test_every_run_is_as_if_alone(shapes, tmp_path, stored):
             own = config(*options, '--seed', seed)
             own.optim_wrapper.optimizer.update(setting)
             alone += ends(own, f'alone{stored}{seed}{number}')
+    assert len(together) == len(alone) == 4
     for mine, own in zip(together, alone):
         torch.testing.assert_close(mine, own, rtol=0, atol=1e-5)
     key = 'block.mlp.c_fc.weight'
@@ -98,13 +101,21 @@ def test_a_seeds_weights_are_an_ordinary_models(shapes, work_dir, tmp_path):
 
 
 @pytest.mark.parametrize('options, message', [
-    (['1', '1'], 'should differ'),
+    (['1', '1'], 'same seed twice'),
     (['1', '2', '--seed', '1'], 'not both'),
-    (['1', '2', '--no-validate'], 'go neither'),
+    (['1', '2', '--no-validate'], 'need validation'),
     (['1', '2', '--cfg-options',
       'train_dataloader.sampler.type=DefaultSampler'], 'InfiniteSampler'),
     (['1', '2', '--cfg-options', 'custom_hooks.0.type=safe_mm.CacheHook'],
      'cache, which is of one seed'),
+    (['1', '2', '--cfg-options', 'randomness.diff_rank_seed=True'],
+     'diff_rank_seed'),
+    (['1', '2', '--cfg-options', 'model.train_cfg.augments.type=Mixup'],
+     'images are mixed'),
+    (['1', '2', '--cfg-options', 'train_cfg.by_epoch=True'],
+     'train_cfg.by_epoch'),
+    (['1', '2', '--cfg-options', 'default_hooks.checkpoint.type='
+      'CheckpointHook'], 'SlimCheckpointHook'),
 ])
 def test_seeds_that_do_not_go_together(shapes, options, message):
     fails(message, 'train', CONFIG, '--data-root', shapes, '--seeds',

@@ -10,6 +10,7 @@ import platform
 import tempfile
 import time
 from argparse import ArgumentParser
+from functools import partial
 from pathlib import Path
 
 import torch
@@ -38,15 +39,22 @@ def main() -> None:
     machine, rows = Machine(), {}
     for name in tqdm(args.models, 'models'):
         floors = Floors(name, machine)
-        for part in (modules.pooling, modules.side_by_side, modules.inference,
-                     modules.growth):
-            rows.update(part(name, floors, args.repeats))
         with tempfile.TemporaryDirectory() as folder:
-            rows.update(runs.iterations(name, floors, args.config, folder,
-                                        args.iterations))
-            rows.update(
-                runs.runner(name, args.config, folder, args.iterations))
-        rows.update(runs.memory(name, floors))
+            recipe = name, floors, args.config, folder, args.iterations
+            parts = [
+                *(partial(part, name, floors, args.repeats)
+                  for part in (modules.pooling, modules.side_by_side,
+                               modules.inference, modules.growth)),
+                partial(runs.iterations, *recipe),
+                partial(runs.runner, *recipe),
+                partial(runs.memory, name, floors),
+            ]
+            for part in tqdm(parts, name, leave=False):
+                machine.measure()
+                rows.update(part())
+    for row in rows.values():
+        if 'floor' in row:
+            row['floor'] = row['floor']()
     about = dict(
         date=time.strftime('%Y-%m-%d'),
         torch=torch.__version__,

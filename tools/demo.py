@@ -45,8 +45,8 @@ def run_all(args: Namespace, folder: Path) -> tuple:
         tuple: shots -> what :func:`measure` says of each seed; the test
         loaders; and the last model.
     """
-    shots = [args.shots] if args.shots else SHOTS
-    seeds = [args.seed] if args.seed else SEEDS
+    shots = SHOTS if args.shots is None else [args.shots]
+    seeds = SEEDS if args.seed is None else [args.seed]
     first = task_config(
         args, folder, Task(args.config, None, shots[0], seeds[0]))
     if set(first.get('variants', ())) != set(VARIANTS):

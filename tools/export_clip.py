@@ -29,9 +29,14 @@ def main() -> None:
     share(cfg._cfg_dict, 'clip', cfg.clip)
     init_default_scope(cfg.default_scope)
     model = MODELS.build(cfg.model)
-    # A frozen bias without effect, zero by construction, is not saved
-    model.load_state_dict(
+    found = model.load_state_dict(
         read_checkpoint(args.checkpoint)['state_dict'], strict=False)
+    # A frozen bias without effect, zero by construction, is not saved
+    lacks = [k for k in found.missing_keys if k != 'pool.k_proj.bias']
+    if lacks:
+        raise InputError(f'{args.checkpoint} is not of the model of '
+                         f'{args.config}: it lacks {lacks[0]} and '
+                         f'{len(lacks) - 1} more tensors.')
     state = model.open_clip_state_dict()
     args.out.parent.mkdir(parents=True, exist_ok=True)
     save_file({key: value.half() for key, value in state.items()}, args.out)

@@ -13,6 +13,7 @@ from mmengine.runner import Runner
 
 from safe_mm.checkpoint import find_checkpoint, read_checkpoint
 from safe_mm.config import add_common_options, load_config
+from safe_mm.datasets.bases import use_variant
 from safe_mm.errors import InputError, exit_on_input_error
 
 ENDINGS = dict(
@@ -26,6 +27,11 @@ def parse_args() -> Namespace:
         'checkpoint',
         nargs='?',
         help='checkpoint file, or a work dir: its best validated weights')
+    parser.add_argument(
+        '--variant',
+        help='test data out of distribution: a name among the config\'s '
+        'variants; for ImageNet imagenetv2, imagenet_sketch, imagenet_a or '
+        'imagenet_r')
     parser.add_argument('--out', help='file for the results')
     parser.add_argument(
         '--out-item',
@@ -48,7 +54,9 @@ def parse_args() -> Namespace:
 def checkpoint_file(path: str, pattern: str) -> str:
     """The checkpoint to test, verified to be safe to load."""
     if Path(path).is_dir():
-        if len(list(Path(path).glob('best_seed*.pth'))) > 1:
+        seeds = {file.name.split('_')[1] for file in Path(path).glob(pattern)
+                 if file.name.startswith('best_seed')}
+        if len(seeds) > 1:
             raise InputError(f'{path} has the best weights of several seeds: '
                              'give one of its files best_seed*.pth.')
         best = find_checkpoint(path, pattern)
@@ -72,8 +80,10 @@ def apply_test_options(cfg: Config, args: Namespace) -> None:
     if args.out and not args.out.endswith(endings):
         raise InputError(f'--out {args.out}: for {args.out_item}, the name '
                          f'ends in {" or ".join(endings)}.')
+    if args.variant:
+        use_variant(cfg, args.variant)
     if args.checkpoint:
-        cache = 'CacheHead' in cfg.model.head.type
+        cache = 'CacheHead' in cfg.model.get('head', {}).get('type', '')
         cfg.load_from = checkpoint_file(
             args.checkpoint, 'best_cache_*.pth' if cache else 'best_*.pth')
     if args.amp:

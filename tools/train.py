@@ -46,19 +46,14 @@ def parse_args() -> Namespace:
 def apply_training_options(cfg: Config, args: Namespace) -> None:
     if not cfg.get('train_cfg'):
         raise InputError(f'{args.config} trains nothing: give it to test.py.')
+    if args.amp:
+        cfg.optim_wrapper.type = 'AmpOptimWrapper'
     if args.grid or args.seeds:
-        if args.resume or args.no_validate:
-            raise InputError('--grid and --seeds go neither with --resume, '
-                             'since only the best weights are saved, nor with '
-                             '--no-validate, which would choose them.')
-        if args.seeds and args.seed is not None:
-            raise InputError('give --seed or --seeds, not both.')
+        check_one_pass(cfg, args)
         train_together(cfg, settings_of(cfg) if args.grid else [{}],
                        args.seeds)
     if args.no_validate:
         cfg.val_cfg = cfg.val_dataloader = cfg.val_evaluator = None
-    if args.amp:
-        cfg.optim_wrapper.type = 'AmpOptimWrapper'
     if args.auto_scale_lr:
         if 'auto_scale_lr' not in cfg:
             raise InputError('--auto-scale-lr needs auto_scale_lr=dict('
@@ -72,6 +67,21 @@ def apply_training_options(cfg: Config, args: Namespace) -> None:
         resume_from(cfg, args.resume or cfg.get('load_from') or 'auto')
     if cfg.get('load_from'):
         read_checkpoint(cfg.load_from)  # refuses what is not safe to load
+
+
+def check_one_pass(cfg: Config, args: Namespace) -> None:
+    """Raises an InputError, rather than to save nothing or not all."""
+    if args.seeds and args.seed is not None:
+        raise InputError('give --seed or --seeds, not both.')
+    if args.resume:
+        raise InputError('--grid and --seeds do not go with --resume, since '
+                         'only the best weights are saved.')
+    begin = cfg.train_cfg.get('val_begin', 1)
+    if args.no_validate or not cfg.get('val_dataloader') or (
+            begin > cfg.train_cfg.max_iters):
+        raise InputError('--grid and --seeds need validation, which chooses '
+                         'what is saved: leave out --no-validate, and see to '
+                         'val_dataloader and train_cfg.val_begin.')
 
 
 def resume_from(cfg: Config, source: str) -> None:

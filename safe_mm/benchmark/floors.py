@@ -1,7 +1,7 @@
 """What each part of a CLIP could take at best on a machine."""
 from typing import Callable
 
-import torch
+from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.utils.flop_counter import FlopCounterMode
 
 from ..clip import split_clip
@@ -9,15 +9,20 @@ from .stock import BATCH, random_images, tuned_pool
 from .timing import Machine
 
 
-def operations(function: Callable, inputs: torch.Tensor) -> int:
-    """Of matrix products and convolutions; an addition counts as one."""
-    with torch.no_grad(), FlopCounterMode(display=False) as counter:
-        function(inputs)
+def operations(run: Callable[[], object]) -> int:
+    """Of matrix products and convolutions; an addition counts as one.
+
+    Attention is taken apart into its products, since torch does not count
+    those of its fused kernels on a CPU.
+    """
+    with sdpa_kernel(SDPBackend.MATH), FlopCounterMode(
+            display=False) as counter:
+        run()
     return counter.get_total_flops()
 
 
 class Floors:
-    """Least seconds, by the machine's rate of operations and of copying.
+    """Least seconds, by the rates that the machine reaches, and memory.
 
     Args:
         name (str): Of an open_clip architecture.
@@ -26,26 +31,31 @@ class Floors:
 
     def __init__(self, name: str, machine: Machine) -> None:
         trunk, pool = split_clip(name, None).trunk.eval(), tuned_pool(name)
-        image = random_images(name, 1)
-        with torch.no_grad():
-            features = trunk(image)
+        image = random_images(name, 1).requires_grad_()  # no fused layers
+        features = trunk(image).detach()
         self._machine = machine
-        self._trunk_flops = operations(trunk, image)
-        self._pool_flops = operations(pool, features)
+        self._trunk_flops = operations(lambda: trunk(image))
+        self._pool_flops = operations(lambda: pool(features))
+        self._train_flops = operations(lambda: pool(features).sum().backward())
         self._frozen = 4 * sum(p.numel() for p in trunk.parameters())
         self._trained = 4 * sum(
             p.numel() for p in pool.parameters() if p.requires_grad)
 
-    def pooling(self, images: int = BATCH, passes: int = 1) -> float:
-        """Of one pooling layer; three passes are forward and backward."""
-        return self._machine.floor(passes * images * self._pool_flops,
-                                   passes * self._trained)
+    def pooling(self, images: int = BATCH) -> float:
+        """Of one pooling layer, forward."""
+        return self._machine.floor(images * self._pool_flops, self._trained)
 
-    def step(self) -> float:
+    def training(self) -> float:
+        """Of a forward and a backward pass."""
+        # weights read twice, gradient written
+        return self._machine.floor(BATCH * self._train_flops,
+                                   3 * self._trained)
+
+    def step(self, runs: int = 1) -> float:
         """Of training on features that are given."""
-        # weights twice, gradient written and read, AdamW's two moments
-        return self._machine.floor(3 * BATCH * self._pool_flops,
-                                   (3 + 2 + 5) * self._trained)
+        # and AdamW: gradient read, weights and two moments read and written
+        return runs * self._machine.floor(BATCH * self._train_flops,
+                                          10 * self._trained)
 
     def trunk(self, images: int = 1) -> float:
         """Of dense features."""
@@ -54,6 +64,10 @@ class Floors:
     def encoder(self, images: int) -> float:
         """Of dense features and both poolings."""
         return self.trunk(images) + 2 * self.pooling(images)
+
+    def run(self, iterations: int, views: int) -> float:
+        """Of dense features, once, and so many steps."""
+        return iterations * self.step() + views * self.trunk()
 
     def memory(self) -> float:
         """Gigabytes of what is trained, its gradient and two moments."""

@@ -1,4 +1,8 @@
-"""The pooling layer, the encoder and a training step on given tensors."""
+"""The pooling layer, the encoder and a training step on given tensors.
+
+Floors are asked for at the end, when the machine has shown what it can do.
+"""
+from functools import partial
 from typing import Callable, Dict
 
 import torch
@@ -42,13 +46,13 @@ def pooling(name: str, floors: Floors, repeats: int) -> Dict[str, dict]:
     sides = {
         'pooling, forward': (
             dict(naive=forward(naive.pool, x), ours=forward(ours, x)),
-            floors.pooling()),
+            floors.pooling),
         'pooling, forward and backward': (
             dict(naive=backward(naive.pool, x), ours=backward(ours, x)),
-            floors.pooling(passes=3)),
+            floors.training),
         'training step on given features': (
             dict(naive=lambda: stock(x), ours=lambda: safe(x)),
-            floors.step()),
+            floors.step),
     }
     return {
         f'{name} {what}': dict(seconds(both, repeats, BLOCK), floor=floor)
@@ -76,7 +80,7 @@ def side_by_side(name: str, floors: Floors, repeats: int) -> Dict[str, dict]:
     return {
         f'{name} step of {what}, alone against one pass': dict(
             seconds(alone_and_together(name, runs, seeds), repeats, BLOCK),
-            floor=seeds * runs * floors.step())
+            floor=partial(floors.step, seeds * runs))
         for what, runs, seeds in (('1 setting', 1, 1), ('4 settings', 4, 1),
                                   ('12 settings', 12, 1), ('3 seeds', 1, 3))
     }
@@ -102,12 +106,13 @@ def inference(name: str, floors: Floors, repeats: int) -> Dict[str, dict]:
         sides = dict(naive=forward(naive, x), ours=forward(safe, x))
         times = seconds(sides, repeats if batch == 1 else max(2, repeats // 3))
         rows[f'{name} encoder, batch {batch}'] = dict(
-            times, floor=floors.encoder(batch))
+            times, floor=partial(floors.encoder, batch))
     x = random_images(name)
     sides = dict(naive=forward(lambda x: [safe(x, beta) for beta in BETAS], x),
                  ours=forward(betas_in_one_pass, x))
     rows[f'{name} {len(BETAS)} values of beta, batch {BATCH}'] = dict(
-        seconds(sides, max(2, repeats // 3)), floor=floors.encoder(BATCH))
+        seconds(sides, max(2, repeats // 3)),
+        floor=partial(floors.encoder, BATCH))
     return rows
 
 
@@ -120,6 +125,6 @@ def growth(name: str, floors: Floors, repeats: int) -> Dict[str, dict]:
     }, repeats, BLOCK)
     return {
         f'{name} step with {classes} classes': dict(
-            ours=figures[classes], floor=floors.step())
+            ours=figures[classes], floor=floors.step)
         for classes in steps
     }

@@ -17,6 +17,7 @@ from ..plots import plot_search
 from ..pooled import pool_dataset
 from ..registry import HOOKS
 from ..search import check_space, keys_by_beta, report, search
+from .checkpoint_hook import BETA
 from .unwrap import unwrap
 
 
@@ -67,18 +68,15 @@ class CacheHook(Hook):
             head.set_cache(room, labels)
 
     def after_load_checkpoint(self, runner, checkpoint: dict) -> None:
-        """Takes the beta with which the keys were pooled."""
+        """Knows whether there is a cache, and of what."""
         model, state = unwrap(runner.model), checkpoint['state_dict']
         self._has_loaded = True
         self._loaded = checkpoint.get('meta', {}).get('cache') or {}
-        keys, beta = state.get('head.keys'), self._loaded.get('beta')
+        keys = state.get('head.keys')
         if keys is not None and len(model.head.keys) and (
                 keys.shape != model.head.keys.shape):  # room was made
             del state['head.keys'], state['head.labels']  # of other images
             self._loaded = {}
-        if beta is not None and getattr(model.neck, 'beta', beta) != beta:
-            runner.logger.info(f'beta = {beta:g}, as the cache was made with')
-            model.neck.beta = beta
 
     def before_train_epoch(self, runner) -> None:
         """Fills keys that are to be trained; else training knows no cache."""
@@ -118,20 +116,22 @@ class CacheHook(Hook):
 
     def before_test(self, runner) -> None:
         """Refuses a cache that is not there, or not ready."""
-        if not self._loaded.get('complete'):
+        if not (self._complete or self._loaded.get('complete')):
             raise InputError(
                 f'{runner._load_from} has no cache that is ready: its '
                 'training did not end, or it is of SAFE. Let tools/train.py '
                 '--resume end it, or give a best_cache_iter_*.pth.')
 
     def before_save_checkpoint(self, runner, checkpoint: dict) -> None:
-        """Notes what the cache was made from."""
+        """Notes what the cache was made from, and by which beta."""
         model = unwrap(runner.model)
-        if len(model.head.keys):
-            checkpoint['meta']['cache'] = dict(
-                made_from=self._made_from,
-                complete=self._complete,
-                beta=getattr(model.neck, 'beta', None))
+        if not len(model.head.keys):
+            return
+        checkpoint['meta']['cache'] = dict(
+            made_from=self._made_from, complete=self._complete)
+        if hasattr(model.neck, 'beta'):
+            checkpoint['state_dict'][BETA] = torch.tensor(
+                model.neck.beta, dtype=torch.float64)
 
     def _fill(self, runner, model) -> Callable:
         """Fills the cache; returns how its keys depend on beta."""

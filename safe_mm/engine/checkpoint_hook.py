@@ -13,6 +13,8 @@ from ..errors import InputError
 from ..registry import HOOKS
 from .unwrap import unwrap
 
+BETA = 'neck.beta'  # saved with a cache, whose keys were pooled by it
+METRIC = 'accuracy/top1'  # chooses, unless a config has another
 # Always saved; a checkpoint of SAFE, from which SAFE-A may start, has no cache
 HEAD = ('head.class_weights', 'head.logit_scale', 'head.keys', 'head.labels',
         'head.alpha', 'head.gamma')
@@ -51,18 +53,18 @@ class SlimCheckpointHook(CheckpointHook):
             is intact while another is written. Defaults to 2.
         save_best (str | list[str], optional): The metric, greater being
             better, whose best checkpoint is kept; of equals, the earliest.
-            Of several metrics, each has its best, and not all need to be
-            there each time. Defaults to 'accuracy/top1'.
+            Of several, for runs in one pass, each has its best, and not
+            all need to be there each time. Defaults to 'accuracy/top1'.
 
     Raises:
-        InputError: A checkpoint does not fit the model it is loaded into.
+        InputError: A checkpoint does not fit the model it is loaded into, or
+            there is no such metric.
     """
 
     def __init__(self,
                  interval: int = 100,
                  max_keep_ckpts: int = 2,
-                 save_best: Union[str, List[str], None] = 'accuracy/top1'
-                 ) -> None:
+                 save_best: Union[str, List[str], None] = METRIC) -> None:
         super().__init__(
             interval=interval,
             by_epoch=False,
@@ -120,7 +122,11 @@ class SlimCheckpointHook(CheckpointHook):
         if self.out_dir is None:
             return  # not training
         watched = getattr(self, 'key_indicators', ())
-        if any(key in metrics for key in watched):
+        if metrics and watched and not {'auto', *metrics} & set(watched):
+            raise InputError(
+                f'default_hooks.checkpoint.save_best={watched[0]!r} is not '
+                f'among what is measured: {", ".join(metrics)}.')
+        if len(watched) > 1:
             metrics = {**dict.fromkeys(watched, -inf), **metrics}
         super().after_val_epoch(runner, metrics)
         saved = self.keep_ckpt_ids and self.keep_ckpt_ids[-1] == runner.iter
@@ -163,7 +169,7 @@ class SlimCheckpointHook(CheckpointHook):
         """Checks that a checkpoint fits and fills in the frozen weights."""
         model = unwrap(runner.model)
         expected, state = model.state_dict(), checkpoint['state_dict']
-        wrong = [k for k in state if k not in expected] + [
+        wrong = [k for k in state if k not in expected and k != BETA] + [
             k for k, v in expected.items()
             if k in state and v.numel() and v.shape != state[k].shape
         ]

@@ -3,22 +3,27 @@
 The runs share everything but their pooling layers, those of a seed also its
 images, so each gets the result that it would get alone.
 """
+from copy import deepcopy
 from itertools import product
-from typing import List, Optional, Sequence
+from typing import Any, Dict, List, Optional, Sequence
 
 from mmengine.config import Config
 from mmengine.optim import DefaultOptimWrapperConstructor
 from torch import nn
 
+from ..config import share
 from ..errors import InputError
 from ..registry import OPTIM_WRAPPER_CONSTRUCTORS
+from .checkpoint_hook import METRIC
 
 
 def has_pool_to_train(cfg: Config) -> bool:
     """Whether a config fine-tunes AttnPool_F, which a grid is for."""
+    neck, head = (cfg.model.get(part) or {} for part in ('neck', 'head'))
     return bool(
-        cfg.get('train_cfg') and 'BlendedAttentionPool' in cfg.model.neck.type
-        and not cfg.model.head.get('train_keys'))
+        cfg.get('train_cfg')
+        and 'BlendedAttentionPool' in neck.get('type', '')
+        and not head.get('train_keys'))
 
 
 def settings_of(cfg: Config) -> List[dict]:
@@ -45,6 +50,9 @@ def train_together(cfg: Config, settings: List[dict],
                    seeds: Sequence[int] = ()) -> None:
     """Makes a config train all settings, for each seed, in one pass.
 
+    Where transforms draw at random and no worker processes load images, their
+    draws are not those of a run of one seed.
+
     Args:
         cfg (Config): To be changed.
         settings (list[dict]): For each run what is to differ of the
@@ -54,40 +62,84 @@ def train_together(cfg: Config, settings: List[dict],
 
     Raises:
         InputError: The config has something that would let one run act on
-            another.
+            another, or nothing that a seed changes.
     """
-    if len(set(seeds)) < len(seeds):
-        raise InputError(f'the seeds {list(seeds)} should differ.')
-    sampler = str(cfg.train_dataloader.get('sampler'))
-    hooks = [str(hook['type']) for hook in cfg.get('custom_hooks') or []]
-    for culprit, there in (
-            ('optim_wrapper.clip_grad', cfg.optim_wrapper.get('clip_grad')),
-            ('optim_wrapper.paramwise_cfg',
-             cfg.optim_wrapper.get('paramwise_cfg')),
-            ('an early stopping hook', any('EarlyStopping' in h
-                                           for h in hooks)),
-            ('a cache, which is of one seed, for several seeds',
-             seeds and any('CacheHook' in h for h in hooks)),
-            ('a sampler other than InfiniteSampler, for several seeds',
-             seeds and 'InfiniteSampler' not in sampler),
-            ('what trains no AttnPool_F', not has_pool_to_train(cfg)),
-            ('resume', cfg.get('resume'))):
-        if there:
-            raise InputError('runs in one pass do not go with '
-                             f'{culprit}: take it out of the config, or train '
-                             'one by one.')
-    cfg.model.neck.update(runs=len(settings), seeds=max(1, len(seeds)))
+    refuse_what_runs_would_share(cfg)
+    cfg.model.neck.runs = len(settings)
     cfg.optim_wrapper.constructor = 'safe_mm.GridOptimWrapperConstructor'
     cfg.optim_wrapper.paramwise_cfg = dict(settings=settings)
     if seeds:
+        refuse_what_seeds_would_share(cfg, seeds)
+        cfg.model.neck.num_seeds = len(seeds)
         cfg.train_cfg.pop('by_epoch', None)
         cfg.train_cfg.update(type='safe_mm.SeedsTrainLoop', seeds=list(seeds))
     saving = cfg.default_hooks.checkpoint
-    metric = saving.get('save_best', 'accuracy/top1')
-    cfg.val_cfg = dict(
+    metric = saving.get('save_best', METRIC)
+    cfg.val_cfg.update(
         type='safe_mm.GridValLoop', seeds=list(seeds), metric=metric)
     saving.interval = 0  # the best alone
     saving.save_best = [prefix(seed) + metric for seed in seeds or [None]]
+
+
+def refuse_what_runs_would_share(cfg: Config) -> None:
+    """Raises an InputError that names it."""
+    optim, hooks = cfg.optim_wrapper, _hooks(cfg)
+    schedule = str(cfg.get('param_scheduler'))
+    trained = [name for hook in cfg.get('custom_hooks') or []
+               for name in hook.get('trainable', [])
+               if not name.startswith('neck.attn_pool_f')]
+    best = cfg.default_hooks.checkpoint.get('save_best', METRIC)
+    _refuse({
+        'what trains no AttnPool_F': not has_pool_to_train(cfg),
+        f'training more than AttnPool_F ({", ".join(trained)})': trained,
+        'optim_wrapper.clip_grad': optim.get('clip_grad'),
+        'optim_wrapper.paramwise_cfg': optim.get('paramwise_cfg'),
+        'mixed precision, whose loss scale they would share':
+        'Amp' in str(optim.get('type')),
+        'ReduceOnPlateau': 'ReduceOnPlateau' in schedule,
+        'an early stopping hook': 'EarlyStopping' in hooks,
+        'EMAHook': 'EMAHook' in hooks,
+        'load_from': cfg.get('load_from'),
+        'resume': cfg.get('resume'),
+        f'save_best={best!r}, which is not the name of one metric':
+        not isinstance(best, str) or best == 'auto',
+    })
+
+
+def refuse_what_seeds_would_share(cfg: Config, seeds: Sequence[int]) -> None:
+    """Raises an InputError that names it."""
+    loader, hooks = cfg.train_dataloader, _hooks(cfg)
+    unknown = [key for key, value in cfg.train_cfg.items()
+               if value and key not in ('max_iters', 'val_begin',
+                                        'val_interval')]
+    _refuse({
+        'the same seed twice': len(set(seeds)) < len(seeds),
+        'data without a seed': not share(deepcopy(loader), 'seed', 0),
+        'a cache, which is of one seed': 'CacheHook' in hooks,
+        f'train_cfg.{"".join(unknown[:1])}': unknown,
+        'randomness.diff_rank_seed':
+        cfg.get('randomness', {}).get('diff_rank_seed'),
+        'a sampler other than InfiniteSampler':
+        'InfiniteSampler' not in str(loader.get('sampler')),
+        'batches whose images are mixed':
+        cfg.model.data_preprocessor.get('batch_augments')
+        or cfg.model.get('train_cfg'),
+        'a checkpoint hook other than SlimCheckpointHook':
+        'SlimCheckpointHook' not in cfg.default_hooks.checkpoint.type,
+    }, 'several seeds')
+
+
+def _hooks(cfg: Config) -> str:
+    """Names of all hooks, as one text."""
+    hooks = [*cfg.default_hooks.values(), *(cfg.get('custom_hooks') or [])]
+    return ' '.join(str(hook['type']) for hook in hooks if hook)
+
+
+def _refuse(culprits: Dict[str, Any], runs: str = 'several runs') -> None:
+    for culprit, there in culprits.items():
+        if there:
+            raise InputError(f'{runs} in one pass do not go with {culprit}: '
+                             'take it out, or train one by one.')
 
 
 def prefix(seed: Optional[int]) -> str:
@@ -109,5 +161,5 @@ class GridOptimWrapperConstructor(DefaultOptimWrapperConstructor):
         """A group of parameters for each run."""
         stack = module.neck.attn_pool_f
         for pool, setting in zip(
-                stack.pools, self.paramwise_cfg['settings'] * stack.seeds):
+                stack.pools, self.paramwise_cfg['settings'] * stack.num_seeds):
             params.append(dict(setting, params=list(pool.parameters())))

@@ -1,9 +1,10 @@
 """Loops of runs that are trained side by side, see :mod:`.grid`."""
 import copy
-from typing import Dict, List, Optional, Sequence
+from math import inf
+from typing import Dict, List, Sequence, Tuple
 
 import torch
-from mmengine.evaluator import Evaluator
+from mmengine.dist import all_reduce
 from mmengine.runner import IterBasedTrainLoop, Runner, ValLoop
 from mmengine.runner.amp import autocast
 from torch import nn
@@ -46,9 +47,9 @@ class SeedsTrainLoop(IterBasedTrainLoop):
 class GridValLoop(ValLoop):
     """Validates the runs of a :class:`safe_mm.models.RunStack` in one pass.
 
-    Each is then put in the stack's place, so that the best checkpoint is that
-    of an ordinary model, of a seed's best run at its best iteration; of
-    equals the earlier iteration, then the earlier setting. After the last
+    A seed's best is then put in the stack's place, so that the best checkpoint
+    is that of an ordinary model: of the greatest score; of equals the earlier
+    iteration, then the least loss on the validation images. After the last
     validation the model has the best run's layer, of the first seed.
 
     Args:
@@ -56,8 +57,8 @@ class GridValLoop(ValLoop):
         dataloader (dict): As of one seed.
         evaluator (dict): Of one run.
         fp16 (bool): mmengine's. Defaults to False.
-        seeds (Sequence[int]): See :func:`train_together`.
-        metric (str): What chooses. Defaults to 'accuracy/top1'.
+        seeds (Sequence[int]): See :func:`train_together`; may be empty.
+        metric (str): What chooses.
     """
 
     def __init__(self,
@@ -65,8 +66,9 @@ class GridValLoop(ValLoop):
                  dataloader: dict,
                  evaluator: dict,
                  fp16: bool = False,
-                 seeds: Sequence[int] = (),
-                 metric: str = 'accuracy/top1') -> None:
+                 *,
+                 seeds: Sequence[int],
+                 metric: str) -> None:
         super().__init__(
             runner, loader_of_seeds(runner, dataloader, seeds)
             if seeds else dataloader, evaluator, fp16)
@@ -74,7 +76,7 @@ class GridValLoop(ValLoop):
         self.settings = runner.cfg.optim_wrapper.paramwise_cfg.settings
 
     def run(self) -> Dict[str, float]:
-        """Validates all runs; returns the metrics of the last."""
+        """Validates all runs; returns the metrics of the last seed's best."""
         neck = unwrap(self.runner.model).neck
         stack = neck.attn_pool_f
         self.runner.call_hook('before_val')
@@ -83,11 +85,12 @@ class GridValLoop(ValLoop):
         loaders = getattr(self.dataloader, 'loaders', [self.dataloader])
         for number, (seed, loader) in enumerate(zip(self.seeds, loaders)):
             pools = stack.of_seed(number)
-            evaluators = self._evaluate(loader, pools)
-            for run, (pool, evaluator) in enumerate(zip(pools, evaluators)):
-                neck.attn_pool_f = pool
-                metrics = self._compare(
-                    seed, run, evaluator.evaluate(len(loader.dataset)))
+            found, losses = self._evaluate(loader, pools)
+            best = self._choose(prefix(seed), found, losses)
+            neck.attn_pool_f = pools[best]
+            metrics = {prefix(seed) + key: value
+                       for key, value in found[best].items()}
+            self.runner.call_hook('after_val_epoch', metrics=metrics)
         self.runner.call_hook('after_val')
         neck.attn_pool_f = stack
         if self.runner.iter >= self.runner.max_iters:
@@ -95,40 +98,51 @@ class GridValLoop(ValLoop):
         return metrics
 
     @torch.no_grad()
-    def _evaluate(self, loader: DataLoader,
-                  pools: Sequence[nn.Module]) -> List[Evaluator]:
-        """AttnPool_O and the dense features serve all runs of a seed."""
+    def _evaluate(self, loader: DataLoader, pools: Sequence[nn.Module]
+                  ) -> Tuple[List[Dict[str, float]], torch.Tensor]:
+        """Metrics of each run of a seed, and its loss, shape (R, ).
+
+        AttnPool_O and the dense features serve all of them.
+        """
         model = unwrap(self.runner.model)
         evaluators = [copy.deepcopy(self.evaluator) for _ in pools]
+        losses = torch.zeros(len(pools))
         for index, data_batch in enumerate(loader):
             self.runner.call_hook(
                 'before_val_iter', batch_idx=index, data_batch=data_batch)
             with autocast(enabled=self.fp16):
                 batch = model.data_preprocessor(data_batch)
+                labelled = batch['data_samples']
                 features = last(model.backbone(batch['inputs']))
                 original = model.neck.attn_pool_o(features)
-                for pool, evaluator in zip(pools, evaluators):
-                    blended = blend(original, pool(features), model.neck.beta)
-                    samples = model.head.predict((blended, ),
-                                                 batch['data_samples'])
-                    evaluator.process(samples, data_batch)
+                for run, pool in enumerate(pools):
+                    blended = (blend(original, pool(features),
+                                     model.neck.beta), )
+                    loss = model.head.loss(blended, labelled)['loss']
+                    losses[run] += loss.item() * len(labelled)
+                    samples = model.head.predict(blended, labelled)
+                    evaluators[run].process(samples, data_batch)
             self.runner.call_hook('after_val_iter', batch_idx=index,
                                   data_batch=data_batch, outputs=samples)
-        return evaluators
+        all_reduce(losses)
+        return [evaluator.evaluate(len(loader.dataset))
+                for evaluator in evaluators], losses
 
-    def _compare(self, seed: Optional[int], run: int,
-                 metrics: Dict[str, float]) -> Dict[str, float]:
-        """Notes a run's result, and lets hooks save what is best so far."""
-        info, name = self.runner.message_hub.runtime_info, prefix(seed)
-        grid = info.setdefault(name + 'grid', [
-            dict(setting, validation=-1.) for setting in self.settings])
-        score = metrics[self.metric]
-        if score > max(other['validation'] for other in grid):
-            info[name + 'setting'] = dict(self.settings[run])
-        grid[run]['validation'] = max(grid[run]['validation'], score)
-        metrics = {name + key: value for key, value in metrics.items()}
-        self.runner.call_hook('after_val_epoch', metrics=metrics)
-        return metrics
+    def _choose(self, name: str, found: List[Dict[str, float]],
+                losses: torch.Tensor) -> int:
+        """Notes each run's result; returns which is best."""
+        hub = self.runner.message_hub
+        grid = hub.runtime_info.setdefault(name + 'grid', [
+            dict(setting, validation=-inf) for setting in self.settings])
+        before = max(run['validation'] for run in grid)
+        # Without that metric, the checkpoint hook objects
+        scores = [metrics.get(self.metric, -inf) for metrics in found]
+        for run, score in zip(grid, scores):
+            run['validation'] = max(run['validation'], score)
+        best = best_run(scores, losses.tolist())
+        if scores[best] > before:
+            hub.update_info(name + 'setting', dict(self.settings[best]))
+        return best
 
     def _report(self) -> int:
         """Logs how each setting did; returns the first seed's best run."""
@@ -141,3 +155,9 @@ class GridValLoop(ValLoop):
                 words += ['chosen'] if number == best[-1] else []
                 self.runner.logger.info(' '.join(words))
         return best[0]
+
+
+def best_run(scores: Sequence[float], losses: Sequence[float]) -> int:
+    """The greatest score; of equals the least loss, then the first."""
+    return max(range(len(scores)),
+               key=lambda run: (scores[run], -losses[run]))

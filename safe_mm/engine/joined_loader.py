@@ -54,7 +54,5 @@ def loader_of_seeds(runner: Runner, cfg: ConfigDict,
     for seed in seeds:
         own = copy.deepcopy(cfg)
         share(own, 'seed', seed)
-        loaders.append(runner.build_dataloader(
-            own, seed=seed,
-            diff_rank_seed=runner.cfg.randomness.get('diff_rank_seed', False)))
+        loaders.append(runner.build_dataloader(own, seed=seed))
     return JoinedLoader(loaders)

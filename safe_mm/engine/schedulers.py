@@ -1,6 +1,7 @@
 """The warm-up of SAFE's protocol."""
 from mmengine.optim import LinearLR, OptimWrapper
 
+from ..errors import InputError
 from ..registry import PARAM_SCHEDULERS
 
 
@@ -16,12 +17,18 @@ class WarmupLR(LinearLR):
         start_lr (float): Learning rate of the first iteration. Defaults to
             1e-5.
         end (int): Number of iterations until the base rate. Defaults to 50.
+
+    Raises:
+        InputError: ``start_lr`` is not above zero.
     """
 
     def __init__(self,
                  optimizer: OptimWrapper,
                  start_lr: float = 1e-5,
                  end: int = 50) -> None:
+        if start_lr <= 0:
+            raise InputError(f'WarmupLR: start_lr={start_lr} should be above '
+                             'zero.')
         self.start_lr = start_lr
         super().__init__(optimizer, end=end, by_epoch=False)
 

@@ -166,14 +166,14 @@ class TextClsHead(ClsHead):
         logits = self(feats)
         if logits.dim() == 2:
             return self._get_loss(logits, data_samples)
-        runs, size = logits.shape[:2]
-        seeds = len(data_samples) // size
-        return {
-            f'loss_{run}': self._get_loss(
-                logits[run], data_samples[part * size:(part + 1) * size]
-            )['loss']
-            for run in range(runs) for part in [run * seeds // runs]
-        }
+        size = logits.shape[1]
+        runs_of_a_seed = len(logits) * size // len(data_samples)
+        losses = {}
+        for run, own in enumerate(logits):
+            first = run // runs_of_a_seed * size
+            samples = data_samples[first:first + size]
+            losses[f'loss_{run}'] = self._get_loss(own, samples)['loss']
+        return losses
 
     def _load_from_state_dict(self, state_dict: dict, prefix: str,
                               *args) -> None:

@@ -3,9 +3,11 @@ import copy
 from typing import Optional, Tuple, Union
 
 import torch
+from mmengine.logging import print_log
 from mmengine.model import BaseModule
 
 from ..clip import LastBlockPool, split_clip
+from ..errors import InputError
 from ..feature_store import last
 from ..registry import MODELS
 from .run_stack import RunStack
@@ -67,10 +69,14 @@ class BlendedAttentionPool(BaseModule):
         tune_projection (bool): For a ViT, whether to fine-tune also the norm
             and the projection behind the last block. Defaults to False.
         runs (int, optional): Train that many copies of AttnPool_F side by
-            side, see :class:`safe_mm.models.RunStack`. Defaults to None.
-        seeds (int): For each of how many seeds. Defaults to 1.
+            side for each seed, see :class:`safe_mm.models.RunStack`.
+            Defaults to None.
+        num_seeds (int): Of how many seeds. Defaults to 1.
         init_cfg (dict, optional): mmengine's initialization config.
             Defaults to None.
+
+    Raises:
+        InputError: ``beta`` is negative or no number.
 
     Attributes:
         attn_pool_o (nn.Module): AttnPool_O, frozen.
@@ -82,9 +88,12 @@ class BlendedAttentionPool(BaseModule):
                  beta: float = 0.5,
                  tune_projection: bool = False,
                  runs: Optional[int] = None,
-                 seeds: int = 1,
+                 num_seeds: int = 1,
                  init_cfg: dict = None) -> None:
         super().__init__(init_cfg)
+        if not isinstance(beta, (int, float)) or beta < 0:
+            raise InputError(f'BlendedAttentionPool: beta={beta} should be a '
+                             'number, and not negative.')
         self.beta = beta
         pool = split_clip(**clip).pool
         self.attn_pool_o = copy.deepcopy(pool).requires_grad_(False)
@@ -93,7 +102,7 @@ class BlendedAttentionPool(BaseModule):
             self.attn_pool_f.ln_post.requires_grad_(False)
             self.attn_pool_f.proj.requires_grad_(False)
         if runs:
-            self.attn_pool_f = RunStack(self.attn_pool_f, runs, seeds)
+            self.attn_pool_f = RunStack(self.attn_pool_f, runs, num_seeds)
 
     def forward(
         self, features: Union[torch.Tensor, Tuple[torch.Tensor]]
@@ -107,12 +116,22 @@ class BlendedAttentionPool(BaseModule):
 
         Returns:
             tuple[Tensor]: One tensor of shape (B, embed_dim), or
-            (seeds * runs, B / seeds, embed_dim).
+            (num_seeds * runs, B / num_seeds, embed_dim).
         """
         features = last(features)
         if self.training:
             return (self.attn_pool_f(features), )
         return (blend(*self.poolings(features), self.beta), )
+
+    def _load_from_state_dict(self, state_dict: dict, prefix: str,
+                              *args) -> None:
+        """Takes the beta by which the keys of a cache were pooled."""
+        beta = state_dict.pop(prefix + 'beta', None)
+        if beta is not None and beta.item() != self.beta:
+            self.beta = beta.item()
+            print_log(f'beta = {self.beta:g}, as the cache was made with',
+                      'current')
+        super()._load_from_state_dict(state_dict, prefix, *args)
 
     def poolings(self, features: torch.Tensor) -> Tuple[torch.Tensor]:
         """Dense features -> AttnPool_O(F) and AttnPool_F(F), (B, C) each."""

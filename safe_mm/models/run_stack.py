@@ -16,15 +16,15 @@ class RunStack(nn.Module):
     Args:
         pool (nn.Module): The layer that all copies start from.
         runs (int): How many copies share a batch, R.
-        seeds (int): How many batches of B images come joined as one, S, for
-            R runs each. Defaults to 1.
+        num_seeds (int): How many batches of B images come joined as one, S,
+            each for R copies of its own. Defaults to 1.
     """
 
-    def __init__(self, pool: nn.Module, runs: int, seeds: int = 1) -> None:
+    def __init__(self, pool: nn.Module, runs: int, num_seeds: int = 1) -> None:
         super().__init__()
-        self.runs, self.seeds = runs, seeds
+        self.runs, self.num_seeds = runs, num_seeds
         self.pools = nn.ModuleList(
-            copy.deepcopy(pool) for _ in range(seeds * runs))
+            copy.deepcopy(pool) for _ in range(num_seeds * runs))
 
     def of_seed(self, number: int) -> Sequence[nn.Module]:
         """The R layers of one of the seeds."""
@@ -34,7 +34,7 @@ class RunStack(nn.Module):
         """Dense features of S*B images -> pooled of each run, (S*R, B, C)."""
         if features.is_cuda:
             return self.all_at_once(features)
-        parts = features.chunk(self.seeds)
+        parts = features.chunk(self.num_seeds)
         return torch.stack([
             pool(part) for number, part in enumerate(parts)
             for pool in self.of_seed(number)
@@ -49,12 +49,12 @@ class RunStack(nn.Module):
         stacked = {
             name: torch.stack([pool.get_parameter(name)
                                for pool in self.pools]
-                              ).unflatten(0, (self.seeds, self.runs))
+                              ).unflatten(0, (self.num_seeds, self.runs))
             for name, _ in self.pools[0].named_parameters()
         }
 
         def run(parameters: dict, part: torch.Tensor) -> torch.Tensor:
             return functional_call(self.pools[0], parameters, (part, ))
 
-        parts = features.unflatten(0, (self.seeds, -1))
+        parts = features.unflatten(0, (self.num_seeds, -1))
         return vmap(vmap(run, (0, None)))(stacked, parts).flatten(0, 1)

@@ -42,11 +42,12 @@ class Row(NamedTuple):
     labels: Sequence[str]
     figures: List[Optional[Figure]]
 
-    def texts(self, plus_minus: str = ' ± ', none: str = '–') -> List[str]:
+    def texts(self, plus_minus: str = ' ± ', none: str = '–',
+              around: str = '') -> List[str]:
         """Figures as text; those of fewer seeds than others say so."""
         most = max((f.count for f in self.figures if f), default=0)
         return [
-            none if f is None else f.text(plus_minus) +
+            none if f is None else f'{around}{f.text(plus_minus)}{around}' +
             (f' ({f.count} of {most})' if f.count < most else '')
             for f in self.figures
         ]
@@ -92,9 +93,7 @@ class Table(NamedTuple):
         """A ``tabular`` that needs the package booktabs."""
         lines = [[*self.labels, *self.columns]]
         for row in self.rows:
-            texts = row.texts(PLUS_MINUS, '')
-            lines.append([*row.labels, *(f'${t}$' if t else '--'
-                                         for t in texts)])
+            lines.append([*row.labels, *row.texts(PLUS_MINUS, '--', '$')])
         body = [' & '.join(map(_escaped, line)) + r' \\' for line in lines]
         form = 'l' * len(self.labels) + 'r' * len(self.columns)
         return '\n'.join([

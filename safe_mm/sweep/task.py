@@ -9,8 +9,10 @@ from typing import Any, Dict, NamedTuple, Optional
 
 from mmengine.config import Config
 
+from ..clip.architecture import base_name, open_clip_name
 from ..clip.weights import find_weights
-from ..config import find_config, load_config, share, use_dataset
+from ..config import find_config, load_config, share
+from ..datasets.bases import use_dataset
 from ..engine import has_pool_to_train, settings_of, train_together
 from ..errors import InputError
 
@@ -111,8 +113,8 @@ def split_name(config: str, drawn: bool) -> tuple:
 
 def clip_names(cfg: Config) -> tuple:
     """Architecture and weights; of files, without folder and ending."""
-    return tuple(Path(str(cfg.clip[key])).stem
-                 for key in ('model_name', 'pretrained'))
+    return (open_clip_name(cfg.clip.model_name),
+            Path(str(cfg.clip.pretrained)).stem)
 
 
 def record_key(cfg: Config, task: Task) -> dict:
@@ -181,7 +183,7 @@ def weights_hash(model_name: str, pretrained: Optional[str]) -> Optional[str]:
     if pretrained is None:
         return None
     sha = hashlib.sha256()
-    with find_weights(model_name, pretrained).open('rb') as file:
+    with find_weights(base_name(model_name), pretrained).open('rb') as file:
         for block in iter(lambda: file.read(2**20), b''):
             sha.update(block)
     return sha.hexdigest()
