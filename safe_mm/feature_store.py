@@ -8,7 +8,7 @@ import os
 import shutil
 from contextlib import suppress
 from pathlib import Path
-from typing import Dict, List, Sequence, Union
+from typing import Dict, List
 
 import torch
 from mmengine.dist import barrier, is_main_process
@@ -22,22 +22,12 @@ from tqdm import tqdm
 from .checkpoint import digest
 from .claims import Claims
 from .errors import InputError
+from .models.dense import last
 
 CHUNK = 64  # images of one file
 CPU_BATCH = 8  # images whose feature maps stay in a processor's cache
 VERSION = 2  # of the files
 ROOT = '~/.cache/safe_mm/features'
-
-
-def is_dense(inputs: torch.Tensor) -> bool:
-    """Whether a batch holds dense features already, not images."""
-    return inputs.dim() != 4 or inputs.shape[1] != 3
-
-
-def last(features: Union[torch.Tensor, Sequence[torch.Tensor]]
-         ) -> torch.Tensor:
-    """Of several outputs of a trunk, the last, as mmpretrain's necks take."""
-    return features[-1] if isinstance(features, (tuple, list)) else features
 
 
 def store_key(model: nn.Module, trunk: nn.Module, dataset: BaseDataset,

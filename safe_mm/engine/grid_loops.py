@@ -10,7 +10,7 @@ from mmengine.runner.amp import autocast
 from torch import nn
 from torch.utils.data import DataLoader
 
-from ..feature_store import last
+from ..models.dense import last
 from ..models.neck import blend
 from ..registry import LOOPS
 from .grid import prefix

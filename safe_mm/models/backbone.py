@@ -7,8 +7,8 @@ from mmengine.model import BaseModule
 
 from ..clip import split_clip
 from ..errors import InputError
-from ..feature_store import is_dense
 from ..registry import MODELS
+from .dense import is_dense
 
 
 @MODELS.register_module()

@@ -5,8 +5,8 @@ import torch
 from mmpretrain.models import ClsDataPreprocessor
 
 from ..clip import preprocess_cfg
-from ..feature_store import is_dense
 from ..registry import MODELS
+from .dense import is_dense
 
 
 @MODELS.register_module()

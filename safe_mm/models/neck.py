@@ -8,8 +8,8 @@ from mmengine.model import BaseModule
 
 from ..clip import LastBlockPool, split_clip
 from ..errors import InputError
-from ..feature_store import last
 from ..registry import MODELS
+from .dense import last
 from .run_stack import RunStack
 
 

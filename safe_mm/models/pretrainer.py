@@ -14,8 +14,8 @@ from ..clip.loading import build
 from ..clip.pooling import AttentionPool
 from ..clip.split import split_visual
 from ..clip.tokenizer import get_tokenizer
-from ..feature_store import is_dense
 from ..registry import MODELS
+from .dense import is_dense
 
 MAX_LOGIT_SCALE = 4.6052  # ln 100 (CLIP, Radford et al. 2021, Sec. 2.5)
 

@@ -158,15 +158,16 @@ class Sweep:
     def _run(self, cfg: Config) -> dict:
         """Trains, if there is something to train, and tests once."""
         start = time.time()
+        betas = sorted({*BETAS, float(cfg.model.neck.get('beta', 0.))})
         if cfg.get('train_cfg'):
             with tqdm(total=cfg.train_cfg.max_iters, leave=False) as bar:
                 runner = train(cfg, bar)
-            found = chosen(runner, BETAS)
+            found = chosen(runner, betas)
         else:
             runner, found = Runner.from_cfg(cfg), {}
         middle = time.time()
         figures = measure(runner.model, self._test_loaders(cfg, runner.model),
-                          BETAS)
+                          betas)
         seconds = dict(train=middle - start, test=time.time() - middle)
         return dict(**found, **figures, seconds=seconds, made=made_by(cfg))
 

@@ -90,16 +90,20 @@ def task_config(args: Namespace, folder: Path, task: Task) -> Config:
         train_together(cfg, settings_of(cfg))
     name, own_data = split_name(task.config, drawn)
     cfg.task = cfg.task if drawn else task.data or own_data
-    run = f'{cfg.task}_shots{task.shots}_seed{task.seed}' if (
-        task.shots) else cfg.task
-    clip = '_'.join(clip_names(cfg))
-    # Other recipes and data have other work dirs
-    run = f'{run}_{recipe(cfg)}_{data_hash(cfg)}'
-    cfg.work_dir = str(folder / name / clip / run)
-    cfg.experiment_name = f'{name}_{clip}_{run}'
+    name_run(cfg, folder / name, task)
     cfg.default_hooks.checkpoint.interval = 0  # the best alone
     cfg.log_level = 'ERROR'
     return cfg
+
+
+def name_run(cfg: Config, folder: Path, task: Task) -> None:
+    """Gives a run a work dir that no other recipe or data has."""
+    run = f'{cfg.task}_shots{task.shots}_seed{task.seed}' if (
+        task.shots) else cfg.task
+    clip = '_'.join(clip_names(cfg))
+    run = f'{run}_{recipe(cfg)}_{data_hash(cfg)}'
+    cfg.work_dir = str(folder / clip / run)
+    cfg.experiment_name = f'{folder.name}_{clip}_{run}'
 
 
 def split_name(config: str, drawn: bool) -> tuple:
@@ -150,6 +154,8 @@ def recipe(cfg: Config) -> str:
             how={name: loader.get(name) for name in ('batch_size', 'sampler')},
             dataset={name: value for name, value in loader.dataset.items()
                      if name not in DATA})
+    if 'GridValLoop' in str(cfg.get('val_cfg')):
+        parts['of equals'] = 'the least loss'  # before, the first setting
     share(parts, 'clip', cfg.clip.model_name)
     store = cfg.default_hooks.get('store') or {}
     return short_hash([
