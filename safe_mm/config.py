@@ -16,6 +16,11 @@ from mmengine.utils import digit_version
 
 from .errors import InputError
 
+# Settings that a config need not have: what mmengine's Runner and the tools
+# look up, and what other configs of a sweep have
+OPTIONAL = ('find_unused_parameters', 'model_wrapper_cfg', 'sync_bn',
+            'compile', 'activation_checkpointing', 'efficient_conv_bn_eval',
+            'tta_model', 'tta_pipeline', 'variants', 'grid', 'search')
 # Given as options, these rule wherever they occur in a config. The top level's
 # clip always does: components of different CLIPs do not fit together.
 SHARED_KEYS = ('clip', 'data_root', 'task', 'shots', 'seed')
@@ -133,8 +138,7 @@ def check_options(cfg: Config, options: dict) -> None:
     Raises:
         InputError: Names the setting, and where one of that name is.
     """
-    # A sweep's --tasks brings variants
-    known = {'variants', *cfg, *inspect.signature(Runner.__init__).parameters}
+    known = {*cfg, *inspect.signature(Runner.__init__).parameters, *OPTIONAL}
     for option in options:
         first = option.split('.')[0]
         if first not in known:

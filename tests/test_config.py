@@ -102,6 +102,15 @@ def test_each_config(path):
     assert MODELS.build(cfg.model) is not None
 
 
+@pytest.mark.parametrize('option', [
+    'find_unused_parameters=True', 'resume=False', 'grid.lr=[1]',
+    'custom_hooks.0.priority=LOW', 'auto_scale_lr.enable=True',
+    'search.alpha=[1]', 'env_cfg.cudnn_benchmark=True', 'launcher=none'
+])
+def test_options_that_a_config_need_not_have(shapes, option):
+    config('--data-root', shapes, '--cfg-options', option)
+
+
 def test_none_switches_the_store_off():
     parser = ArgumentParser()
     add_common_options(parser)

@@ -4,6 +4,7 @@ import copy
 import pytest
 import torch
 from mmengine.runner import Runner
+from mmpretrain import get_model
 from torch.nn.functional import cross_entropy
 
 from safe_mm.clip import split_clip
@@ -61,13 +62,14 @@ def work_dir(shapes, tmp_path_factory):
 
 
 def test_every_setting_is_as_if_alone(shapes, tmp_path):
-    """Not the chosen one only; without validation all are left."""
+    """Not the chosen one only."""
     options = ['--data-root', shapes, '--work-dir', tmp_path,
-               *short(10, 'train_cfg.val_begin=99', *GRID)]
+               *short(10, *GRID)]
     cfg = config(*options)
     train_together(cfg, settings_of(cfg))
     cfg.experiment_name = 'grid'
     runner = Runner.from_cfg(cfg)
+    stack = runner.model.neck.attn_pool_f
     runner.train()
     settings = cfg.optim_wrapper.paramwise_cfg.settings
     ends = []
@@ -77,7 +79,7 @@ def test_every_setting_is_as_if_alone(shapes, tmp_path):
         alone.experiment_name = f'alone{number}'
         lone = Runner.from_cfg(alone)
         lone.train()
-        mine = runner.model.neck.attn_pool_f.pools[number].state_dict()
+        mine = stack.pools[number].state_dict()
         ends.append(lone.model.neck.attn_pool_f.state_dict())
         torch.testing.assert_close(mine, ends[-1], rtol=0, atol=1e-5)
     key = 'block.mlp.c_fc.weight'
@@ -128,7 +130,7 @@ def test_of_equals_the_least_loss_is_chosen(shapes, tmp_path):
 
 @pytest.mark.parametrize('scores, losses, best', [
     ([1, 3, 2], [0, 9, 0], 1), ([3, 3, 2], [2, 1, 0], 1),
-    ([3, 3, 3], [1, 1, 2], 0)
+    ([3, 3, 3], [1, 1, 2], 0), ([3, 3], [float('nan'), 1], 1)
 ])
 def test_best_run(scores, losses, best):
     assert best_run(scores, losses) == best
@@ -162,6 +164,18 @@ def test_report_names_every_setting(work_dir):
     assert accuracy[chosen.index(True)] == max(accuracy) > min(accuracy)
 
 
+def test_config_in_the_work_dir_is_for_inference(shapes, work_dir):
+    """It has the stack, and takes the best run's layer in its place."""
+    best, = work_dir.glob('*.pth')
+    alone = get_model(config('--data-root', shapes), pretrained=str(best))
+    model = get_model(str(work_dir / 'tiny.py'), pretrained=str(best))
+    x = torch.randn(2, 3, 64, 64)
+    with torch.no_grad():
+        features = alone.extract_feat(x)
+        torch.testing.assert_close(model.extract_feat(x), features)
+        assert features[0].dim() == 2
+
+
 def test_chosen_weights_are_an_ordinary_models(shapes, work_dir, tmp_path):
     run_tool('test', CONFIG, work_dir, '--data-root', shapes, '--work-dir',
              tmp_path, *short(20))
@@ -175,9 +189,12 @@ def test_chosen_weights_are_an_ordinary_models(shapes, work_dir, tmp_path):
     ('custom_hooks.0.type=safe_mm.ResumableEarlyStoppingHook', 'stopping'),
     ('default_hooks.ema.type=EMAHook', 'EMAHook'),
     ('load_from=best.pth', 'load_from'),
+    ('optim_wrapper.constructor=Mine', 'constructor'),
+    ('val_cfg.type=MyLoop', 'val_cfg.type'),
+    ('default_hooks.checkpoint.type=CheckpointHook', 'SlimCheckpointHook'),
     ('custom_hooks.1.trainable=[neck.attn_pool_f.*,backbone.*]', 'backbone'),
     ('default_hooks.checkpoint.save_best=auto', "save_best='auto'"),
-    ('train_cfg.val_begin=99999', 'train_cfg.val_begin'),
+    ('train_cfg.val_begin=99999', 'without validation'),
     ('grid.lr=1e-3', 'a grid needs'),
     ('grid.lr=[]', 'a grid needs'),
     ('grid.beta=[1]', 'a grid needs'),

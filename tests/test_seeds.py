@@ -15,8 +15,8 @@ def ends(cfg, name: str) -> list:
     """Weights of each pooling layer after training."""
     cfg.experiment_name = name
     runner = Runner.from_cfg(cfg)
-    runner.train()
     pool = runner.model.neck.attn_pool_f
+    runner.train()
     return [p.state_dict() for p in getattr(pool, 'pools', [pool])]
 
 
@@ -24,7 +24,7 @@ def ends(cfg, name: str) -> list:
 def test_every_run_is_as_if_alone(shapes, tmp_path, stored):
     """Images by worker processes; more iterations than there are batches."""
     options = ['--data-root', shapes, '--work-dir', tmp_path, '--shots', 1,
-               *short(10, 'train_cfg.val_begin=99', *GRID)]
+               *short(10, *GRID)]
     if not stored:
         options += ['train_dataloader.num_workers=1']
     else:
@@ -101,13 +101,15 @@ def test_a_seeds_weights_are_an_ordinary_models(shapes, work_dir, tmp_path):
 
 
 @pytest.mark.parametrize('options, message', [
-    (['1', '1'], 'same seed twice'),
-    (['1', '2', '--seed', '1'], 'not both'),
-    (['1', '2', '--no-validate'], 'need validation'),
+    (['1', '1'], 'two of which are the same'),
+    (['1', '2', '--seed', '1'], 'one of them'),
+    (['1', '2', '--no-validate'], 'go neither'),
     (['1', '2', '--cfg-options',
       'train_dataloader.sampler.type=DefaultSampler'], 'InfiniteSampler'),
     (['1', '2', '--cfg-options', 'custom_hooks.0.type=safe_mm.CacheHook'],
      'cache, which is of one seed'),
+    (['1', '2', '--cfg-options', 'val_dataloader.dataset.seed=9'],
+     'one of them'),
     (['1', '2', '--cfg-options', 'randomness.diff_rank_seed=True'],
      'diff_rank_seed'),
     (['1', '2', '--cfg-options', 'model.train_cfg.augments.type=Mixup'],

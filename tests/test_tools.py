@@ -15,7 +15,15 @@ from safe_mm.models.head import text_class_weights
 from safe_mm.prompts import class_prompts
 from safe_mm.registry import MODELS
 
-from .conftest import CONFIG, TINY_RN, config, run_tool, short, weights
+from .conftest import (
+    CONFIG,
+    TINY_RN,
+    config,
+    fails,
+    run_tool,
+    short,
+    weights,
+)
 from .shapes import draw_shapes
 
 RN = f'clip.model_name={TINY_RN}'
@@ -82,6 +90,18 @@ def test_pictures_of_predictions(trained, shapes, tmp_path):
              tmp_path, '--show-dir', tmp_path / 'show', '--interval', '12',
              *short(120))
     assert list((tmp_path / 'show').glob('*.png'))
+
+
+def test_variant(trained, shapes, tmp_path):
+    file, out = tmp_path / 'config.py', tmp_path / 'out.pkl'
+    file.write_text(f"_base_ = ['{CONFIG}']\n"
+                    'variants = dict(both=dict(mirror=True))\n')
+    options = ['--data-root', shapes, '--work-dir', tmp_path, *short(120)]
+    run_tool('test', file, trained, '--variant', 'both', '--out', out,
+             *options)
+    assert len(mmengine.load(out)) == 72
+    fails('no such variant of this data, but both', 'test', file, trained,
+          '--variant', 'none', *options)
 
 
 def test_mmpretrain_inferencer(trained, shapes):

@@ -49,7 +49,7 @@ def apply_training_options(cfg: Config, args: Namespace) -> None:
     if args.amp:
         cfg.optim_wrapper.type = 'AmpOptimWrapper'
     if args.grid or args.seeds:
-        check_one_pass(cfg, args)
+        check_one_pass(args)
         train_together(cfg, settings_of(cfg) if args.grid else [{}],
                        args.seeds)
     if args.no_validate:
@@ -69,19 +69,17 @@ def apply_training_options(cfg: Config, args: Namespace) -> None:
         read_checkpoint(cfg.load_from)  # refuses what is not safe to load
 
 
-def check_one_pass(cfg: Config, args: Namespace) -> None:
-    """Raises an InputError, rather than to save nothing or not all."""
-    if args.seeds and args.seed is not None:
-        raise InputError('give --seed or --seeds, not both.')
-    if args.resume:
-        raise InputError('--grid and --seeds do not go with --resume, since '
-                         'only the best weights are saved.')
-    begin = cfg.train_cfg.get('val_begin', 1)
-    if args.no_validate or not cfg.get('val_dataloader') or (
-            begin > cfg.train_cfg.max_iters):
-        raise InputError('--grid and --seeds need validation, which chooses '
-                         'what is saved: leave out --no-validate, and see to '
-                         'val_dataloader and train_cfg.val_begin.')
+def check_one_pass(args: Namespace) -> None:
+    """Raises an InputError if options do not go with runs in one pass."""
+    own = [option for option in args.cfg_options
+           if option == 'seed' or option.endswith('.seed')]
+    if args.seeds and (args.seed is not None or own):
+        raise InputError('give --seed, an option that sets a seed, or '
+                         '--seeds: one of them.')
+    if args.resume or args.no_validate:
+        raise InputError('--grid and --seeds go neither with --resume, since '
+                         'only the best weights are saved, nor with '
+                         '--no-validate, which would choose them.')
 
 
 def resume_from(cfg: Config, source: str) -> None:

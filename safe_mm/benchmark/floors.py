@@ -1,7 +1,7 @@
 """What each part of a CLIP could take at best on a machine."""
 from typing import Callable
 
-from torch.nn.attention import SDPBackend, sdpa_kernel
+import torch
 from torch.utils.flop_counter import FlopCounterMode
 
 from ..clip import split_clip
@@ -15,9 +15,13 @@ def operations(run: Callable[[], object]) -> int:
     Attention is taken apart into its products, since torch does not count
     those of its fused kernels on a CPU.
     """
-    with sdpa_kernel(SDPBackend.MATH), FlopCounterMode(
-            display=False) as counter:
-        run()
+    fused = torch.backends.cuda.flash_sdp_enabled()  # of processors, too
+    torch.backends.cuda.enable_flash_sdp(False)
+    try:
+        with FlopCounterMode(display=False) as counter:
+            run()
+    finally:
+        torch.backends.cuda.enable_flash_sdp(fused)
     return counter.get_total_flops()
 
 

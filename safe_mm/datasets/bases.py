@@ -62,9 +62,9 @@ def use_variant(cfg: Config, name: str) -> None:
     """
     dataset = cfg.test_dataloader.dataset
     imagenet = dataset_base('imagenet_variants')
-    variants = cfg.get('variants', {})
+    variants = dict(cfg.get('variants', {}))
     if dataset.get('data_prefix') == imagenet.dataset.data_prefix:
-        variants = imagenet.variants
+        variants = {**imagenet.variants, **variants}
     if name not in variants:
         raise InputError(f'--variant {name}: there is no such variant of this '
                          f'data, but {", ".join(variants) or "none"}.')

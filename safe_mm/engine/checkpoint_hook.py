@@ -53,8 +53,8 @@ class SlimCheckpointHook(CheckpointHook):
             is intact while another is written. Defaults to 2.
         save_best (str | list[str], optional): The metric, greater being
             better, whose best checkpoint is kept; of equals, the earliest.
-            Of several, for runs in one pass, each has its best, and not
-            all need to be there each time. Defaults to 'accuracy/top1'.
+            A list, such as ``['seed1/accuracy/top1', ...]``, is for several
+            seeds in one pass. Defaults to 'accuracy/top1'.
 
     Raises:
         InputError: A checkpoint does not fit the model it is loaded into, or
@@ -126,7 +126,7 @@ class SlimCheckpointHook(CheckpointHook):
             raise InputError(
                 f'default_hooks.checkpoint.save_best={watched[0]!r} is not '
                 f'among what is measured: {", ".join(metrics)}.')
-        if len(watched) > 1:
+        if all(key.startswith('seed') for key in watched):  # one at a time
             metrics = {**dict.fromkeys(watched, -inf), **metrics}
         super().after_val_epoch(runner, metrics)
         saved = self.keep_ckpt_ids and self.keep_ckpt_ids[-1] == runner.iter

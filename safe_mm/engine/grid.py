@@ -5,6 +5,7 @@ images, so each gets the result that it would get alone.
 """
 from copy import deepcopy
 from itertools import product
+from math import inf
 from typing import Any, Dict, List, Optional, Sequence
 
 from mmengine.config import Config
@@ -15,6 +16,8 @@ from ..config import share
 from ..errors import InputError
 from ..registry import OPTIM_WRAPPER_CONSTRUCTORS
 from .checkpoint_hook import METRIC
+
+LENGTH = ('max_iters', 'val_begin', 'val_interval')  # of train_cfg
 
 
 def has_pool_to_train(cfg: Config) -> bool:
@@ -65,14 +68,16 @@ def train_together(cfg: Config, settings: List[dict],
             another, or nothing that a seed changes.
     """
     refuse_what_runs_would_share(cfg)
-    cfg.model.neck.runs = len(settings)
-    cfg.optim_wrapper.constructor = 'safe_mm.GridOptimWrapperConstructor'
-    cfg.optim_wrapper.paramwise_cfg = dict(settings=settings)
     if seeds:
         refuse_what_seeds_would_share(cfg, seeds)
         cfg.model.neck.num_seeds = len(seeds)
-        cfg.train_cfg.pop('by_epoch', None)
-        cfg.train_cfg.update(type='safe_mm.SeedsTrainLoop', seeds=list(seeds))
+        length = {key: value for key, value in cfg.train_cfg.items()
+                  if key in LENGTH}
+        cfg.train_cfg = dict(
+            length, type='safe_mm.SeedsTrainLoop', seeds=list(seeds))
+    cfg.model.neck.runs = len(settings)
+    cfg.optim_wrapper.constructor = 'safe_mm.GridOptimWrapperConstructor'
+    cfg.optim_wrapper.paramwise_cfg = dict(settings=settings)
     saving = cfg.default_hooks.checkpoint
     metric = saving.get('save_best', METRIC)
     cfg.val_cfg.update(
@@ -82,40 +87,51 @@ def train_together(cfg: Config, settings: List[dict],
 
 
 def refuse_what_runs_would_share(cfg: Config) -> None:
-    """Raises an InputError that names it."""
-    optim, hooks = cfg.optim_wrapper, _hooks(cfg)
-    schedule = str(cfg.get('param_scheduler'))
+    """Raises an InputError that names it, or what the runs lack."""
+    _refuse({'a config without AttnPool_F to train':
+             not has_pool_to_train(cfg)})
+    optim, length, hooks = cfg.optim_wrapper, cfg.train_cfg, _hooks(cfg)
     trained = [name for hook in cfg.get('custom_hooks') or []
                for name in hook.get('trainable', [])
                if not name.startswith('neck.attn_pool_f')]
-    best = cfg.default_hooks.checkpoint.get('save_best', METRIC)
+    best = (cfg.default_hooks.get('checkpoint') or {}).get('save_best', METRIC)
     _refuse({
-        'what trains no AttnPool_F': not has_pool_to_train(cfg),
-        f'training more than AttnPool_F ({", ".join(trained)})': trained,
-        'optim_wrapper.clip_grad': optim.get('clip_grad'),
+        'epochs in place of train_cfg.max_iters': 'max_iters' not in length,
+        'a run without validation, which chooses what is saved':
+        not cfg.get('val_dataloader') or cfg.get('val_cfg') is None
+        or length.get('val_begin', 1) > length.get('max_iters', inf),
+        'a val_cfg.type of your own': (cfg.get('val_cfg') or {}).get('type'),
+        'optim_wrapper.constructor': optim.get('constructor'),
         'optim_wrapper.paramwise_cfg': optim.get('paramwise_cfg'),
+        'optim_wrapper.clip_grad': optim.get('clip_grad'),
         'mixed precision, whose loss scale they would share':
-        'Amp' in str(optim.get('type')),
-        'ReduceOnPlateau': 'ReduceOnPlateau' in schedule,
+        optim.get('type', 'OptimWrapper') in ('AmpOptimWrapper',
+                                              'ApexOptimWrapper'),
+        'ReduceOnPlateau':
+        'ReduceOnPlateau' in str(cfg.get('param_scheduler')),
+        'a trunk that is not frozen by FreezeHook': 'FreezeHook' not in hooks,
+        f'training more than AttnPool_F ({", ".join(trained)})': trained,
         'an early stopping hook': 'EarlyStopping' in hooks,
         'EMAHook': 'EMAHook' in hooks,
-        'load_from': cfg.get('load_from'),
-        'resume': cfg.get('resume'),
+        'a checkpoint hook other than SlimCheckpointHook':
+        'SlimCheckpointHook' not in hooks,
         f'save_best={best!r}, which is not the name of one metric':
         not isinstance(best, str) or best == 'auto',
+        'load_from': cfg.get('load_from'),
+        'resume': cfg.get('resume'),
     })
 
 
 def refuse_what_seeds_would_share(cfg: Config, seeds: Sequence[int]) -> None:
     """Raises an InputError that names it."""
-    loader, hooks = cfg.train_dataloader, _hooks(cfg)
+    loader = cfg.train_dataloader
     unknown = [key for key, value in cfg.train_cfg.items()
-               if value and key not in ('max_iters', 'val_begin',
-                                        'val_interval')]
+               if value and key not in LENGTH]
     _refuse({
-        'the same seed twice': len(set(seeds)) < len(seeds),
+        f'the seeds {list(seeds)}, two of which are the same':
+        len(set(seeds)) < len(seeds),
         'data without a seed': not share(deepcopy(loader), 'seed', 0),
-        'a cache, which is of one seed': 'CacheHook' in hooks,
+        'a cache, which is of one seed': 'CacheHook' in _hooks(cfg),
         f'train_cfg.{"".join(unknown[:1])}': unknown,
         'randomness.diff_rank_seed':
         cfg.get('randomness', {}).get('diff_rank_seed'),
@@ -124,8 +140,6 @@ def refuse_what_seeds_would_share(cfg: Config, seeds: Sequence[int]) -> None:
         'batches whose images are mixed':
         cfg.model.data_preprocessor.get('batch_augments')
         or cfg.model.get('train_cfg'),
-        'a checkpoint hook other than SlimCheckpointHook':
-        'SlimCheckpointHook' not in cfg.default_hooks.checkpoint.type,
     }, 'several seeds')
 
 
@@ -138,8 +152,8 @@ def _hooks(cfg: Config) -> str:
 def _refuse(culprits: Dict[str, Any], runs: str = 'several runs') -> None:
     for culprit, there in culprits.items():
         if there:
-            raise InputError(f'{runs} in one pass do not go with {culprit}: '
-                             'take it out, or train one by one.')
+            raise InputError(f'{runs} in one pass do not go with {culprit}. '
+                             'Change that, or train one by one.')
 
 
 def prefix(seed: Optional[int]) -> str:

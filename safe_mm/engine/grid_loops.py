@@ -1,10 +1,11 @@
 """Loops of runs that are trained side by side, see :mod:`.grid`."""
 import copy
-from math import inf
-from typing import Dict, List, Sequence, Tuple
+from math import inf, isnan
+from statistics import fmean
+from typing import Dict, List, Sequence
 
 import torch
-from mmengine.dist import all_reduce
+from mmengine.evaluator import BaseMetric
 from mmengine.runner import IterBasedTrainLoop, Runner, ValLoop
 from mmengine.runner.amp import autocast
 from torch import nn
@@ -72,6 +73,7 @@ class GridValLoop(ValLoop):
         super().__init__(
             runner, loader_of_seeds(runner, dataloader, seeds)
             if seeds else dataloader, evaluator, fp16)
+        self.evaluator.metrics.append(MeanLoss())
         self.seeds, self.metric = seeds or [None], metric
         self.settings = runner.cfg.optim_wrapper.paramwise_cfg.settings
 
@@ -85,8 +87,8 @@ class GridValLoop(ValLoop):
         loaders = getattr(self.dataloader, 'loaders', [self.dataloader])
         for number, (seed, loader) in enumerate(zip(self.seeds, loaders)):
             pools = stack.of_seed(number)
-            found, losses = self._evaluate(loader, pools)
-            best = self._choose(prefix(seed), found, losses)
+            found = self._evaluate(loader, pools)
+            best = self._choose(prefix(seed), found)
             neck.attn_pool_f = pools[best]
             metrics = {prefix(seed) + key: value
                        for key, value in found[best].items()}
@@ -98,38 +100,29 @@ class GridValLoop(ValLoop):
         return metrics
 
     @torch.no_grad()
-    def _evaluate(self, loader: DataLoader, pools: Sequence[nn.Module]
-                  ) -> Tuple[List[Dict[str, float]], torch.Tensor]:
-        """Metrics of each run of a seed, and its loss, shape (R, ).
-
-        AttnPool_O and the dense features serve all of them.
-        """
+    def _evaluate(self, loader: DataLoader,
+                  pools: Sequence[nn.Module]) -> List[Dict[str, float]]:
+        """Metrics of each run; AttnPool_O and dense features serve all."""
         model = unwrap(self.runner.model)
         evaluators = [copy.deepcopy(self.evaluator) for _ in pools]
-        losses = torch.zeros(len(pools))
         for index, data_batch in enumerate(loader):
             self.runner.call_hook(
                 'before_val_iter', batch_idx=index, data_batch=data_batch)
             with autocast(enabled=self.fp16):
                 batch = model.data_preprocessor(data_batch)
-                labelled = batch['data_samples']
                 features = last(model.backbone(batch['inputs']))
                 original = model.neck.attn_pool_o(features)
-                for run, pool in enumerate(pools):
-                    blended = (blend(original, pool(features),
-                                     model.neck.beta), )
-                    loss = model.head.loss(blended, labelled)['loss']
-                    losses[run] += loss.item() * len(labelled)
-                    samples = model.head.predict(blended, labelled)
-                    evaluators[run].process(samples, data_batch)
+                for pool, evaluator in zip(pools, evaluators):
+                    blended = blend(original, pool(features), model.neck.beta)
+                    samples = model.head.predict((blended, ),
+                                                 batch['data_samples'])
+                    evaluator.process(samples, data_batch)
             self.runner.call_hook('after_val_iter', batch_idx=index,
                                   data_batch=data_batch, outputs=samples)
-        all_reduce(losses)
         return [evaluator.evaluate(len(loader.dataset))
-                for evaluator in evaluators], losses
+                for evaluator in evaluators]
 
-    def _choose(self, name: str, found: List[Dict[str, float]],
-                losses: torch.Tensor) -> int:
+    def _choose(self, name: str, found: List[Dict[str, float]]) -> int:
         """Notes each run's result; returns which is best."""
         hub = self.runner.message_hub
         grid = hub.runtime_info.setdefault(name + 'grid', [
@@ -139,7 +132,7 @@ class GridValLoop(ValLoop):
         scores = [metrics.get(self.metric, -inf) for metrics in found]
         for run, score in zip(grid, scores):
             run['validation'] = max(run['validation'], score)
-        best = best_run(scores, losses.tolist())
+        best = best_run(scores, [metrics['loss'] for metrics in found])
         if scores[best] > before:
             hub.update_info(name + 'setting', dict(self.settings[best]))
         return best
@@ -159,5 +152,19 @@ class GridValLoop(ValLoop):
 
 def best_run(scores: Sequence[float], losses: Sequence[float]) -> int:
     """The greatest score; of equals the least loss, then the first."""
-    return max(range(len(scores)),
-               key=lambda run: (scores[run], -losses[run]))
+    return max(range(len(scores)), key=lambda run: (
+        scores[run], -inf if isnan(losses[run]) else -losses[run]))
+
+
+class MeanLoss(BaseMetric):
+    """Cross-entropy of classes that were predicted; its name is 'loss'."""
+
+    def process(self, data_batch: dict, data_samples: Sequence[dict]) -> None:
+        """Notes the loss of each image."""
+        for sample in data_samples:
+            score = sample['pred_score'][sample['gt_label']]
+            self.results.append(-score.clamp(min=1e-38).log().item())
+
+    def compute_metrics(self, results: List[float]) -> Dict[str, float]:
+        """The mean of all images."""
+        return dict(loss=fmean(results))

@@ -91,7 +91,7 @@ class BlendedAttentionPool(BaseModule):
                  num_seeds: int = 1,
                  init_cfg: dict = None) -> None:
         super().__init__(init_cfg)
-        if not isinstance(beta, (int, float)) or beta < 0:
+        if not (isinstance(beta, (int, float)) and beta >= 0):
             raise InputError(f'BlendedAttentionPool: beta={beta} should be a '
                              'number, and not negative.')
         self.beta = beta
@@ -125,7 +125,13 @@ class BlendedAttentionPool(BaseModule):
 
     def _load_from_state_dict(self, state_dict: dict, prefix: str,
                               *args) -> None:
-        """Takes the beta by which the keys of a cache were pooled."""
+        """Takes the beta by which the keys of a cache were pooled.
+
+        Of several runs, what is loaded is the best alone.
+        """
+        several = isinstance(self.attn_pool_f, RunStack)
+        if several and not any('.pools.' in key for key in state_dict):
+            self.attn_pool_f = self.attn_pool_f.pools[0]
         beta = state_dict.pop(prefix + 'beta', None)
         if beta is not None and beta.item() != self.beta:
             self.beta = beta.item()
