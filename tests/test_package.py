@@ -61,16 +61,26 @@ def test_readme_shows_the_configs_as_they_are():
                    code[:-len(block)].splitlines())
 
 
-def test_readme_config_for_own_data(shapes, tmp_path):
-    store, own = BLOCKS[2:4]
+def test_readme_config_for_own_data(shapes, tmp_path, capsys):
+    store, own, picture = BLOCKS[2:5]
     code = own.replace('configs/safe/safe_rn50_caltech101.py', CONFIG) + store
     config = tmp_path / 'mine.py'
     config.write_text(code.replace('my_images', 'shapes'))
     assert Config.fromfile(config).val_dataloader.dataset.split == 'val'
     run_tool('train', config, '--data-root', shapes, '--work-dir', tmp_path,
              *short(8, f'default_hooks.store.root={tmp_path}/store'))
-    assert list(tmp_path.glob('best_*.pth'))
+    best, = tmp_path.glob('best_*.pth')
     assert list(tmp_path.glob('store/*/*.safetensors'))
+
+    for theirs, mine in (
+            ('work_dirs/safe_rn50_caltech101/shots16_seed1', str(tmp_path)),
+            ('safe_rn50_caltech101.py', 'mine.py'),
+            ('best_accuracy_top1_iter_1200.pth', best.name),
+            ('cat.jpg', f'{shapes}/shapes/red_shape/000.png')):
+        assert theirs in picture
+        picture = picture.replace(theirs, mine)
+    exec(picture, {})
+    assert 'shape' in capsys.readouterr().out
 
 
 def test_readme_links_exist():
