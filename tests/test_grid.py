@@ -87,45 +87,43 @@ def test_every_setting_is_as_if_alone(shapes, tmp_path):
         assert (one[key] - two[key]).abs().max() > 1e-4
 
 
-def test_every_setting_is_validated_as_if_alone(shapes, tmp_path):
+def validated(shapes, tmp_path, *grid):
+    """A grid that was validated once: its runner, the accuracies that it
+    noted, and accuracy and loss of each layer on features pooled anew.
+    """
     cfg = config('--data-root', shapes, '--work-dir', tmp_path,
-                 *short(10, 'train_cfg.val_interval=10', *GRID))
+                 *short(10, 'train_cfg.val_interval=10', *grid))
     train_together(cfg, settings_of(cfg))
+    cfg.experiment_name = str(tmp_path)
     runner = Runner.from_cfg(cfg)
     model, stack = runner.model, runner.model.neck.attn_pool_f
     runner.train()
-    found = [s['validation'] for s in runner.message_hub.get_info('grid')]
-    expected = []
+    accuracies, losses = [], []
     for pool in stack.pools:
         model.neck.attn_pool_f = pool
         pooled = pool_all(model, runner.val_loop.dataloader)
-        expected.append(deployed_accuracy(model, pooled))
+        accuracies.append(deployed_accuracy(model, pooled))
+        logits = model.head((pooled.merged(model.neck.beta), ))
+        losses.append(cross_entropy(logits, pooled.labels).item())
+    found = [s['validation'] for s in runner.message_hub.get_info('grid')]
+    return runner, found, accuracies, losses
+
+
+def test_every_setting_is_validated_as_if_alone(shapes, tmp_path):
+    _, found, expected, _ = validated(shapes, tmp_path, *GRID)
     assert found == pytest.approx(expected)
     assert len(set(found)) > 1  # and the settings matter
 
 
 def test_of_equals_the_least_loss_is_chosen(shapes, tmp_path):
     """Of three equal settings the order is not what decides."""
-    cfg = config('--data-root', shapes, '--work-dir', tmp_path,
-                 *short(10, 'train_cfg.val_interval=10',
-                        'grid.lr=[0,1e-6,1e-5]', 'grid.weight_decay=[0]'))
-    train_together(cfg, settings_of(cfg))
-    cfg.experiment_name = 'equals'
-    runner = Runner.from_cfg(cfg)
-    model, stack = runner.model, runner.model.neck.attn_pool_f
-    runner.train()
-    found = [s['validation'] for s in runner.message_hub.get_info('grid')]
-    losses = []
-    for pool in stack.pools:
-        model.neck.attn_pool_f = pool
-        pooled = pool_all(model, runner.val_loop.dataloader)
-        logits = model.head((pooled.merged(model.neck.beta), ))
-        losses.append(cross_entropy(logits, pooled.labels).item())
+    runner, found, _, losses = validated(
+        shapes, tmp_path, 'grid.lr=[0,1e-6,1e-5]', 'grid.weight_decay=[0]')
     assert len(set(found)) == 1
     best = losses.index(min(losses))
     assert best > 0
-    assert runner.message_hub.get_info('setting') == cfg.optim_wrapper[
-        'paramwise_cfg']['settings'][best]
+    assert runner.message_hub.get_info(
+        'setting') == runner.val_loop.settings[best]
 
 
 @pytest.mark.parametrize('scores, losses, best', [

@@ -1,6 +1,6 @@
 """Loops of runs that are trained side by side, see :mod:`.grid`."""
 import copy
-from math import inf, isnan
+from math import inf, isnan, log
 from statistics import fmean
 from typing import Dict, List, Sequence
 
@@ -132,7 +132,7 @@ class GridValLoop(ValLoop):
         scores = [metrics.get(self.metric, -inf) for metrics in found]
         for run, score in zip(grid, scores):
             run['validation'] = max(run['validation'], score)
-        best = best_run(scores, [metrics['loss'] for metrics in found])
+        best = best_run(scores, [metrics['loss/mean'] for metrics in found])
         if scores[best] > before:
             hub.update_info(name + 'setting', dict(self.settings[best]))
         return best
@@ -157,14 +157,16 @@ def best_run(scores: Sequence[float], losses: Sequence[float]) -> int:
 
 
 class MeanLoss(BaseMetric):
-    """Cross-entropy of classes that were predicted; its name is 'loss'."""
+    """Cross-entropy of the classes' probabilities, 'loss/mean'."""
+
+    default_prefix = 'loss'
 
     def process(self, data_batch: dict, data_samples: Sequence[dict]) -> None:
         """Notes the loss of each image."""
         for sample in data_samples:
-            score = sample['pred_score'][sample['gt_label']]
-            self.results.append(-score.clamp(min=1e-38).log().item())
+            score = sample['pred_score'][int(sample['gt_label'])].item()
+            self.results.append(-log(max(score, 1e-38)))
 
     def compute_metrics(self, results: List[float]) -> Dict[str, float]:
         """The mean of all images."""
-        return dict(loss=fmean(results))
+        return dict(mean=fmean(results))

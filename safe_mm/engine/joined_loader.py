@@ -23,7 +23,6 @@ class JoinedLoader:
         self.dataset = self.loaders[0].dataset
         self.sampler = self.loaders[0].sampler
         self.batch_size = self.loaders[0].batch_size
-        self.num_workers = self.loaders[0].num_workers
 
     def __iter__(self) -> Iterator[Dict[str, Any]]:
         for batches in zip(*self.loaders):
