@@ -9,7 +9,7 @@ INSTALLED := $(VENV)/.installed
 .PHONY: demo test lint bench
 
 demo: $(INSTALLED)
-	$(BIN)/python tools/demo.py configs/safe/safe_creatures-rn.py
+	$(BIN)/python tools/demo.py configs/safe_creatures.py
 
 test: $(INSTALLED)
 	$(BIN)/python -m pytest tests

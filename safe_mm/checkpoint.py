@@ -1,16 +1,14 @@
 """Checkpoints of plain tensors and values, read without running code."""
-import hashlib
 import logging
 from pathlib import Path
-from typing import Any, Dict, List, Optional
+from typing import Any, Optional
 
 import numpy as np
 import torch
 from mmengine.logging import print_log
-from torch import nn
 
 from .errors import InputError
-from .safe_load import safe_load
+from .tensor_files import safe_load
 
 
 def read_checkpoint(path: str) -> dict:
@@ -52,39 +50,10 @@ def find_checkpoint(folder: str, pattern: str) -> Optional[str]:
         except InputError as error:
             errors.append(error)
             print_log(
-                f'Passed over: {error}', 'current', level=logging.WARNING)
+                f'Ignored: {error}', 'current', level=logging.WARNING)
     if errors:
         raise errors[0]
     return None
-
-
-def frozen_keys(model: nn.Module) -> List[str]:
-    """Keys of the state dict that training leaves as they are.
-
-    These are the frozen parameters, and the buffers of modules that have
-    parameters, all of them frozen (statistics of a frozen BatchNorm).
-    """
-    keys = []
-    for name, module in model.named_modules():
-        prefix = name + '.' if name else ''
-        own = dict(module.named_parameters(recurse=False))
-        keys += [prefix + n for n, p in own.items() if not p.requires_grad]
-        if own and not any(p.requires_grad for p in own.values()):
-            keys += [
-                prefix + n for n, _ in module.named_buffers(recurse=False)
-            ]
-    saved = model.state_dict().keys()
-    return [key for key in keys if key in saved]
-
-
-def digest(state: Dict[str, torch.Tensor], keys: List[str]) -> str:
-    """SHA-256 of the named tensors, by name and content."""
-    sha = hashlib.sha256()
-    for key in sorted(keys):
-        sha.update(key.encode())
-        tensor = state[key].detach().cpu().contiguous()
-        sha.update(tensor.reshape(-1).view(torch.uint8).numpy())
-    return sha.hexdigest()
 
 
 def plain(value: Any) -> Any:

@@ -1,47 +1,69 @@
 """Pictures of results, by matplotlib."""
 import math
+from itertools import product
 from pathlib import Path
-from typing import Dict, List, Sequence
+from typing import TYPE_CHECKING, Dict, List, Optional, Sequence
 
 import numpy as np
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from .search import Choice
+if TYPE_CHECKING:
+    from .search import Choice
 
 
 def plot_accuracy(curves: Dict[str, Dict[str, Sequence[float]]],
                   shots: Sequence[int], title: str, path: Path,
-                  one_scale: bool = False) -> None:
-    """Accuracy against shots, a panel for each task or test variant.
+                  one_scale: bool = False,
+                  errors: Optional[Dict[str, dict]] = None) -> None:
+    """Accuracy against shots, a panel for each dataset or test variant.
 
     Args:
         curves (dict): Panel -> name of a curve -> accuracy in percent for
-            each of ``shots``.
+            each of ``shots``. Curves of zero-shot are dashed.
         shots (Sequence[int]): Training images a class.
-        title (str): Of the picture.
+        title (str): Of the plot.
         path (Path): The PNG to write.
         one_scale (bool): Whether all panels have the same scale of accuracy.
             Defaults to False.
+        errors (dict, optional): As ``curves``, the lengths of error bars.
+            Defaults to None.
     """
-    rows = math.ceil(len(curves) / 4)
-    columns = math.ceil(len(curves) / rows)
-    figure = Figure((4.5 * columns, 1 + 3 * rows), layout='constrained')
+    columns = min(len(curves), 5)
+    if len(curves) > columns:  # as few empty places as can be
+        columns = min((4, 3, 5), key=lambda n: -len(curves) % n)
+    rows = math.ceil(len(curves) / columns)
+    figure = Figure((max(6, 3.4 * columns), 1.2 + 2.8 * rows),
+                    layout='constrained')
     panels = figure.subplots(rows, columns, squeeze=False, sharey=one_scale)
-    panels = panels.flatten()
-    for panel in panels[len(curves):]:
+    for panel in panels.flatten()[len(curves):]:
         panel.set_axis_off()
-    for panel, (name, lines) in zip(panels, curves.items()):
+    for panel, (name, lines) in zip(panels.flatten(), curves.items()):
         for label, values in lines.items():
-            style = 'k--' if label.startswith('zero-shot') else 'o-'
-            panel.plot(shots, values, style, label=label)
+            if label.startswith('zero-shot'):
+                panel.axhline(np.nanmean(values) if np.isfinite(values).any()
+                              else np.nan, color='k', ls='--', label=label)
+                continue
+            panel.errorbar(shots, values,
+                           errors and errors[name][label], marker='o',
+                           markersize=4, capsize=2, label=label)
         panel.set_xscale('log', base=2)
         panel.set_xticks(shots, [str(k) for k in shots])
+        panel.set_xlim(shots[0] / 1.3, shots[-1] * 1.3)
         panel.set(title=name, xlabel='training images a class')
         panel.grid(alpha=0.3)
-    panels[0].set_ylabel('accuracy (%)')
-    panels[0].legend()
+    for row in panels:
+        row[0].set_ylabel('accuracy (%)')
+    add_legend(figure, panels[0][0])
     figure.suptitle(title)
     figure.savefig(path, dpi=120)
+
+
+def add_legend(figure: Figure, panel: Axes) -> None:
+    """One legend, below all panels."""
+    handles, labels = panel.get_legend_handles_labels()
+    columns = max(1, int(figure.get_figwidth() / 2))
+    figure.legend(handles, labels, loc='outside lower center', ncols=columns)
 
 
 def plot_attention(images: List[np.ndarray], masks: List[np.ndarray],
@@ -82,7 +104,7 @@ def plot_attention(images: List[np.ndarray], masks: List[np.ndarray],
     figure.savefig(path, dpi=120)
 
 
-def plot_gain(curves: Dict[str, Dict[str, Dict[str, float]]],
+def plot_gain(curves: Dict[str, Dict[str, Dict[float, float]]],
               path: Path) -> None:
     """What blending adds against beta, a panel for each test variant.
 
@@ -90,47 +112,53 @@ def plot_gain(curves: Dict[str, Dict[str, Dict[str, float]]],
         curves (dict): Panel -> name of a curve -> beta -> gain in percent.
         path (Path): The PNG to write.
     """
-    figure = Figure((4.5 * len(curves), 4), layout='constrained')
+    figure = Figure((max(6, 4 * len(curves)), 4), layout='constrained')
     panels = figure.subplots(1, len(curves), sharey=True, squeeze=False)[0]
     for panel, (name, lines) in zip(panels, curves.items()):
         for label, gain in lines.items():
-            panel.plot(range(len(gain)), list(gain.values()), 'o-',
+            panel.plot(list(gain), list(gain.values()), 'o-', markersize=4,
                        label=label)
-        panel.set_xticks(range(len(gain)), list(gain))
         panel.axhline(0, color='k', linewidth=0.8)
         panel.set(title=name, xlabel='beta')
         panel.grid(alpha=0.3)
     panels[0].set_ylabel('accuracy above that of beta 0 (%)')
-    panels[0].legend()
+    add_legend(figure, panels[0])
     figure.savefig(path, dpi=120)
 
 
-def plot_search(choice: Choice, space: Dict[str, Sequence[float]],
-                beta: float, path: Path) -> None:
-    """Validation accuracy of every alpha and gamma, a panel for each beta.
+def plot_search(choice: 'Choice', path: Path) -> None:
+    """Validation accuracy of every setting that a search tried.
+
+    The last two hyper-parameters are the axes of a panel; there is a panel
+    for each value of the others.
 
     Args:
         choice (Choice): What :func:`safe_mm.search.search` found.
-        space (dict): The values that it tried.
-        beta (float): The one in use.
         path (Path): The PNG to write.
     """
-    betas = space.get('beta', [beta])
-    low, high = choice.accuracy.min().item(), choice.accuracy.max().item()
-    figure = Figure((1 + 3.2 * len(betas), 4), layout='constrained')
-    panels = figure.subplots(1, len(betas), sharey=True, squeeze=False)[0]
-    for panel, value, grid in zip(panels, betas, choice.accuracy):
-        shown = panel.imshow(grid, vmin=low, vmax=high, origin='lower',
+    names = list(choice.tried)
+    *outer, rows, columns = ['', ''][len(names):] + names
+    tried = {'': [0], **choice.tried}
+    chosen = {'': 0, **choice.chosen}
+    panels = list(product(*(tried[name] for name in outer)))
+    grids = choice.accuracy.reshape(len(panels), len(tried[rows]),
+                                    len(tried[columns]))
+    figure = Figure((1 + 3.2 * len(panels), 4), layout='constrained')
+    axes = figure.subplots(1, len(panels), sharey=True, squeeze=False)[0]
+    for panel, values, grid in zip(axes, panels, grids):
+        shown = panel.imshow(grid, vmin=choice.accuracy.min().item(),
+                             vmax=choice.accuracy.max().item(), origin='lower',
                              aspect='auto', cmap='viridis')
-        panel.set_xticks(range(len(space['gamma'])),
-                         [f'{gamma:g}' for gamma in space['gamma']])
-        panel.set_yticks(range(len(space['alpha'])),
-                         [f'{alpha:g}' for alpha in space['alpha']])
-        panel.set(title=f'beta {value:g}', xlabel='gamma')
-        if value == beta:
-            panel.plot(space['gamma'].index(choice.gamma),
-                       space['alpha'].index(choice.alpha), 'r*', markersize=14)
-    panels[0].set_ylabel('alpha')
-    figure.colorbar(shown, ax=panels, label='accuracy (%)')
+        panel.set_xticks(range(len(tried[columns])),
+                         [f'{value:g}' for value in tried[columns]])
+        panel.set_yticks(range(len(tried[rows])),
+                         [f'{value:g}' for value in tried[rows]])
+        panel.set(xlabel=columns, title=', '.join(
+            f'{name} {value:g}' for name, value in zip(outer, values)))
+        if list(values) == [chosen[name] for name in outer]:
+            panel.plot(tried[columns].index(chosen[columns]),
+                       tried[rows].index(chosen[rows]), 'r*', markersize=14)
+    axes[0].set_ylabel(rows)
+    figure.colorbar(shown, ax=axes, label='accuracy (%)')
     figure.suptitle(f'{choice.images} validation images; star: chosen')
     figure.savefig(path, dpi=120)

@@ -10,7 +10,12 @@ MODELS = Registry(
     'model',
     parent=mmpretrain.MODELS,
     scope='safe_mm',
-    locations=['safe_mm.models'])
+    locations=['safe_mm.models', 'safe_mm.methods'])
+MODEL_WRAPPERS = Registry(
+    'model wrapper',
+    parent=mmpretrain.MODEL_WRAPPERS.parent,  # where the Runner looks
+    scope='safe_mm',
+    locations=['safe_mm.engine'])
 DATASETS = Registry(
     'dataset',
     parent=mmpretrain.DATASETS,
@@ -41,3 +46,8 @@ PARAM_SCHEDULERS = Registry(
     parent=mmpretrain.PARAM_SCHEDULERS,
     scope='safe_mm',
     locations=['safe_mm.engine'])
+METRICS = Registry(
+    'metric',
+    parent=mmpretrain.METRICS,
+    scope='safe_mm',
+    locations=['safe_mm.evaluation'])

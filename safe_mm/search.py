@@ -1,131 +1,151 @@
-"""Choice of alpha, gamma and beta on the few-shot validation set.
+"""Choice of hyper-parameters on the few-shot validation set.
 
-All settings are tried on features that were pooled once. Test data has no
-part in it.
+All settings are tried on features that were pooled once, by the model's own
+logits. Test data plays no part in it.
 """
 from itertools import product
-from typing import Callable, Dict, List, NamedTuple, Optional, Sequence
+from typing import Dict, List, NamedTuple, Optional, Sequence, Set
 
 import torch
 from torch.nn import functional as F
 
 from .errors import InputError
-from .models.cache_head import affinity, cache_keys, cache_logits
-from .models.head import text_logits
+from .models import CLIPClassifier
+from .models.part import Part
 from .pooled import Pooled
+
+Space = Dict[str, Sequence[float]]
 
 
 class Choice(NamedTuple):
     """What a search found.
 
     Attributes:
-        beta (float, optional): None where it was not searched.
-        alpha (float): Weight of the cache.
-        gamma (float): Sharpness of phi.
-        accuracy (Tensor): Of each setting on validation images, in percent,
-            shape (betas, alphas, gammas).
+        chosen (dict): Name -> value.
+        tried (dict): Name -> values, in the order of the axes of ``accuracy``.
+        accuracy (Tensor): Of each setting on validation images, in percent.
         images (int): How many validation images there were.
-        flatness (str): How little they tell the settings apart.
+        ties (str): How little they distinguish the settings.
     """
-    beta: Optional[float]
-    alpha: float
-    gamma: float
+    chosen: Dict[str, float]
+    tried: Space
     accuracy: torch.Tensor
     images: int
-    flatness: str
+    ties: str
 
 
-def flatness(accuracy: torch.Tensor, alphas: Sequence[float],
-             images: int) -> str:
-    """How many settings are as good as the best, in words.
+def search_space(model: CLIPClassifier, space: Optional[Space]) -> Space:
+    """The values to try of the hyper-parameters that the model has.
 
-    Without a cache, with an alpha of zero, all gammas are one setting.
+    Raises:
+        InputError: A name is unknown to all models of the package, a head
+            with a fit has a hyper-parameter without values, or the values
+            are not a list of non-negative numbers.
     """
-    distinct = [accuracy[:, a, :1 if alpha == 0 else None].flatten()
-                for a, alpha in enumerate(alphas)]
-    distinct = torch.cat(distinct)
-    best, one = distinct.max(), 100 / images
-    return (f'{(distinct == best).sum().item()} of {len(distinct)} settings '
+    space, known = dict(space or {}), known_names(Part)
+    for name, values in space.items():
+        if name not in known:
+            raise InputError(f'search.{name} is not known; there are '
+                             f'{", ".join(sorted(known))}.')
+        if not isinstance(values, (list, tuple)) or not values or not all(
+                isinstance(v, (int, float)) and v >= 0 for v in values):
+            raise InputError(f'search.{name}={values!r} must be a list of '
+                             'non-negative numbers.')
+    # A trained head belongs to the features it was trained on
+    parts = [model.head] if model.head.fits == 'before' else [
+        model.neck, model.head]
+    own = [name for part in parts for name in part.hyperparameters]
+    lacks = [name for name in model.head.hyperparameters if name not in space]
+    if model.head.fits and lacks:
+        raise InputError(
+            f'the config has no values of {", ".join(lacks)} to search. Set '
+            f'search=dict({"=[...], ".join(lacks)}=[...]).')
+    return {name: space[name] for name in own if name in space}
+
+
+def known_names(part: type) -> Set[str]:
+    """Hyper-parameters of a class of parts and of all its subclasses."""
+    return set(part.hyperparameters).union(
+        *map(known_names, part.__subclasses__()))
+
+
+@torch.no_grad()
+def search(model: CLIPClassifier, space: Space, validation: Pooled,
+           training: Optional[Pooled] = None) -> Choice:
+    """Tries every setting; the most accurate on validation images wins.
+
+    Ties are broken by the least cross-entropy there, then by the order of
+    the values. The model has the choice when this returns.
+
+    Args:
+        model (CLIPClassifier): Has the hyper-parameters.
+        space (dict): See :func:`search_space`.
+        validation (Pooled): The validation images.
+        training (Pooled, optional): If the head is to be fitted anew where
+            a hyper-parameter changes what it is fitted to. Defaults to None.
+    """
+    refit = (*model.neck.hyperparameters, *model.head.refit_for)
+    outer = {n: v for n, v in space.items() if n in refit}
+    inner = {n: v for n, v in space.items() if n not in outer}
+    results = []
+    for values in product(*outer.values()):
+        set_hyperparameters(model, dict(zip(outer, values)))
+        if training is not None and outer:
+            fit(model, training)
+        prepared = model.head.prepare(model.neck.combine(validation.branches))
+        for own in product(*inner.values()):
+            set_hyperparameters(model, dict(zip(inner, own)))
+            logits = model.head.logits(*prepared)
+            hits = logits.argmax(-1) == validation.labels
+            results.append((
+                100 * hits.double().mean().item(),
+                -F.cross_entropy(logits, validation.labels).item()))
+    settings = list(product(*outer.values(), *inner.values()))
+    best = settings[results.index(max(results))]
+    chosen = dict(zip([*outer, *inner], best))
+    for name, value in chosen.items():
+        model.hyperparameters[name].choose(name, value)
+    if training is not None and outer:
+        fit(model, training)
+    accuracy = torch.tensor([r[0] for r in results]).reshape(
+        [len(values) for values in (*outer.values(), *inner.values())])
+    images = len(validation.labels)
+    return Choice(chosen, {**outer, **inner}, accuracy, images,
+                  tie_summary(accuracy.flatten(), images))
+
+
+def set_hyperparameters(model: CLIPClassifier, values: dict) -> None:
+    """Sets some hyper-parameters of a model, for a trial."""
+    for name, value in values.items():
+        getattr(model.hyperparameters[name], name).fill_(value)
+
+
+@torch.no_grad()
+def fit(model: CLIPClassifier, training: Pooled) -> None:
+    """Fits the head to the features of the training images."""
+    model.head.fit(model.neck.combine(training.branches), training.labels,
+                   training.images)
+
+
+def tie_summary(accuracy: torch.Tensor, images: int) -> str:
+    """How many settings are as good as the best, in words."""
+    best, one = accuracy.max(), 100 / images
+    return (f'{(accuracy == best).sum().item()} of {len(accuracy)} settings '
             f'are best on {images} validation images, '
-            f'{(distinct >= best - 1.001 * one).sum().item()} within one '
+            f'{(accuracy >= best - 1.001 * one).sum().item()} within one '
             'image of it')
 
 
-def check_space(space: Optional[Dict[str, Sequence[float]]]) -> None:
-    """Refuses values that no search can use.
-
-    Raises:
-        InputError: A name is unknown or missing, or its values are not a
-            list of numbers, none of them negative.
-    """
-    names = set(space or ())
-    if not {'alpha', 'gamma'} <= names <= {'alpha', 'beta', 'gamma'} or any(
-            not isinstance(values, (list, tuple)) or not values or not all(
-                isinstance(v, (int, float)) and v >= 0 for v in values)
-            for values in space.values()):
-        raise InputError(
-            'the config needs search=dict(alpha=[...], gamma=[...]), and may '
-            'have beta=[...] in it, numbers from zero up; it has '
-            f'search={space}.')
-
-
-def search(space: Dict[str, Sequence[float]], keys_of: Callable,
-           key_labels: torch.Tensor, validation: Pooled,
-           class_weights: torch.Tensor, logit_scale: torch.Tensor,
-           beta: float) -> Choice:
-    """Tries every setting; the most accurate on validation images wins.
-
-    Of equals, the one with the least cross-entropy there wins.
-
-    Args:
-        space (dict): Values of ``alpha`` and ``gamma``, and of ``beta`` if
-            it is to be chosen.
-        keys_of (Callable): beta -> keys of the cache, shape (M, C).
-        key_labels (Tensor): Shape (M, ).
-        validation (Pooled): The validation images.
-        class_weights (Tensor): W_c, shape (N, C).
-        logit_scale (Tensor): CLIP's inverse temperature.
-        beta (float): In use where it is not searched.
-    """
-    betas = space.get('beta', [beta])
-    shape = len(betas), len(space['alpha']), len(space['gamma'])
-    accuracy, loss = torch.empty(2, *shape).unbind()
-    for b, value in enumerate(betas):
-        features = validation.merged(value)
-        near = affinity(features, keys_of(value))
-        text = text_logits(features, class_weights, logit_scale)
-        for g, gamma in enumerate(space['gamma']):
-            cache = cache_logits(near, key_labels, len(class_weights), gamma)
-            for a, alpha in enumerate(space['alpha']):
-                logits = text + alpha * cache
-                hits = logits.argmax(-1) == validation.labels
-                accuracy[b, a, g] = 100 * hits.double().mean()
-                loss[b, a, g] = F.cross_entropy(logits, validation.labels)
-    loss[accuracy < accuracy.max()] = float('inf')
-    best = loss.flatten().argmin().item()
-    found = list(product(betas, space['alpha'], space['gamma']))[best]
-    images = len(validation.labels)
-    return Choice(found[0] if 'beta' in space else None, *found[1:], accuracy,
-                  images, flatness(accuracy, space['alpha'], images))
-
-
-def keys_by_beta(pooled: Pooled, images: torch.Tensor) -> Callable:
-    """Beta -> keys of the cache (Eq. 9); ``images`` as in ``cache_keys``."""
-    return lambda beta: cache_keys(pooled.merged(beta), images)
-
-
-def report(choice: Choice, space: Dict[str, Sequence[float]]) -> List[str]:
+def summary(choice: Choice) -> List[str]:
     """The choice in words, a line each."""
-    chosen = dict(alpha=choice.alpha, gamma=choice.gamma)
-    if choice.beta is not None:
-        chosen['beta'] = choice.beta
     lines = ['Search on validation images: {}, accuracy {:.2f} %'.format(
-        ', '.join(f'{name} = {value:g}' for name, value in chosen.items()),
-        choice.accuracy.max()), choice.flatness + '.']
-    edges = [name for name, value in chosen.items()
-             if name != 'beta' and len(space[name]) > 1 and value == max(
-                 space[name])]
+        ', '.join(f'{name} = {value:g}'
+                  for name, value in choice.chosen.items()),
+        choice.accuracy.max()), choice.ties + '.']
+    edges = [name for name, value in choice.chosen.items()
+             if len(choice.tried[name]) > 1
+             and value == max(choice.tried[name])]
     if edges:
-        lines.append(f'The largest {" and ".join(edges)} won: a wider range '
-                     'may be better.')
+        lines.append(f'The largest {" and ".join(edges)} was chosen: a wider '
+                     'range may be better.')
     return lines

@@ -14,7 +14,8 @@ from mmengine.registry import init_default_scope
 from mmpretrain.visualization import UniversalVisualizer
 
 from safe_mm.checkpoint import read_checkpoint
-from safe_mm.config import add_common_options, load_config
+from safe_mm.config import load_config
+from safe_mm.options import add_common_options
 
 from .shapes import draw_shapes
 

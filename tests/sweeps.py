@@ -1,32 +1,44 @@
 """Short sweeps, for tests."""
-from safe_mm.sweep.records import read_records
+import json
+from pathlib import Path
 
 from .conftest import ROOT, run_tool
+from .methods import METHODS, write_config
 
 CONFIGS = ROOT / 'configs'
-SAFE = CONFIGS / 'safe' / 'safe_creatures-rn.py'
-SAFE_A = CONFIGS / 'safe_a' / 'safe-a_creatures-rn.py'
-TIP_F = CONFIGS / 'tip_adapter' / 'tip-adapter-f_creatures-rn.py'
-ZERO = CONFIGS / 'zero_shot' / 'zero-shot_creatures-rn.py'
-PHOTOS = CONFIGS / 'safe' / 'safe_rn50_caltech101.py'
-FEW = dict(train=2, val=1, test=2)
 SHORT = ['train_cfg.max_iters=2', 'train_cfg.val_interval=1',
          'param_scheduler=None', 'train_dataloader.num_workers=0',
          'val_dataloader.num_workers=0', 'test_dataloader.num_workers=0']
 
 
-def options(folder, *args) -> list:
-    """Of a short sweep that keeps everything in a folder."""
-    return [*args, '--data-root', folder / 'data', '--records',
-            folder / 'sweep' / 'records.jsonl', '--cfg-options', *SHORT,
-            f'default_hooks.store.root={folder}/store']
+def configs(folder: Path, data: str, *names: str) -> list:
+    """Config files of methods on the coloured shapes."""
+    by_name = {method.name: method for method in METHODS}
+    return [write_config(by_name[name], folder / 'configs', data)
+            for name in names]
 
 
-def run(folder, *args) -> list:
+def options(folder: Path, *args) -> list:
+    """Of a sweep with a small CLIP that keeps everything in a folder."""
+    return [*args, '--clips', 'creatures-rn', '--work-dir', folder / 'sweep']
+
+
+def results(folder: Path) -> dict:
+    """(method, dataset, shots, seed) -> result of a sweep in a folder."""
+    found = {}
+    for file in (folder / 'sweep').rglob('result.json'):
+        result = json.loads(file.read_text())
+        found[tuple(result[key] for key in (
+            'method', 'dataset', 'shots', 'seed'))] = result
+    return found
+
+
+def run(folder: Path, *args) -> dict:
     run_tool('sweep', *options(folder, *args))
-    return read_records(folder / 'sweep' / 'records.jsonl')
+    return results(folder)
 
 
-def names(records: list) -> list:
-    return [tuple(r['key'][k] for k in ('config', 'task', 'shots', 'seed'))
-            for r in records]
+def figures(found: dict) -> dict:
+    """What must be the same wherever a run is executed."""
+    return {key: (result['test'], result.get('validation'))
+            for key, result in found.items()}

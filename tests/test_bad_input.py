@@ -1,14 +1,15 @@
 """Each fault of the input gets one short message."""
 import pytest
 import torch
+from mmengine.config import Config
+from mmpretrain import get_model
 
 from safe_mm.checkpoint import read_checkpoint
+from safe_mm.errors import InputError
 
 from .conftest import CONFIG, TINY_RN, fails, short
 from .shapes import draw_shapes
 from .test_clip_weights import Payload
-
-RN = f'clip.model_name={TINY_RN}'
 
 
 def test_payload_in_a_checkpoint(shapes, tmp_path):
@@ -48,17 +49,21 @@ def test_bad_checkpoints(trained, shapes, tmp_path):
     fails('torn.pth cannot be read; it may be truncated', 'test', CONFIG,
           torn, *options)
     fails('no best_', 'test', CONFIG, tmp_path, *options)
-    fails('does not fit the model: neck.*tiny-vit.*tiny-rn', 'test', CONFIG,
-          trained, *options, '--cfg-options', RN)
+    fails('does not fit the model: neck.*same --clip', 'test', CONFIG,
+          trained, *options, '--clip', f'{TINY_RN}:None')
 
 
-def test_checkpoint_on_other_frozen_weights(trained, shapes, tmp_path):
+@pytest.mark.parametrize('part', ['backbone', 'neck'])
+def test_checkpoint_on_other_frozen_weights(trained, shapes, tmp_path, part):
     path = tmp_path / 'changed.pth'
     checkpoint = read_checkpoint(str(next(trained.glob('best_*.pth'))))
-    checkpoint['meta']['frozen_sha256'] = '0' * 64
+    checkpoint['state_dict'][f'{part}.frozen_sha256'][0] += 1
     torch.save(checkpoint, path)
-    fails('not those of this model', 'test', CONFIG, path,
-          '--data-root', shapes, '--work-dir', tmp_path)
+    message = 'other frozen weights than .*tiny-vit.json:None.*same --clip'
+    fails(message, 'test', CONFIG, path, '--data-root', shapes, '--work-dir',
+          tmp_path)
+    with pytest.raises(InputError, match=message):
+        get_model(Config.fromfile(trained / 'tiny.py'), pretrained=str(path))
 
 
 def test_data_with_other_classes(trained, tmp_path):
@@ -69,25 +74,32 @@ def test_data_with_other_classes(trained, tmp_path):
     (tmp_path / 'shapes' / 'red_shape').rmdir()
     fails('trained on 6 classes, and the data has 5; .*yellow_shape', 'test',
           CONFIG, trained, '--data-root', tmp_path, '--work-dir', tmp_path)
+    # The config in the work dir has the names that were trained
+    fails('the model has 6 classes, and the data has 5; .*yellow_shape',
+          'test', trained / 'tiny.py', trained, '--data-root', tmp_path,
+          '--work-dir', tmp_path)
 
 
-def test_head_with_other_classes(shapes, tmp_path):
-    fails('dataset has 6 classes, but the classifier 2', 'train', CONFIG,
-          '--data-root', shapes, '--work-dir', tmp_path,
-          *short(8, 'model.head.classes=[a,b]'))
+def test_model_with_other_classes(shapes, tmp_path):
+    fails('the model has 2 classes, and the data has 6; they differ, first '
+          "'a' against 'blue_shape'", 'train', CONFIG, '--data-root', shapes,
+          '--work-dir', tmp_path, *short(8, 'model.classes=[a,b]'))
 
 
 @pytest.mark.parametrize('args,message', [
     (['--data-root', '/nowhere'], 'nowhere/shapes does not exist'),
     (['--shots', '0'], 'shots=0'),
-    (['--cfg-options', 'clip.pretrained=gone.pt'], 'gone.pt'),
+    (['--cfg-options', 'model.clip.pretrained=gone.pt'], 'gone.pt'),
+    (['--clip', f'{TINY_RN}:gone.pt'], 'gone.pt'),
+    (['--clip', TINY_RN], '--clip .*tiny-rn.json needs weights'),
+    (['--dataset', 'dtdd'], "'dtdd' is not known; there are dtd"),
     (['--launcher', 'slurm'], 'needs GPUs'),
     (['--amp'], '--amp needs a GPU'),
     (['--cfg-options', 'lr=1'], "no 'lr'.*optim_wrapper.optimizer.lr"),
     (['--cfg-options', 'optim_wraper.optimizer.lr=1'],
      "no 'optim_wraper'.*optim_wrapper"),
     (['--cfg-options', 'model.neck.beta=-1'], 'beta=-1'),
-    (['--cfg-options', 'train_dataloader.dataset.templates=a photo of {}.'],
+    (['--cfg-options', 'model.classes.templates=a photo of {}.'],
      "'aphotoof{}.' has no space"),
     (['--cfg-options', 'param_scheduler.0.start_lr=0'], 'start_lr=0'),
 ])
@@ -99,7 +111,7 @@ def test_bad_options(shapes, tmp_path, args, message):
 
 
 def test_metric_that_is_not_measured(shapes, tmp_path):
-    fails("save_best='accuracy/top9' is not among what is measured: "
+    fails("save_best='accuracy/top9' is not a metric of this run: "
           'accuracy/top1', 'train', CONFIG, '--data-root', shapes,
           '--work-dir', tmp_path,
           *short(8, 'train_cfg.val_interval=2',

@@ -6,7 +6,7 @@ import torch
 
 from safe_mm.benchmark.floors import operations
 from safe_mm.benchmark.stock import Naive, random_images, tuned_pool
-from safe_mm.clip import split_clip
+from safe_mm.clip import SplitCLIP
 
 from .conftest import run_tool
 
@@ -21,15 +21,15 @@ def test_benchmark(tmp_path, capsys):
     figures = json.loads((tmp_path / 'benchmark.json').read_text())
     for name in MEASURED:
         for what in ('pooling, forward', 'training step on given features',
-                     'iteration, images against stored features',
-                     'step of 12 settings, alone against one pass',
-                     'step of 3 seeds, alone against one pass',
+                     'iteration, images against cached features',
+                     'step of 12 settings, alone against joint',
+                     'step of 3 seeds, alone against joint',
                      'encoder, batch 32',
                      'peak memory of training, GB',
-                     'iteration of train.py on stored features',
+                     'iteration of train.py on cached features',
                      'the same step, without data and Runner',
                      'run of 12800 iterations, 16 shots, extrapolated',
-                     'train.py of one iteration, images against stored '
+                     'train.py of one iteration, images against cached '
                      'features'):
             row = figures['rows'][f'{name} {what}']
             assert all(value > 0 for value in row.values()) and row['ours']
@@ -52,6 +52,6 @@ def test_operations_of_attention_are_counted():
 def test_both_sides_compute_the_same(name):
     naive, ours, x = Naive(name).eval(), tuned_pool(name), random_images(name)
     with torch.no_grad():
-        features = split_clip(name, None).trunk.eval()(x)
+        features = SplitCLIP(name, None).trunk.eval()(x)
         torch.testing.assert_close(ours(features), naive.pool(features))
         torch.testing.assert_close(ours(features), naive(x))

@@ -3,11 +3,18 @@ import pytest
 import torch
 from torch.nn import functional as F
 
-from safe_mm.models import CacheHead, TextClsHead
-from safe_mm.models.cache_head import affinity, cache_keys, cache_logits
-from safe_mm.models.neck import blend
+from safe_mm.errors import InputError
+from safe_mm.methods import CacheHead, TextClsHead
+from safe_mm.methods.tip_adapter import affinity, cache_keys, cache_logits
+from safe_mm.models import CLIPClassifier
 from safe_mm.pooled import Pooled
-from safe_mm.search import check_space, flatness, report, search
+from safe_mm.search import (
+    fit,
+    search,
+    search_space,
+    summary,
+    tie_summary,
+)
 
 from .conftest import TINY_VIT
 
@@ -23,6 +30,23 @@ def random_cache(classes: int = 5, width: int = 16, shots: int = 4):
     labels = torch.arange(classes).repeat(shots)
     w = F.normalize(torch.randn(classes, width).double(), dim=-1)
     return f, keys, labels, w
+
+
+def build(class_weights: torch.Tensor, logit_scale: float = 100,
+          neck: str = 'BlendedAttentionPool', **head) -> CLIPClassifier:
+    """A classifier in float64 whose texts are the given features."""
+    model = CLIPClassifier(
+        clip=CLIP, neck=dict(type=f'safe_mm.{neck}'),
+        head=dict(type='safe_mm.CacheHead', **head),
+        classes=list('abcdefgh')[:len(class_weights)]).double().eval()
+    model.head.class_weights.copy_(class_weights)
+    model.head.logit_scale.fill_(logit_scale)
+    return model
+
+
+def pooled(branches: list, labels: torch.Tensor) -> Pooled:
+    """Features of images with one view each."""
+    return Pooled(torch.stack(branches), labels, torch.arange(len(labels)))
 
 
 def test_equations_in_float64():
@@ -46,6 +70,16 @@ def test_equations_in_float64():
         ours, 100. * f @ w.T + published * alpha, rtol=1e-12, atol=1e-12)
 
 
+def test_the_head_computes_the_equations():
+    f, keys, labels, w = random_cache(width=64)
+    head = build(w, alpha=1.7, gamma=3.2).head
+    head.fit(keys, labels, torch.arange(20))
+    head.finished.fill_(True)
+    expected = 100 * f @ w.T + 1.7 * (
+        torch.exp(-3.2 * (1 - f @ keys.T)) @ F.one_hot(labels).double())
+    torch.testing.assert_close(head((3 * f, )), expected, rtol=1e-6, atol=0)
+
+
 def test_gradients_in_float64():
     f, keys, labels, _ = random_cache()
     assert torch.autograd.gradcheck(
@@ -65,59 +99,81 @@ def test_without_weight_it_is_safe():
     head = CacheHead(CLIP, alpha=0, classes=NAMES)
     safe = TextClsHead(CLIP, classes=NAMES)
     feats = (torch.randn(4, safe.class_weights.shape[1]), )
+    with pytest.raises(InputError, match='CacheHead has not been fitted'):
+        head(feats)
+    head.in_training = True
     assert torch.equal(head(feats), safe(feats))
+    head.in_training = False
     width = head.keys.shape[1]
-    head.set_cache(F.normalize(torch.randn(6, width), dim=-1),
-                   torch.arange(6) % 3)
+    head.fit(torch.randn(6, width), torch.arange(6) % 3, torch.arange(6))
+    head.finished.fill_(True)
     assert torch.equal(head(feats), safe(feats))
-    head.alpha.fill_(2.)
+    head.choose('alpha', 2.)
     assert not torch.allclose(head(feats), safe(feats), atol=0.01)
     again = CacheHead(CLIP)
     again.load_state_dict(head.state_dict())
     assert torch.equal(again(feats), head(feats))
 
 
+@pytest.mark.parametrize('wrong', [dict(alpha=-1), dict(gamma=0),
+                                   dict(gamma=-1)])
+def test_bad_hyperparameters(wrong):
+    with pytest.raises(InputError, match='CacheHead: [a-z]+='):
+        CacheHead(CLIP, **wrong)
+
+
 @pytest.mark.parametrize('beta', [0.5, None])
 def test_search_finds_what_was_planted(beta):
     """Keys tell the classes where texts do not, and only for one beta."""
-    f, keys, labels, w = random_cache(width=64)
+    _, keys, labels, w = random_cache(width=64)
     noise = torch.randn(20, 64).double()
     target = keys + 0.02 * noise
-    # blend(o, f, 0.5) is the target; other betas add noise
-    validation = Pooled([2 * noise, target - noise], labels)
-    torch.testing.assert_close(validation.merged(0.5), target)
+    # The blend is the target for beta 0.5; other betas add noise
+    validation = pooled([2 * noise, target - noise], labels)
+    training = pooled([torch.zeros_like(keys), keys], labels)
     space = dict(alpha=[0, 200.], gamma=[5., 0.001])
+    chosen = dict(alpha=200., gamma=5.)
     if beta is None:
-        space['beta'] = [0, 0.5, 1]
-    choice = search(space, lambda beta: keys, labels, validation, w,
-                    torch.tensor(100.).double(), 0.5)
+        space['beta'], chosen['beta'] = [0, 0.5, 1], 0.5
+    model = build(w)
+    fit(model, training)
+    choice = search(model, search_space(model, space), validation, training)
     assert choice.accuracy.max() == 100
-    assert (choice.alpha, choice.gamma) == (200., 5.)
-    assert choice.beta == (0.5 if beta is None else None)
-    assert choice.accuracy.shape == (3 if beta is None else 1, 2, 2)
+    assert choice.chosen == chosen
+    assert [choice.tried[n] for n in choice.tried] == [
+        space[n] for n in ('beta', 'alpha', 'gamma') if n in space]
+    assert choice.accuracy.shape == tuple(map(len, choice.tried.values()))
+    # The model has the choice, and its keys are of it
+    assert (model.head.alpha, model.head.gamma) == (200., 5.)
+    assert model.neck.beta == 0.5
+    torch.testing.assert_close(model.head.keys, keys)
     # The table says what a direct evaluation says
     logits = 100 * F.normalize(target, dim=-1) @ w.T
-    index = 1 if beta is None else 0
-    assert choice.accuracy[index, 0, 0] == pytest.approx(
+    index = (1, 0, 0) if beta is None else (0, 0)
+    assert choice.accuracy[index] == pytest.approx(
         100 * (logits.argmax(-1) == labels).double().mean().item())
 
 
 def test_ties_go_to_the_least_loss_and_are_told():
-    f, keys, labels, w = random_cache()
-    validation = Pooled([keys], labels)  # found by any positive alpha
+    _, keys, labels, w = random_cache(width=64)
+    features = pooled([keys], labels)  # found by any positive alpha
     space = dict(alpha=[2., 20., 10.], gamma=[20.])
-    choice = search(space, lambda beta: keys, labels, validation, w,
-                    torch.tensor(1.).double(), 0.)
-    assert choice.alpha == 20. and choice.accuracy.min() == 100
-    assert choice.flatness == (
+    model = build(w, 1, 'CLIPPool')
+    fit(model, features)
+    choice = search(model, space, features)
+    assert choice.chosen['alpha'] == 20. and choice.accuracy.min() == 100
+    assert choice.ties == (
         '3 of 3 settings are best on 20 validation images, 3 within one image '
         'of it')
-    assert 'The largest alpha won' in ' '.join(report(choice, space))
+    text = ' '.join(summary(choice))
+    assert 'The largest alpha was chosen' in text and choice.ties in text
 
 
-def test_without_a_cache_gamma_does_not_count():
-    accuracy = torch.tensor([[[50., 50, 50], [60, 50, 60]]])
-    assert flatness(accuracy, [0, 1], 10).startswith('2 of 4 settings')
+def test_near_ties_are_counted():
+    accuracy = torch.tensor([50., 40, 60, 50, 60])
+    assert tie_summary(accuracy, 10) == (
+        '2 of 5 settings are best on 10 validation images, 4 within one image '
+        'of it')
 
 
 @pytest.mark.parametrize('space', [
@@ -127,17 +183,27 @@ def test_without_a_cache_gamma_does_not_count():
     dict(alpha=[1], gamma=[1], beta=[-1]),
     dict(alpha=[1], gamma=[1], beta=['x'])
 ])
-def test_bad_search_space(space):
-    with pytest.raises(ValueError, match='search'):
-        check_space(space)
+@pytest.mark.parametrize('neck', ['BlendedAttentionPool', 'CLIPPool'])
+def test_bad_search_space(space, neck):
+    with pytest.raises(InputError, match=r'search[.=]'):
+        search_space(build(torch.empty(2, 64), neck=neck), space)
+
+
+def test_values_of_what_a_model_lacks_are_not_tried():
+    """One search serves all methods."""
+    space = dict(beta=[1], alpha=[1], gamma=[1])
+    model = build(torch.empty(2, 64), neck='CLIPPool')
+    assert list(search_space(model, space)) == ['alpha', 'gamma']
+    trained = build(torch.empty(2, 64), train_keys=True)
+    assert list(search_space(trained, space)) == ['alpha', 'gamma']
 
 
 def test_cache_of_a_blend_is_of_the_blend():
     """The head behind SAFE's neck gets F_blend, as Eq. 9 asks for."""
-    pooled = Pooled([torch.randn(3, 4), torch.randn(3, 4)], torch.arange(3))
-    expected = F.normalize(0.7 * pooled.poolings[0] + pooled.poolings[1],
-                           dim=-1)
-    keys = cache_keys(pooled.merged(0.7), torch.arange(3))
-    torch.testing.assert_close(keys, expected)
-    torch.testing.assert_close(pooled.merged(0.7), blend(*pooled.poolings,
-                                                         0.7))
+    original, tuned = torch.randn(2, 3, 64).double()
+    model = build(torch.empty(3, 64))
+    model.neck.beta.fill_(0.7)
+    fit(model, pooled([original, tuned], torch.arange(3)))
+    torch.testing.assert_close(
+        model.head.keys, F.normalize(0.7 * original + tuned, dim=-1),
+        rtol=1e-6, atol=1e-6)

@@ -11,7 +11,7 @@ from mmpretrain import get_model
 from torch.nn import functional as F
 
 from safe_mm.checkpoint import read_checkpoint
-from safe_mm.config import share
+from safe_mm.config import set_everywhere
 from safe_mm.datasets.splits import read_folders
 from safe_mm.pooled import pool_dataset
 from safe_mm.registry import DATASETS, MODELS
@@ -19,16 +19,11 @@ from safe_mm.registry import DATASETS, MODELS
 from .conftest import CONFIG, fails, run_tool, weights
 from .test_processes import launch
 
-HOOKS = """
-custom_hooks = [
-    dict(type='safe_mm.ClassNamesHook'),
-    dict(type='safe_mm.FreezeHook', trainable={trainable}),
-    dict(type='safe_mm.CacheHook'),
-]
-search = dict(alpha=[0, 10, 1000], gamma=[1, 20, 500]{beta})
-"""
-POOL = "neck=dict(_delete_=True, type='safe_mm.CLIPPool', clip=None), "
+POOL = "neck=dict(_delete_=True, type='safe_mm.CLIPPool')"
+NECKS = {'tip': POOL, 'tip-f': POOL, 'safe-a': 'neck=dict()',
+         'safe-a-f': 'neck=dict(frozen=True)'}
 TRAIN = """
+search = dict(alpha=[0, 10, 1000], gamma=[1, 20, 500], beta=[0, 0.5, 1])
 param_scheduler = None
 train_dataloader = dict(batch_size=24, num_workers=0)
 val_dataloader = dict(num_workers=0)
@@ -55,15 +50,10 @@ def method(tmp_path, data):
 
     def write(name: str) -> tuple:
         file = tmp_path / f'{name}.py'
-        keys = name.endswith('-f')
         file.write_text(
             f"_base_ = ['{CONFIG}']\n"
-            f"model = dict({'' if 'safe' in name else POOL}head=dict("
-            f"type='safe_mm.CacheHead', train_keys={keys}))\n" +
-            HOOKS.format(
-                trainable=['head.keys'] if keys else
-                ['neck.attn_pool_f.*'] if 'safe' in name else [],
-                beta=', beta=[0, 0.5, 1]' if 'safe' in name else '') + TRAIN +
+            f"model = dict({NECKS[name]}, head=dict(type='safe_mm.CacheHead', "
+            f"train_keys={name.endswith('-f')}))\n{TRAIN}"
             f"train_cfg = dict(max_iters={0 if name == 'tip' else 10}, "
             'val_interval=5)\n')
         return file, ['--data-root', data, '--shots', '4']
@@ -81,14 +71,15 @@ def test_tip_adapter_from_the_checkpoint_alone(method, data, tmp_path):
     """No training image is needed to test, and the logits are Eq. 8's."""
     file, options = method('tip')
     run_tool('train', file, *options, '--work-dir', tmp_path / 'run')
-    found = read_checkpoint(str(tmp_path / 'run' / 'best_cache_iter_0.pth'))
+    found = read_checkpoint(str(tmp_path / 'run' / 'best_fitted_iter_0.pth'))
     state = found['state_dict']
     assert state['head.keys'].shape[0] == 24 == len(state['head.labels'])
     assert state['head.labels'].bincount().tolist() == [4] * 6
     shown = json.loads((tmp_path / 'run' / 'search.json').read_text())
-    assert torch.tensor(shown['accuracy']).shape == (1, 3, 3)
+    assert shown['tried'] == dict(alpha=[0, 10, 1000], gamma=[1, 20, 500])
+    assert torch.tensor(shown['accuracy']).shape == (3, 3)
     assert shown['chosen']['alpha'] == state['head.alpha'].item()
-    assert 'validation images' in shown['flatness']
+    assert 'validation images' in shown['ties']
     assert (tmp_path / 'run' / 'search.png').stat().st_size > 5000
     for part in ('train', 'val'):
         shutil.rmtree(data / 'shapes' / part)
@@ -96,14 +87,13 @@ def test_tip_adapter_from_the_checkpoint_alone(method, data, tmp_path):
 
     # The same by hand, from the file alone
     cfg = Config.fromfile(file)
-    share(cfg._cfg_dict, 'clip', cfg.clip)
-    share(cfg._cfg_dict, 'data_root', str(data))
-    cfg.model.head.classes = found['meta']['dataset_meta']['classes']
+    set_everywhere(cfg._cfg_dict, 'data_root', str(data))
+    cfg.model.classes = found['meta']['dataset_meta']['classes']
     model = MODELS.build(cfg.model).eval()
-    model.load_state_dict(state, strict=False)
+    model.load_state_dict(state)
     dataset = DATASETS.build(cfg.test_dataloader.dataset)
-    pooled = pool_dataset(model, dataset, 0, '')
-    f = F.normalize(pooled.poolings[0], dim=-1).double()
+    pooled = pool_dataset(model, dataset)
+    f = F.normalize(pooled.branches[0], dim=-1).double()
     phi = torch.exp(-state['head.gamma'] * (
         1 - f @ state['head.keys'].double().T))
     logits = state['head.alpha'] * phi @ F.one_hot(
@@ -123,7 +113,7 @@ def test_safe_a_is_safe_with_a_cache(method, tmp_path):
              'train_cfg.max_iters=10', 'train_cfg.val_interval=5',
              'default_hooks.checkpoint.interval=5', 'param_scheduler=None')
     best = next((tmp_path / 'safe').glob('best*.pth'))
-    one = read_checkpoint(str(tmp_path / 'safe-a' / 'best_cache_iter_10.pth'))
+    one = read_checkpoint(str(tmp_path / 'safe-a' / 'best_fitted_iter_10.pth'))
     safe = read_checkpoint(str(best))
     pooling = [k for k in safe['state_dict'] if k.startswith('neck')]
     assert len(pooling) > 10
@@ -135,15 +125,15 @@ def test_safe_a_is_safe_with_a_cache(method, tmp_path):
         'best_score']] * 3  # beta 0.5 and alpha 0 are SAFE
     assert one['state_dict']['neck.beta'] == shown['chosen']['beta']
     # mmpretrain's own interface knows it, too
-    cfg = Config.fromfile(file)
-    share(cfg._cfg_dict, 'clip', cfg.clip)
+    cfg = Config.fromfile(tmp_path / 'safe-a' / 'safe-a.py')
     cfg.model.neck.beta = 0.25
     model = get_model(
-        cfg, pretrained=str(tmp_path / 'safe-a' / 'best_cache_iter_10.pth'))
+        cfg, pretrained=str(tmp_path / 'safe-a' / 'best_fitted_iter_10.pth'))
     assert model.neck.beta == shown['chosen']['beta'] != 0.25
+    assert torch.equal(model.head.keys, one['state_dict']['head.keys'])
 
-    fails('has no cache', 'test', file, best, *options[:2], '--work-dir',
-          tmp_path / 'out')
+    fails('has not been fitted', 'test', file, best, *options[:2],
+          '--work-dir', tmp_path / 'out')
 
     # SAFE-A with trained keys starts from either, and keeps what fits
     file, options = method('safe-a-f')
@@ -156,7 +146,7 @@ def test_safe_a_is_safe_with_a_cache(method, tmp_path):
         run_tool('train', file, *options, '--work-dir', work_dir,
                  '--cfg-options', f'load_from={start}',
                  'train_cfg.val_interval=10')
-        tuned = weights(work_dir / 'best_cache_iter_10.pth')
+        tuned = weights(work_dir / 'best_fitted_iter_10.pth')
         for key in pooling:
             assert torch.equal(tuned[key], safe['state_dict'][key]), key
         moved = (tuned['head.keys'] - one['state_dict']['head.keys']).abs()
@@ -169,17 +159,17 @@ def test_safe_a_resumes_and_trains_without_its_cache(method, tmp_path):
     """Nor does a cache that is loaded act on what trains the pooling."""
     file, options = method('safe-a')
     run_tool('train', file, *options, '--work-dir', tmp_path / 'whole')
-    done = tmp_path / 'whole' / 'best_cache_iter_10.pth'
+    done = tmp_path / 'whole' / 'best_fitted_iter_10.pth'
     whole = weights(done)
     broken = tmp_path / 'broken'
     broken.mkdir()
     shutil.copy(tmp_path / 'whole' / 'iter_5.pth', broken)
     for best in (tmp_path / 'whole').glob('best_accuracy*_5.pth'):
         shutil.copy(best, broken)
-    fails('no best_cache', 'test', file, broken, *options[:2], '--work-dir',
-          tmp_path / 'out')
+    fails('has not been fitted.*--resume', 'test', file,
+          broken / 'iter_5.pth', *options[:2], '--work-dir', tmp_path / 'out')
     run_tool('train', file, *options, '--work-dir', broken, '--resume')
-    resumed = weights(broken / 'best_cache_iter_10.pth')
+    resumed = weights(broken / 'best_fitted_iter_10.pth')
     for key, value in whole.items():
         assert torch.equal(value, resumed[key]), key
 
@@ -188,13 +178,13 @@ def test_safe_a_resumes_and_trains_without_its_cache(method, tmp_path):
     start = read_checkpoint(str(done))
     start['state_dict']['head.keys'] *= -1
     torch.save(start, tmp_path / 'cache.pth')
-    for key in ('keys', 'labels', 'alpha', 'gamma'):
+    for key in ('keys', 'labels', 'alpha', 'gamma', 'finished'):
         del start['state_dict']['head.' + key]
     torch.save(start, tmp_path / 'plain.pth')
     for name in ('cache', 'plain'):
         run_tool('train', file, *options, '--work-dir', tmp_path / name,
                  '--cfg-options', f'load_from={tmp_path}/{name}.pth')
-    one, two = (weights(tmp_path / name / 'best_cache_iter_10.pth')
+    one, two = (weights(tmp_path / name / 'best_fitted_iter_10.pth')
                 for name in ('cache', 'plain'))
     for key, value in one.items():
         assert torch.equal(value, two[key]), key
@@ -202,22 +192,21 @@ def test_safe_a_resumes_and_trains_without_its_cache(method, tmp_path):
     run_tool('train', file, *options, '--work-dir', tmp_path / 'grid',
              '--grid', '--cfg-options', 'search.alpha=[3.0]',
              'grid.lr=[1e-3,1e-5]', 'grid.weight_decay=[0]')
-    assert weights(next((tmp_path / 'grid').glob('best_cache*')))[
+    assert weights(next((tmp_path / 'grid').glob('best_fitted*')))[
         'head.alpha'] == 3
-    fails('search=dict', 'train', file, *options, '--work-dir',
-          tmp_path / 'bad', '--cfg-options', 'search.alpha=3')
+    fails('search.alpha=3 must be a list', 'train', file, *options,
+          '--work-dir', tmp_path / 'bad', '--cfg-options', 'search.alpha=3')
 
 
 def test_caches_of_seeds_that_were_trained_in_one_pass(method, tmp_path):
     """As README has it; the same as those of SAFE-A's own runs."""
     file, options = method('safe-a')
     safe = tmp_path / 'safe.py'
-    safe.write_text(f"""_base_ = ['{file}']
-custom_hooks = [
-    dict(type='safe_mm.ClassNamesHook'),
-    dict(type='safe_mm.FreezeHook', trainable=['neck.attn_pool_f.*']),
-]
-""")
+    text = file.read_text().replace('CacheHead', 'TextClsHead')
+    safe.write_text(text.replace(', train_keys=False', ''))
+    fails('do not support several seeds with a search', 'train', safe,
+          *options, '--seeds', 1, 2, '--work-dir', tmp_path / 'none')
+    safe.write_text(safe.read_text() + 'search = None\n')
     run_tool('train', safe, *options, '--seeds', 1, 2, '--work-dir', tmp_path)
     for seed in (1, 2):
         best, = tmp_path.glob(f'best_seed{seed}_*.pth')
@@ -226,8 +215,8 @@ custom_hooks = [
                  'train_cfg.max_iters=0')
         run_tool('train', file, *options, '--seed', seed, '--work-dir',
                  tmp_path / 'own')
-        one = weights(tmp_path / 'from' / 'best_cache_iter_0.pth')
-        two = weights(tmp_path / 'own' / 'best_cache_iter_10.pth')
+        one = weights(tmp_path / 'from' / 'best_fitted_iter_0.pth')
+        two = weights(tmp_path / 'own' / 'best_fitted_iter_10.pth')
         assert len(one['head.keys']) > 0
         for key, value in two.items():
             torch.testing.assert_close(one[key], value, rtol=0, atol=1e-5)
@@ -238,8 +227,8 @@ def test_other_shots_make_another_cache(method, tmp_path):
     run_tool('train', file, *options, '--work-dir', tmp_path / 'four')
     run_tool('train', file, *options[:2], '--shots', 2, '--work-dir',
              tmp_path / 'two', '--no-validate', '--cfg-options',
-             f'load_from={tmp_path}/four/best_cache_iter_10.pth')
-    found = weights(tmp_path / 'two' / 'best_cache_iter_10.pth')
+             f'load_from={tmp_path}/four/best_fitted_iter_10.pth')
+    found = weights(tmp_path / 'two' / 'best_fitted_iter_10.pth')
     assert len(found['head.keys']) == 12
     assert found['head.alpha'] == 1 and found['head.gamma'] == 5.5
 
@@ -254,14 +243,14 @@ def test_killed_keys_resume(method, tmp_path):
     for best in (tmp_path / 'whole').glob('best_accuracy*.pth'):
         shutil.copy(best, broken)
     run_tool('train', file, *options, '--work-dir', broken, '--resume')
-    for name in ('iter_10.pth', 'best_cache_iter_10.pth'):
+    for name in ('iter_10.pth', 'best_fitted_iter_10.pth'):
         one, two = (weights(f / name) for f in (tmp_path / 'whole', broken))
         for key, value in one.items():
             assert torch.equal(value, two[key]), (name, key)
     tested = [accuracy(file, tmp_path / name, options, tmp_path / 'out')
               for name in ('whole', 'broken')]
     assert tested[0] == tested[1] > 0
-    fails('has no cache that is ready', 'test', file, broken / 'iter_10.pth',
+    fails('has not been fitted', 'test', file, broken / 'iter_10.pth',
           *options[:2], '--work-dir', tmp_path / 'out')
     start = weights(tmp_path / 'whole' / 'iter_5.pth')['head.keys']
     end = weights(tmp_path / 'whole' / 'iter_10.pth')['head.keys']
@@ -274,7 +263,7 @@ def test_two_processes_make_the_same_cache(method, tmp_path):
         run_tool('train', file, *options, '--work-dir', tmp_path / name / '1')
         launch('train', 2, *options, '--work-dir', tmp_path / name / '2',
                '--cfg-options', 'train_dataloader.batch_size=12', config=file)
-        one, two = (weights(next((tmp_path / name / n).glob('best_cache*')))
+        one, two = (weights(next((tmp_path / name / n).glob('best_fitted*')))
                     for n in '12')
         torch.testing.assert_close(one, two, rtol=0, atol=1e-5)
 
@@ -306,6 +295,7 @@ def test_zero_shot_takes_no_checkpoint(tmp_path, shapes, method):
              tmp_path / 'out', '--out', tmp_path / 'm.json', '--out-item',
              'metrics')
     assert 0 <= mmengine.load(tmp_path / 'm.json')['accuracy/top1'] <= 100
-    fails('takes no checkpoint', 'test', file, tmp_path)
-    fails('give it to test.py', 'train', file)
-    fails('give a checkpoint of it', 'test', method('tip')[0])
+    data = ['--data-root', shapes]
+    fails('takes no checkpoint', 'test', file, tmp_path, *data)
+    fails('trains nothing. Use tools/test.py', 'train', file, *data)
+    fails('needs a checkpoint', 'test', method('tip')[0], *data)

@@ -11,8 +11,8 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
+from safe_mm.clip import SplitCLIP
 from safe_mm.clip.architecture import choose_activation
-from safe_mm.clip.split import _SPLITS, split_clip
 from safe_mm.clip.torchscript import load_torchscript
 from safe_mm.clip.weights import find_weights, read_state_dict
 from safe_mm.errors import InputError
@@ -91,11 +91,10 @@ def test_formats(model, name, tmp_path):
     with torch.no_grad():
         expected = reference.encode_image(images)
         FORMATS[name](model, path)
-        split = split_clip(model.path, path)
+        split = SplitCLIP(model.path, path)
         pooled = split.pool.eval()(split.trunk.eval()(images))
     torch.testing.assert_close(pooled, expected, rtol=1e-5, atol=1e-5)
     assert split.logit_scale == pytest.approx(20.0855, rel=1e-3)
-    _SPLITS.clear()
 
 
 class Payload:
@@ -116,7 +115,7 @@ def test_payload_is_refused_and_not_run(tmp_path, legacy):
         path,
         _use_new_zipfile_serialization=not legacy)
     with pytest.raises(InputError, match='refused.*nothing of it was run'):
-        split_clip(TINY_RN, str(path))
+        SplitCLIP(TINY_RN, str(path))
     assert not marker.exists()
 
 
@@ -126,7 +125,7 @@ def test_payload_in_torchscript_clothes(tmp_path):
     with zipfile.ZipFile(path, 'a') as archive:
         archive.writestr('evil/constants.pkl', pickle.dumps(()))
     with pytest.raises(InputError):
-        split_clip(TINY_RN, str(path))
+        SplitCLIP(TINY_RN, str(path))
     assert not marker.exists()
 
 
@@ -158,7 +157,7 @@ def test_torchscript_that_runs_when_loaded(tmp_path):
         warnings.simplefilter('ignore')
         torch.jit.script(RunsWhenLoaded(str(marker))).save(str(path))
         with pytest.raises(InputError, match='holds no tensors'):
-            split_clip(TINY_RN, str(path))
+            SplitCLIP(TINY_RN, str(path))
         assert not marker.exists()
         torch.jit.load(str(path))
     assert marker.exists()  # so the test can fail
@@ -227,7 +226,7 @@ def test_wrong_architecture(tmp_path):
     torch.save(open_clip_model(TINY_RN).state_dict(), path)
     with pytest.raises(InputError, match='rn.pt does not hold the weights of'
                        '.*tiny-vit.*model_name'):
-        split_clip(TINY_VIT, str(path))
+        SplitCLIP(TINY_VIT, str(path))
 
 
 def test_other_resolution_is_not_interpolated(tmp_path, shallow):
@@ -235,12 +234,12 @@ def test_other_resolution_is_not_interpolated(tmp_path, shallow):
     low, high = shallow('ViT-L-14'), shallow('ViT-L-14-336')
     torch.save(open_clip_model(low).state_dict(), tmp_path / 'low.pt')
     with pytest.raises(InputError, match='positional_embedding'):
-        split_clip(high, str(tmp_path / 'low.pt'))
+        SplitCLIP(high, str(tmp_path / 'low.pt'))
 
 
 def test_unknown_tag_lists_tags():
     with pytest.raises(InputError, match='opnai.*openai, yfcc15m, cc12m'):
-        split_clip('RN50', 'opnai')
+        SplitCLIP('RN50', 'opnai')
 
 
 @pytest.mark.parametrize('model_name,tag,quick', [
@@ -256,13 +255,13 @@ def test_no_network(monkeypatch, tmp_path, model_name, tag, quick):
     monkeypatch.setattr('safe_mm.clip.weights._cached', lambda cfg: None)
     start = time.time()
     with pytest.raises(InputError) as error:
-        split_clip(model_name, tag)
+        SplitCLIP(model_name, tag)
     assert time.time() - start < 5
     message = str(error.value)
     assert 'huggingface.co' in message
-    assert 'clip.pretrained=PATH' in message
-    # the file alone does not tell its activation
-    assert (f'clip.model_name={model_name}-quickgelu' in message) == quick
+    # The file alone does not tell its activation
+    name = f'{model_name}-quickgelu' if quick else model_name
+    assert f'--clip {name}:PATH' in message
     assert len(message) < 500
 
 
@@ -284,7 +283,7 @@ def test_cache_of_openai_package(monkeypatch, tmp_path):
 def test_other_content(content, message, tmp_path):
     torch.save(content, tmp_path / 'weights.pt')
     with pytest.raises(InputError, match=f'weights.pt.*{message}'):
-        split_clip(TINY_VIT, str(tmp_path / 'weights.pt'))
+        SplitCLIP(TINY_VIT, str(tmp_path / 'weights.pt'))
 
 
 def test_bad_sidecar(tmp_path):
@@ -292,7 +291,7 @@ def test_bad_sidecar(tmp_path):
     torch.save(open_clip_model(TINY_VIT).state_dict(), path)
     (tmp_path / 'open_clip_config.json').write_text('{')
     with pytest.raises(InputError, match='open_clip_config.json'):
-        split_clip(TINY_VIT, str(path))
+        SplitCLIP(TINY_VIT, str(path))
 
 
 @pytest.mark.parametrize('model_name,needed,quick', [
@@ -316,5 +315,5 @@ def test_sidecar_tells_the_activation(tmp_path):
     FORMATS['clip.safetensors'](open_clip_model(TINY_VIT), str(path))
     (tmp_path / 'open_clip_config.json').write_text(
         '{"model_cfg": {"quick_gelu": true}, "preprocess_cfg": {}}')
-    split = split_clip(TINY_VIT, str(path))
+    split = SplitCLIP(TINY_VIT, str(path))
     assert type(split.pool.block.mlp.gelu).__name__ == 'QuickGELU'

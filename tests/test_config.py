@@ -1,31 +1,72 @@
 """Configs, and options that rule in them."""
+import copy
 import re
 from argparse import ArgumentParser
+from pathlib import Path
 
 import pytest
 from mmengine.config import Config
 
-from safe_mm.config import add_common_options, load_config, share
+from safe_mm.config import (
+    LOADERS,
+    dataset_base,
+    load_config,
+    use_dataset,
+)
+from safe_mm.errors import InputError
+from safe_mm.options import add_common_options
 from safe_mm.registry import MODELS
+from safe_mm.validate import validate_config
 
 from .conftest import CONFIG, ROOT, config
+from .layouts import draw_split
+
+
+def read(path: Path, *args: str) -> Config:
+    """A config as the tools see it."""
+    parser = ArgumentParser()
+    add_common_options(parser)
+    return load_config(parser.parse_args([str(path), *map(str, args)]))
 
 
 def test_shared_keys_rule_everywhere(shapes):
     cfg = config('--shots', 4, '--seed', 3, '--data-root', shapes,
-                 '--cfg-options', 'clip.pretrained=x.pt',
-                 'val_dataloader.dataset.seed=9')
+                 '--cfg-options', 'val_dataloader.dataset.seed=9')
     assert cfg.train_dataloader.dataset.shots == 4
     assert cfg.train_dataloader.dataset.seed == 3
     assert cfg.val_dataloader.dataset.seed == 9  # a nested option wins
     assert cfg.randomness.seed == 3
     assert cfg.test_dataloader.dataset.data_root == shapes
     assert 'shots' not in cfg.test_dataloader.dataset
-    for part in (cfg.model.backbone, cfg.model.neck, cfg.model.head,
-                 cfg.model.data_preprocessor,
-                 cfg.test_dataloader.dataset.pipeline[1]):
-        assert part.clip.pretrained == 'x.pt'
-    assert cfg.work_dir == 'work_dirs/tiny/shots4_seed3'
+    assert cfg.work_dir == 'work_dirs/tiny/shapes_shots4_seed3'
+
+
+def test_clip_brings_its_view_of_a_picture(shapes):
+    cfg = config('--data-root', shapes, '--clip', 'RN50x64')
+    assert cfg.model.clip == dict(model_name='RN50x64', pretrained='openai')
+    for loader in LOADERS:
+        crop = cfg[loader].dataset.pipeline[1]
+        assert crop == dict(type='safe_mm.CLIPCrop', size=448,
+                            interpolation='bicubic', resize_mode='shortest')
+    for text, pretrained in (('RN50:x.pt', 'x.pt'), ('RN50:None', None),
+                             ('creatures-rn', 'seed1')):
+        clip = config('--data-root', shapes, '--clip', text).model.clip
+        assert clip.model_name == text.split(':')[0]
+        assert clip.pretrained == pretrained
+
+
+def test_dataset_brings_its_classes(tmp_path):
+    """Few-shot sample, views and all else stay."""
+    draw_split('dtd', tmp_path)
+    cfg = config('--dataset', 'dtd', '--data-root', tmp_path, '--shots', 4)
+    assert cfg.model.classes == ['banded', 'polka-dotted']
+    assert cfg.model.templates == dataset_base('dtd').dataset.templates
+    train = cfg.train_dataloader.dataset
+    assert train.ann_file == 'dtd/split_zhou_DescribableTextures.json'
+    assert train.data_root == str(tmp_path)
+    assert train.shots == 4 and train.mirror
+    assert train.pipeline[1].size == 64
+    assert cfg.work_dir == 'work_dirs/tiny/dtd_shots4_seed1'
 
 
 def test_values_nested_in_a_config_are_kept(shapes, tmp_path):
@@ -33,21 +74,19 @@ def test_values_nested_in_a_config_are_kept(shapes, tmp_path):
     own = tmp_path / 'own.py'
     own.write_text(f"_base_ = ['{CONFIG}']\n"
                    "randomness = dict(seed=7)\n"
+                   f"model = dict(classes=dict(data_root='{shapes}'))\n"
                    "train_dataloader = dict(dataset=dict(shots=2))\n"
                    "test_dataloader = dict(dataset=dict(data_root='/else'))")
-    parser = ArgumentParser()
-    add_common_options(parser)
-    cfg = load_config(parser.parse_args([str(own)]))
+    cfg = read(own)
     assert cfg.randomness.seed == 7
     assert cfg.train_dataloader.dataset.shots == 2
     assert cfg.test_dataloader.dataset.data_root == '/else'
-    size = cfg.test_dataloader.dataset.pipeline[1].clip.model_name
-    assert size.endswith('tiny-vit.json')  # the model's
+    assert cfg.test_dataloader.dataset.pipeline[1].size == 64
 
 
 def test_configs_follow_the_protocol():
     """Paper, Sec. IV-A; see configs/_base_/schedules/safe_12800i.py."""
-    cfg = Config.fromfile(ROOT / 'configs/safe/safe_rn50_caltech101.py')
+    cfg = Config.fromfile(ROOT / 'configs/safe.py')
     assert cfg.optim_wrapper.optimizer.type == 'AdamW'
     assert cfg.train_dataloader.batch_size == 8
     assert cfg.train_dataloader.dataset.mirror
@@ -62,44 +101,45 @@ def test_configs_follow_the_protocol():
     assert cfg.default_hooks.checkpoint.interval == 100
 
 
-CONFIGS = sorted(
-    path for folder in ('safe', 'safe_a', 'tip_adapter', 'zero_shot')
-    for path in (ROOT / 'configs' / folder).glob('*.py'))
+PRETRAIN = sorted((ROOT / 'configs/pretrain').glob('*.py'))
+METHODS = sorted((ROOT / 'configs').glob('*.py'))
+NAMES = sorted(path.stem for path in ROOT.glob('configs/_base_/datasets/*.py'))
 
 
-def read(path) -> Config:
-    parser = ArgumentParser()
-    add_common_options(parser)
-    return load_config(parser.parse_args([str(path)]))
-
-
-@pytest.mark.parametrize('path', CONFIGS, ids=lambda p: p.stem)
+@pytest.mark.parametrize('path', METHODS + PRETRAIN, ids=lambda p: p.stem)
 def test_each_config(path):
-    """It tells how it is launched, and its parts are of one CLIP."""
-    cfg, text = read(path), path.read_text()
-    if 'as safe-a-f_' not in text:
-        tool = 'test' if path.parent.name == 'zero_shot' else 'train'
-        launch = f'python tools/{tool}.py configs/{path.parent.name}/'
-        assert launch + path.name in re.sub(r' \\\n# +', ' ', text)
-    for part in cfg.model.values():
-        if isinstance(part, dict):
-            assert part.clip == cfg.clip
-    crop = cfg.test_dataloader.dataset.pipeline[1]
-    assert crop.clip == cfg.clip
-    method, clip, data = (*path.stem.split('_'), '')[:3]
-    name = dict(rn50='RN50').get(clip, clip.replace('vit-b', 'ViT-B-'))
-    assert cfg.clip.model_name == name
-    if data not in ('', 'caltech101'):
-        same = read(path.with_name(f'{method}_{clip}_caltech101.py'))
-        assert same.model == cfg.model
-        assert same.custom_hooks == cfg.custom_hooks
-        base = Config.fromfile(ROOT / f'configs/_base_/datasets/{data}.py')
-        assert (cfg.test_dataloader.dataset.ann_file ==
-                base.dataset.ann_file)
-        return
-    cfg.clip.pretrained = None
-    share(cfg._cfg_dict, 'clip', cfg.clip)
+    """It tells how it is launched, is known to be valid, and builds."""
+    cfg, text = Config.fromfile(path), path.read_text()
+    tool = 'train' if cfg.get('train_cfg') else 'test'
+    launch = f'python tools/{tool}.py {path.relative_to(ROOT)}'
+    assert launch in re.sub(r' \\\n# +', ' ', text)
+    validate_config(cfg)
+    if path in METHODS:
+        assert cfg.model.classes == cfg.dataset
+        cfg.model.clip.pretrained = None
+        cfg.model.classes = ['a', 'b']
     assert MODELS.build(cfg.model) is not None
+
+
+@pytest.mark.parametrize('name', NAMES)
+def test_each_dataset_goes_with_each_config(name):
+    base = dataset_base(name)
+    for path in METHODS:
+        cfg = Config.fromfile(path)
+        old = copy.deepcopy(cfg)
+        use_dataset(cfg, name)
+        assert cfg.dataset == base.dataset == cfg.model.classes
+        assert cfg.get('variants') == base.get('variants')
+        assert {**cfg.model, 'classes': 0} == {**old.model, 'classes': 0}
+        for loader in filter(cfg.get, LOADERS):
+            kept = {key: value for key, value in old[loader].dataset.items()
+                    if key not in old.dataset}
+            assert cfg[loader].dataset == {**kept, **base.dataset}
+
+
+def test_datasets_by_a_wrong_name():
+    with pytest.raises(InputError, match="'imagnet' is not known; .*imagenet"):
+        config('--dataset', 'imagnet')
 
 
 @pytest.mark.parametrize('option', [
@@ -111,11 +151,9 @@ def test_options_that_a_config_need_not_have(shapes, option):
     config('--data-root', shapes, '--cfg-options', option)
 
 
-def test_none_switches_the_store_off():
-    parser = ArgumentParser()
-    add_common_options(parser)
-    own = str(ROOT / 'configs' / 'safe' / 'safe_creatures-rn.py')
-    off = ['--cfg-options', 'default_hooks.store=None']
-    assert 'store' in load_config(parser.parse_args([own])).default_hooks
-    assert 'store' not in load_config(
-        parser.parse_args([own, *off])).default_hooks
+def test_none_switches_the_cache_off(tmp_path):
+    draw_split('caltech101', tmp_path)
+    own = ROOT / 'configs/tip-adapter.py', '--data-root', tmp_path
+    off = ['--cfg-options', 'default_hooks.feature_cache=None']
+    assert 'feature_cache' in read(*own).default_hooks
+    assert 'feature_cache' not in read(*own, *off).default_hooks

@@ -245,10 +245,14 @@ def test_dataset(few, tmp_path):
             DATASETS.build({**cfg, **wrong})
 
 
-def test_config_base(few, tmp_path):
-    cfg = Config.fromfile(ROOT / 'configs/_base_/datasets/creatures.py')
-    sizes = dict(train=10 * 3 * 2, val=10 * 2, test=10 * 2)
+@pytest.mark.parametrize('task', world.TASKS)
+def test_config_base(few, tmp_path, task):
+    cfg = Config.fromfile(ROOT / f'configs/_base_/datasets/{task}.py')
+    classes = len(anatomy.KINDS[task])
+    sizes = dict(train=classes * 3 * 2, val=classes * 2, test=classes * 2)
     for part, size in sizes.items():
         loader = cfg[f'{part}_dataloader']
         dataset = DATASETS.build({**loader.dataset, 'data_root': tmp_path})
         assert dataset.split == part and len(dataset) == size
+        assert dataset.metainfo['classes'] == anatomy.KINDS[task]
+        assert dataset[0]['inputs'].shape == (3, 160, 160)

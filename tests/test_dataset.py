@@ -6,10 +6,12 @@ import numpy as np
 import open_clip
 import pytest
 import torch
+from mmengine.config import Config
 from mmengine.dataset import pseudo_collate
 from open_clip.transform import PreprocessCfg, image_transform_v2
 from PIL import Image
 
+from safe_mm.config import use_clip
 from safe_mm.errors import InputError
 from safe_mm.registry import DATASETS, MODELS, TRANSFORMS
 
@@ -82,13 +84,15 @@ def test_pixels_equal_open_clip(photos):
             packed['inputs'][0], expected, rtol=0, atol=2e-6)
 
 
+def crop_of(model_name: str, pretrained: str = None) -> dict:
+    """What ``--clip`` makes of a crop."""
+    cfg = Config(dict(model=dict(), pipeline=PIPELINE))
+    use_clip(cfg, model_name, pretrained)
+    return cfg.pipeline[1]
+
+
 def test_size_follows_the_clip(photos):
-    pipeline = [
-        PIPELINE[0],
-        dict(
-            type='safe_mm.CLIPCrop',
-            clip=dict(model_name=TINY_VIT, pretrained=None)), PIPELINE[2]
-    ]
+    pipeline = [PIPELINE[0], crop_of(TINY_VIT), PIPELINE[2]]
     assert build(photos, pipeline=pipeline)[0]['inputs'].shape == (3, 64, 64)
 
 
@@ -140,8 +144,7 @@ def test_longest_side_resize(photos, tmp_path):
     (tmp_path / 'open_clip_config.json').write_text(
         json.dumps(dict(preprocess_cfg=dict(resize_mode='longest'))))
     (tmp_path / 'x.pt').touch()
-    clip = dict(model_name=TINY_VIT, pretrained=str(tmp_path / 'x.pt'))
-    crop = TRANSFORMS.build(dict(type='safe_mm.CLIPCrop', clip=clip))
+    crop = TRANSFORMS.build(crop_of(TINY_VIT, str(tmp_path / 'x.pt')))
     image = np.zeros((40, 100, 3), np.uint8)
     image[:, 90:] = 255  # would be cut off by a centre crop
     result = crop(dict(img=image))['img']

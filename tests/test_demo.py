@@ -1,34 +1,30 @@
 """The demo, on a few pictures and iterations."""
-import math
-
 import numpy as np
 import pytest
 import torch
-from mmengine.registry import init_default_scope
 from mmpretrain.structures import DataSample
 from PIL import Image
 
 from safe_mm.creatures import world
-from safe_mm.evaluation import ZERO_SHOT, accuracy_by_beta
-from safe_mm.pooled import pool_all
-from safe_mm.registry import MODELS
+from safe_mm.evaluation import evaluate
+from safe_mm.models import CLIPClassifier
 
 from .conftest import ROOT, TINY_RN, run_tool
 
-CONFIG = ROOT / 'configs' / 'safe' / 'safe_creatures-rn.py'
+CONFIG = ROOT / 'configs' / 'safe_creatures.py'
 
 
 def test_demo(monkeypatch, tmp_path, capsys):
     monkeypatch.setattr(world, 'COUNTS', dict(train=2, val=1, test=2))
     run_tool(
         'demo', CONFIG, '--work-dir', tmp_path / 'demo', '--data-root',
-        tmp_path / 'world', '--shots', 1, '--cfg-options', 'task=tail',
-        'train_cfg.max_iters=2', 'train_cfg.val_interval=1',
+        tmp_path / 'world', '--shots', 1, '--dataset', 'tail',
+        '--cfg-options', 'train_cfg.max_iters=2', 'train_cfg.val_interval=1',
         'train_dataloader.num_workers=0', 'val_dataloader.num_workers=0',
         'test_dataloader.num_workers=0',
-        f'default_hooks.store.root={tmp_path}/store')
+        f'default_hooks.feature_cache.root={tmp_path}/cache')
     table = capsys.readouterr().out
-    assert "Task 'tail': accuracy in percent, mean of 3 seeds" in table
+    assert 'Dataset tail: accuracy in percent, mean of 3 seeds' in table
     rows = [line.split()[-3:] for line in table.splitlines()
             if 'shots  SAFE' in line or line.startswith('zero-shot')]
     cells = [float(cell) for row in rows for cell in row]
@@ -40,19 +36,15 @@ def test_demo(monkeypatch, tmp_path, capsys):
         assert str(tmp_path / 'demo' / f'{name}.png') in table
 
 
-@pytest.mark.parametrize('beta', [0., 0.5, 2., ZERO_SHOT])
-def test_accuracy_by_beta_is_the_models(beta):
+@pytest.mark.parametrize('name, beta', [
+    ('beta=0', 0.), ('beta=0.5', 0.5), ('beta=2', 2.), ('zero-shot', 1e9)])
+def test_figures_are_the_models_accuracy(name, beta):
     """Against the model itself, in eval mode, with its neck's beta."""
-    init_default_scope('mmpretrain')
-    clip = dict(model_name=TINY_RN, pretrained=None)
-    model = MODELS.build(
-        dict(
-            type='ImageClassifier',
-            backbone=dict(type='safe_mm.CLIPTrunk', clip=clip),
-            neck=dict(type='safe_mm.BlendedAttentionPool', clip=clip,
-                      beta=1e9 if math.isinf(beta) else beta),
-            head=dict(type='safe_mm.TextClsHead', clip=clip,
-                      classes=list('abcdefgh')))).eval()
+    model = CLIPClassifier(
+        clip=dict(model_name=TINY_RN, pretrained=None),
+        neck=dict(type='safe_mm.BlendedAttentionPool', beta=beta),
+        head=dict(type='safe_mm.TextClsHead'),
+        classes=list('abcdefgh')).eval()
     torch.manual_seed(0)
     pool = model.neck.attn_pool_o
     side = int((len(pool.positional_embedding) - 1)**0.5)
@@ -60,17 +52,25 @@ def test_accuracy_by_beta_is_the_models(beta):
     with torch.no_grad():
         for parameter in model.neck.attn_pool_f.parameters():
             parameter.copy_(torch.randn_like(parameter))
-        scores = model.head(model.neck(features))
+        original, tuned = model.pool(features, 'dense')
+        for parameter in model.neck.attn_pool_f.c_proj.parameters():
+            parameter *= original.norm() / tuned.norm()  # both count
+        scores = model(features, start='dense')
     labels = scores.argmax(-1)
     labels[:10] = (labels[:10] + 1) % 8  # wrong on a quarter
-    loader = [
+
+    class Loader(list):
+
+        class dataset(list):  # noqa: N801
+            metainfo = {}
+
+    Loader.dataset = Loader.dataset(range(40))
+    loader = Loader(
         dict(
-            inputs=features[part],
+            inputs=features[part], start='dense',
             data_samples=[DataSample().set_gt_label(k) for k in labels[part]])
-        for part in (slice(0, 25), slice(25, 40))
-    ]
-    assert accuracy_by_beta(
-        model.head, pool_all(model, loader), [beta]) == {beta: 75.0}
-    other = accuracy_by_beta(
-        model.head, pool_all(model, loader), [0., 2., ZERO_SHOT])
-    assert len(set(other.values())) > 1  # beta matters here
+        for part in (slice(0, 25), slice(25, 40)))
+    found = evaluate(model, loader, [dict(type='Accuracy', topk=(1, )),
+                                     dict(type='safe_mm.FigureAccuracy')])
+    assert found['accuracy'] == found[name] == 75.0
+    assert len(set(found.values())) > 3  # beta matters here

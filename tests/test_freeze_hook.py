@@ -3,11 +3,11 @@ import copy
 
 import pytest
 import torch
-from mmengine.runner import Runner
+from mmengine.runner import Runner, load_checkpoint
 from torch.utils.data import Dataset
 
-from safe_mm.engine.freeze_hook import freeze_except, frozen_modules
 from safe_mm.errors import InputError
+from safe_mm.models.freeze import freeze_except, frozen_modules
 from safe_mm.registry import MODELS
 
 RESNET = dict(
@@ -20,6 +20,9 @@ RESNET = dict(
 class Noise(Dataset):
     metainfo = dict(classes=('a', 'b', 'c'))
 
+    def __init__(self, size: int) -> None:
+        self.size = size
+
     def __len__(self):
         return 8
 
@@ -27,28 +30,32 @@ class Noise(Dataset):
         from mmpretrain.structures import DataSample
         generator = torch.Generator().manual_seed(index)
         return dict(
-            inputs=torch.rand(3, 32, 32, generator=generator),
+            inputs=torch.rand(
+                3, self.size, self.size, generator=generator),
             data_samples=DataSample().set_gt_label(index % 3))
 
 
-def train(model: torch.nn.Module, trainable: list, tmp_path, iters: int = 3):
+def train(model: torch.nn.Module, trainable: list, tmp_path, size: int = 32,
+          hooks: tuple = (), **settings):
     """Trains for a few iterations; returns the runner."""
     runner = Runner(
         model=model,
         work_dir=str(tmp_path),
         train_dataloader=dict(
             batch_size=4,
-            dataset=Noise(),
+            dataset=Noise(size),
             sampler=dict(type='InfiniteSampler'),
             collate_fn=dict(type='default_collate')),
-        train_cfg=dict(by_epoch=False, max_iters=iters),
+        train_cfg=dict(by_epoch=False, max_iters=3),
         optim_wrapper=dict(optimizer=dict(type='AdamW', lr=1e-2)),
         param_scheduler=dict(
             type='CosineAnnealingLR', by_epoch=False, T_max=10),
-        custom_hooks=[dict(type='safe_mm.FreezeHook', trainable=trainable)],
+        custom_hooks=[
+            dict(type='safe_mm.FreezeHook', trainable=trainable), *hooks],
         default_scope='mmpretrain',
         log_level='WARNING',
-        experiment_name=tmp_path.name)
+        experiment_name=tmp_path.name,
+        **settings)
     runner.train()
     return runner
 
@@ -107,3 +114,36 @@ def test_dropout_rests_in_frozen_parts():
         frozen=torch.nn.Dropout(), tuned=torch.nn.Sequential(
             torch.nn.Linear(2, 2), torch.nn.Dropout())))
     assert frozen_modules(model, ['tuned.*']) == [model['frozen']]
+
+
+def test_safe_in_a_stock_model(tiny_clip, tmp_path):
+    """Our parts in mmpretrain's classifier, beside the hooks of our configs.
+
+    The checkpoint is small, and fits the model without any hook.
+    """
+
+    def build() -> torch.nn.Module:
+        parts = dict(backbone='CLIPTrunk', neck='BlendedAttentionPool',
+                     head='TextClsHead')
+        parts = {name: dict(type=f'safe_mm.{part}', clip=tiny_clip)
+                 for name, part in parts.items()}
+        parts['head']['classes'] = ['a', 'b', 'c']
+        return MODELS.build(dict(type='ImageClassifier', **parts))
+
+    model = build()
+    before = copy.deepcopy(dict(model.named_parameters()))
+    train(model, ['neck.attn_pool_f.*'], tmp_path, 64,
+          [dict(type='safe_mm.FitHook'),
+           dict(type='safe_mm.FeatureCacheHook', root=str(tmp_path))],
+          default_hooks=dict(checkpoint=dict(
+              type='safe_mm.SlimCheckpointHook', save_best=None)))
+    for name, value in model.named_parameters():
+        assert torch.equal(value, before[name]) != value.requires_grad, name
+    file = tmp_path / 'iter_3.pth'
+    state = torch.load(file, weights_only=True)['state_dict']
+    assert {name.split('.')[1] for name in state} == {
+        'frozen_sha256', 'attn_pool_f', 'logit_scale', 'class_weights'}
+    again, images = build().eval(), torch.rand(2, 3, 64, 64)
+    load_checkpoint(again, str(file), strict=True)
+    with torch.no_grad():
+        assert torch.equal(again(images), model.eval()(images))

@@ -1,15 +1,19 @@
 """Each data set in its published layout, on a tiny tree, by its config."""
 import shutil
-from argparse import Namespace
 from pathlib import Path
 
 import pytest
+import torch
+from mmengine.config import Config
+from mmengine.dataset import default_collate
+from mmpretrain.structures import DataSample
 
-from safe_mm.config import load_config, share
-from safe_mm.datasets.bases import dataset_base, use_variant
+from safe_mm.config import dataset_base, set_everywhere, use_dataset
 from safe_mm.datasets.splits import few_shot
+from safe_mm.datasets.variants import use_variant
 from safe_mm.errors import InputError
-from safe_mm.models import TextClsHead
+from safe_mm.methods import TextClsHead
+from safe_mm.models import CLIPClassifier
 from safe_mm.registry import DATASETS
 
 from .conftest import ROOT, TINY_VIT
@@ -28,8 +32,9 @@ CLIP = dict(model_name=TINY_VIT, pretrained=None)
 def build(name: str, part: str, root: Path, **changes):
     """A data set of ``configs/_base_/datasets``, with a few classes."""
     cfg, changes = dataset_base(name), dict(dict(num_classes=None), **changes)
-    for key, value in dict(clip=CLIP, data_root=str(root), shots=2).items():
-        share(cfg._cfg_dict, key, value)
+    for key, value in dict(data_root=str(root), shots=2).items():
+        set_everywhere(cfg._cfg_dict, key, value)
+    cfg[f'{part}_dataloader'].dataset.pipeline[1].size = 64
     return DATASETS.build({**cfg[f'{part}_dataloader'].dataset, **changes})
 
 
@@ -90,7 +95,7 @@ def test_imagenet(imagenet):
     assert all('train' in path.parts for path in seen[1])
     test = build('imagenet', 'test', imagenet)
     check(test, 3, names)
-    assert 'subset' not in test.metainfo
+    assert 'class_ids' not in test.metainfo
     assert '/val/' in test.get_data_info(0)['img_path']
 
 
@@ -106,15 +111,16 @@ def test_imagenet_variants(imagenet):
         check(data, 2 if few else 3, list(WNIDS.values()))
         labels = [data.get_data_info(i)['gt_label'] for i in range(len(data))]
         assert labels == ([0, 2] if few else [0, 1, 2])
-        assert data.metainfo.get('subset') == ([0, 2] if few else None)
+        assert data.metainfo.get('class_ids') == ([0, 2] if few else None)
 
 
 def test_variant_of_a_config():
-    cfg = load_config(Namespace(
-        config=str(ROOT / 'configs/safe/safe_rn50_imagenet.py'), amp=False,
-        launcher='none', local_rank=0, work_dir=None, no_pin_memory=False,
-        cfg_options={}))
-    with pytest.raises(InputError, match='no such variant.*imagenet_sketch'):
+    """Any data of ImageNet has its variants."""
+    cfg = Config.fromfile(ROOT / 'configs/safe.py')
+    with pytest.raises(InputError, match='imagenet_a.*has no variants'):
+        use_variant(cfg, 'imagenet_a')
+    use_dataset(cfg, 'imagenet')
+    with pytest.raises(InputError, match='imagenet_b .*imagenet_sketch'):
         use_variant(cfg, 'imagenet_b')
     use_variant(cfg, 'imagenet_a')
     dataset = cfg.test_dataloader.dataset
@@ -136,12 +142,30 @@ def test_predictions_are_among_the_classes_of_the_data():
     head = TextClsHead(CLIP, classes=list(WNIDS.values()))
     feats = (head.class_weights.clone(), )  # most like 0, 1 and 2
     assert [s.pred_label.item() for s in head.predict(feats)] == [0, 1, 2]
-    head.among = [0, 2]
-    labels = [s.pred_label.item() for s in head.predict(feats)]
+    samples = [DataSample(metainfo=dict(class_ids=[0, 2])) for _ in range(3)]
+    labels = [s.pred_label.item() for s in head.predict(feats, samples)]
     assert labels[0] == 0 and labels[2] == 2 and labels[1] in (0, 2)
     logits = head(feats)[:, [0, 2]]
     assert labels[1] == [0, 2][logits[1].argmax()]
     assert head(feats).isfinite().all()  # the loss knows all classes
+
+
+def test_a_variant_tells_its_classes_to_the_model(imagenet):
+    """Each of its predictions, those of the figures, too."""
+    model = CLIPClassifier(
+        clip=CLIP, neck=dict(type='safe_mm.BlendedAttentionPool'),
+        head=dict(type='safe_mm.TextClsHead'),
+        classes=list(WNIDS.values())).eval()
+    data = build('imagenet', 'test', imagenet, num_classes=2,
+                 data_prefix='imagenet-adversarial/imagenet-a')
+    batch = model.data_preprocessor(default_collate([data[0], data[1]]))
+    with torch.no_grad():  # an absent class that is always the most likely
+        features = model.pool(batch['inputs'])[0].mean(0)
+        model.head.class_weights[1] = features / features.norm()
+        assert model(batch['inputs']).argmax(-1).tolist() == [1, 1]
+        for sample in model(**batch, mode='predict'):
+            assert sample.pred_label.item() != 1
+            assert 1 not in sample.figures.values()
 
 
 def test_without_a_val_part_train_gives_what_is_left():

@@ -1,5 +1,6 @@
-"""Backbone, neck and head against the paper's equations and open_clip."""
+"""Trunk, necks, heads and classifier against equations and open_clip."""
 import copy
+import gc
 
 import open_clip
 import pytest
@@ -7,11 +8,10 @@ import torch
 from mmpretrain.structures import DataSample
 from torch.nn import functional as F
 
-from safe_mm.clip import split_clip
 from safe_mm.clip.architecture import open_clip_name
 from safe_mm.errors import InputError
-from safe_mm.models.head import text_class_weights, text_logits
-from safe_mm.models.neck import blend
+from safe_mm.methods.safe import blend
+from safe_mm.methods.zero_shot import text_class_weights, text_logits
 from safe_mm.registry import MODELS
 
 from .conftest import TINY_RN, TINY_VIT
@@ -20,8 +20,20 @@ from .test_clip_split import open_clip_model
 CLASSES = ('red_shape', 'green_shape', 'blue_shape')
 
 
-def build(clip: dict, **head) -> torch.nn.Module:
-    """The stock ImageClassifier with all three components."""
+def build(clip: dict, neck: dict = None, classes=CLASSES,
+          **head) -> torch.nn.Module:
+    """SAFE as a classifier that owns its CLIP."""
+    return MODELS.build(
+        dict(
+            type='safe_mm.CLIPClassifier',
+            clip=clip,
+            classes=classes,
+            neck=dict(type='safe_mm.BlendedAttentionPool', **(neck or {})),
+            head=dict(type='safe_mm.TextClsHead', **head)))
+
+
+def build_stock(clip: dict, **head) -> torch.nn.Module:
+    """The same parts in mmpretrain's ImageClassifier."""
     return MODELS.build(
         dict(
             type='ImageClassifier',
@@ -38,6 +50,9 @@ def build(clip: dict, **head) -> torch.nn.Module:
                 })))
 
 
+BOTH = pytest.mark.parametrize('build', [build, build_stock])
+
+
 def zero_shot(clip: dict, images: torch.Tensor) -> torch.Tensor:
     """Zero-shot logits by open_clip's own functions."""
     reference = open_clip_model(clip['model_name'])
@@ -51,8 +66,9 @@ def zero_shot(clip: dict, images: torch.Tensor) -> torch.Tensor:
         return reference.logit_scale.exp() * features @ weights
 
 
+@BOTH
 @pytest.mark.parametrize('training', [True, False])
-def test_iteration_0_is_zero_shot_clip(tiny_clip, training):
+def test_iteration_0_is_zero_shot_clip(tiny_clip, training, build):
     """Also in eval mode: 0.5 O + F points where O = F points."""
     images = torch.rand(4, 3, 64, 64)
     model = build(tiny_clip).eval()
@@ -91,7 +107,8 @@ def perturb(neck: torch.nn.Module) -> None:
     torch.manual_seed(0)
     with torch.no_grad():
         for parameter in neck.attn_pool_f.parameters():
-            parameter.add_(0.1 * torch.randn_like(parameter))
+            if parameter.requires_grad:
+                parameter.add_(0.1 * torch.randn_like(parameter))
 
 
 def test_training_uses_the_tuned_layer_alone(tiny_clip):
@@ -118,54 +135,88 @@ def test_large_beta_predicts_as_the_original(tiny_clip):
     perturb(model.neck)
     with torch.no_grad():
         tuned_far = (model(images) - expected).abs().max()
-        model.neck.beta = 1e6
+        model.neck.beta.fill_(1e6)
         torch.testing.assert_close(
             model(images), expected, rtol=1e-3, atol=1e-3)
     assert tuned_far > 0.05
 
 
+@pytest.mark.parametrize('start', ['image', 'dense', 'pooled'])
+def test_each_stage_leads_to_the_same_predictions(tiny_clip, start):
+    """From features of a stage as from the images they are of."""
+    model = build(tiny_clip).eval()
+    perturb(model.neck)
+    images = torch.rand(3, 3, 64, 64)
+    with torch.no_grad():
+        expected = model(images)
+        inputs = images if start == 'image' else model.extractor(start)(images)
+        torch.testing.assert_close(model(inputs, start=start), expected)
+        samples = model(inputs, mode='predict', start=start)
+        pooled = model.extractor('pooled')(images)
+    assert pooled.shape == (3, 2, 64)
+    for sample, row, (original, tuned) in zip(samples, expected, pooled):
+        torch.testing.assert_close(sample.pred_score, row.softmax(0))
+        assert len(sample.figures) > 3
+        for name, features in (('zero-shot', original), ('beta=0', tuned),
+                               ('beta=2', 2 * original + tuned)):
+            logits = model.head.text_logits(features[None])
+            assert sample.figures[name] == logits.argmax().item()
+
+
 def test_what_is_trainable(tiny_clip):
-    neck = MODELS.build(
-        dict(type='safe_mm.BlendedAttentionPool', clip=tiny_clip))
-    left = {n for n, p in neck.named_parameters() if p.requires_grad}
-    assert left and all(name.startswith('attn_pool_f.') for name in left)
-    assert not any('ln_post' in name or name.endswith('.proj')
-                   for name in left)
-    assert not any('k_proj.bias' in name for name in left)
+    model = build(tiny_clip)
+    for module, prefix in ((model, 'neck.'), (model.neck, '')):
+        left = {n for n, p in module.named_parameters() if p.requires_grad}
+        assert left and all(name.startswith(f'{prefix}attn_pool_f.')
+                            for name in left)
+        assert not any('ln_post' in name or name.endswith('.proj')
+                       for name in left)
+        assert not any('k_proj.bias' in name for name in left)
+    assert sorted(model.trainable) == sorted(f'neck.{n}' for n in left)
+    assert model.frozen_stage == 'dense'
+    model.train()
+    assert model.neck.attn_pool_f.training and model.neck.training
+    assert not model.backbone.training
+    assert not model.neck.attn_pool_o.training
 
 
 def test_projection_can_be_tuned_too():
-    neck = MODELS.build(
-        dict(
-            type='safe_mm.BlendedAttentionPool',
-            clip=dict(model_name=TINY_VIT, pretrained=None),
-            tune_projection=True))
-    left = {n for n, p in neck.named_parameters() if p.requires_grad}
-    assert {'attn_pool_f.proj', 'attn_pool_f.ln_post.weight'} <= left
+    model = build(
+        dict(model_name=TINY_VIT, pretrained=None),
+        neck=dict(tune_projection=True))
+    assert {'neck.attn_pool_f.proj', 'neck.attn_pool_f.ln_post.weight'} <= {
+        n for n, p in model.named_parameters() if p.requires_grad}
 
 
 def test_components_do_not_share_weights(tiny_clip):
     """Training one model leaves the next one's start as it was."""
+
+    def tensors(model):
+        return {**dict(model.named_parameters()),
+                **dict(model.named_buffers())}
+
     first = build(tiny_clip)
-    before = copy.deepcopy(first.state_dict())
+    before = copy.deepcopy(tensors(first))
     with torch.no_grad():
         for parameter in first.parameters():
             parameter.add_(1)
-    second = build(tiny_clip).state_dict()
+    second = tensors(build(tiny_clip))
+    assert second.keys() == before.keys()
     assert all(torch.equal(second[k], v) for k, v in before.items())
 
 
-def test_predict_and_loss(tiny_clip):
+@BOTH
+def test_predict_and_loss(tiny_clip, build):
     model = build(tiny_clip, topk=(1, 2), cal_acc=True).eval()
     images = torch.rand(2, 3, 64, 64)
     samples = [DataSample().set_gt_label(i) for i in (0, 2)]
-    predictions = model.predict(images, copy.deepcopy(samples))
+    predictions = model(images, copy.deepcopy(samples), mode='predict')
     logits = model(images)
     for sample, row, label in zip(predictions, logits, (0, 2)):
         torch.testing.assert_close(sample.pred_score, row.softmax(0))
         assert sample.pred_label.item() == row.argmax().item()
         assert sample.gt_label.item() == label
-    losses = model.loss(images, samples)
+    losses = model(images, samples, mode='loss')
     torch.testing.assert_close(
         losses['loss'],
         F.cross_entropy(logits, torch.tensor([0, 2])),
@@ -174,31 +225,75 @@ def test_predict_and_loss(tiny_clip):
     assert {'accuracy_top-1', 'accuracy_top-2'} <= losses.keys()
 
 
-def test_text_encoder_is_dropped(tiny_clip):
-    """Also where it had to be read again, for other classes."""
-    build(tiny_clip, classes=['cat', 'dog', f'{tiny_clip["model_name"]}'])
-    assert split_clip(**tiny_clip)._text is None
+@BOTH
+def test_text_encoder_is_dropped(tiny_clip, build):
+
+    def encoders() -> int:
+        gc.collect()
+        return sum(type(o) is open_clip.CLIP for o in gc.get_objects())
+
+    before = encoders()
+    model = build(tiny_clip)
+    assert encoders() == before
+    assert len(model.head.class_weights) == 3
 
 
-def test_head_takes_classes_from_a_checkpoint(tiny_clip):
+@BOTH
+def test_head_takes_classes_from_a_checkpoint(tiny_clip, build):
     trained = build(tiny_clip)
-    fresh = build(tiny_clip, classes=None)
+    fresh = build(tiny_clip, classes=())
     fresh.load_state_dict(trained.state_dict())
     assert torch.equal(fresh.head.class_weights, trained.head.class_weights)
-    assert split_clip(**tiny_clip)._text is None
+    images = torch.rand(2, 3, 64, 64)
+    assert torch.equal(fresh.eval()(images), trained.eval()(images))
 
 
-def test_head_refuses_to_work_without_classes(tiny_clip):
-    with pytest.raises(InputError, match='no class names yet'):
-        build(tiny_clip, classes=None)(torch.rand(1, 3, 64, 64))
+@BOTH
+def test_head_refuses_to_work_without_classes(tiny_clip, build):
+    with pytest.raises(InputError, match='has no classes.*model.classes'):
+        build(tiny_clip, classes=())(torch.rand(1, 3, 64, 64))
 
 
-def test_head_refuses_other_classes(tiny_clip):
-    with pytest.raises(InputError, match='2 classes.*classifier 3'):
-        build(tiny_clip).head.set_classes(('a', 'b'))
+def test_weights_of_other_classes_are_refused(tiny_clip):
+    with pytest.raises(InputError, match='does not fit.*head.class_weights'):
+        build(tiny_clip).load_state_dict(
+            build(tiny_clip, classes=('a', 'b')).state_dict(), strict=False)
 
 
-def test_wrong_image_size(tiny_clip):
+def test_classes_of_one_name_are_refused(tiny_clip):
+    with pytest.raises(InputError, match="2 classes have the name 'a'"):
+        build(tiny_clip, classes=('a', 'b', 'a'))
+
+
+def test_frozen_weights_are_left_out_and_verified(tiny_clip):
+    trained, fresh, other = (build(tiny_clip) for _ in range(3))
+    perturb(trained.neck)
+    state = trained.state_dict()
+    whole = sum(p.numel() for p in trained.parameters())
+    assert sum(value.numel() for value in state.values()) < whole / 2
+    fresh.load_state_dict(state)
+    images = torch.rand(2, 3, 64, 64)
+    assert torch.equal(fresh.eval()(images), trained.eval()(images))
+    with torch.no_grad():
+        next(other.backbone.parameters()).add_(1e-3)
+    with pytest.raises(InputError, match='other frozen weights than .*tiny'):
+        other.load_state_dict(state)
+
+
+def test_a_hyperparameter_is_saved_once_it_was_chosen(tiny_clip):
+    """Until then, that of the config holds."""
+    model = build(tiny_clip, neck=dict(beta=2))
+    assert 'neck.beta' not in model.state_dict()
+    fresh = build(tiny_clip)
+    fresh.load_state_dict(model.state_dict())
+    assert fresh.neck.beta == 0.5
+    model.neck.choose('beta', 0.25)
+    fresh.load_state_dict(model.state_dict())
+    assert fresh.neck.beta == 0.25 == fresh.state_dict()['neck.beta']
+
+
+@BOTH
+def test_wrong_image_size(tiny_clip, build):
     with pytest.raises(InputError, match='64 x 64.*224'):
         build(tiny_clip)(torch.rand(1, 3, 224, 224))
 

@@ -38,43 +38,49 @@ def test_wheel_works_away_from_the_repository(wheel, tmp_path):
     with zipfile.ZipFile(wheel) as archive:
         archive.extractall(site)
     result = subprocess.run(
-        [sys.executable, '-m', 'safe_mm', 'train',
-         'safe/safe_creatures-rn.py', '--data-root', 'world', *short(8)],
+        [sys.executable, '-m', 'safe_mm', 'train', 'safe_creatures.py',
+         '--data-root', 'world',
+         *short(8, 'default_hooks.feature_cache.root=cache')],
         cwd=tmp_path, env=dict(os.environ, PYTHONPATH=str(site)),
         capture_output=True, text=True)
     assert result.returncode == 0, result.stderr[-2000:]
-    work_dir = tmp_path / 'work_dirs/safe_creatures-rn/ears_shots16_seed1'
+    work_dir = tmp_path / 'work_dirs/safe_creatures/ears_shots16_seed1'
     assert list(work_dir.glob('best_*.pth'))
 
 
 README = (ROOT / 'README.md').read_text()
-BLOCKS = re.findall(r'```python\n(.*?)```', README, re.DOTALL)
 
 
-def test_readme_shows_the_configs_as_they_are():
-    shown = ('configs/safe/safe_rn50_caltech101.py',
-             'configs/_base_/models/safe_rn50.py')
-    for path, block in zip(shown, BLOCKS):
-        code = (ROOT / path).read_text()
-        assert code.endswith(block) and f'`{path}`' in README
-        assert all(line.startswith('#') for line in
-                   code[:-len(block)].splitlines())
+def block(text: str) -> str:
+    """The Python code in README that has this text."""
+    code, = (code for code in re.findall(
+        r'```python\n(.*?)```', README, re.DOTALL) if text in code)
+    return code
+
+
+def test_readme_shows_the_config_as_it_is():
+    shown, path = block('safe_12800i.py'), 'configs/safe.py'
+    code = (ROOT / path).read_text()
+    assert code.endswith(shown) and f'`{path}`' in README
+    assert all(line.startswith('#') for line in
+               code[:-len(shown)].splitlines())
 
 
 def test_readme_config_for_own_data(shapes, tmp_path, capsys):
-    store, own, picture = BLOCKS[2:5]
-    code = own.replace('configs/safe/safe_rn50_caltech101.py', CONFIG) + store
+    own, picture = block('my_images'), block('ImageClassificationInferencer')
+    assert "'configs/safe.py'" in own
+    code = own.replace('configs/safe.py', CONFIG) + block('feature_cache')
     config = tmp_path / 'mine.py'
     config.write_text(code.replace('my_images', 'shapes'))
     assert Config.fromfile(config).val_dataloader.dataset.split == 'val'
     run_tool('train', config, '--data-root', shapes, '--work-dir', tmp_path,
-             *short(8, f'default_hooks.store.root={tmp_path}/store'))
+             *short(8, f'default_hooks.feature_cache.root={tmp_path}/cache'))
     best, = tmp_path.glob('best_*.pth')
-    assert list(tmp_path.glob('store/*/*.safetensors'))
+    assert list(tmp_path.glob('cache/*/*.safetensors'))
 
     for theirs, mine in (
-            ('work_dirs/safe_rn50_caltech101/shots16_seed1', str(tmp_path)),
-            ('safe_rn50_caltech101.py', 'mine.py'),
+            ('work_dirs/safe/caltech101_shots16_seed1', str(tmp_path)),
+            ('safe.py', 'mine.py'),
             ('best_accuracy_top1_iter_1200.pth', best.name),
             ('cat.jpg', f'{shapes}/shapes/red_shape/000.png')):
         assert theirs in picture

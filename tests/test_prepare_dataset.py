@@ -10,7 +10,8 @@ from urllib.error import URLError
 import pytest
 import torchvision
 
-from safe_mm.datasets.bases import dataset_base
+from safe_mm.config import dataset_base
+from safe_mm.creatures.world import TASKS
 from safe_mm.datasets.catalog import CATALOG
 from safe_mm.datasets.check import find_faults, locate
 
@@ -277,7 +278,7 @@ def test_unknown_name(tmp_path, capsys):
 
 def test_catalog_has_the_config_bases():
     bases = {path.stem for path in ROOT.glob('configs/_base_/datasets/*.py')}
-    bases -= {'few_shot', 'creatures', 'creature_pairs', 'imagenet_variants'}
+    bases -= {'creatures', *TASKS, 'imagenet_variants'}
     assert set(CATALOG) == bases | set(VARIANTS)
     for name, data in CATALOG.items():
         paths = [Path(need.path) for need in data.needs]

@@ -9,7 +9,7 @@ from open_clip.loss import ClipLoss
 from open_clip.tokenizer import SimpleTokenizer
 from safetensors.torch import load_file
 
-from safe_mm.clip import get_tokenizer, split_clip
+from safe_mm.clip import SplitCLIP, get_tokenizer
 from safe_mm.clip.architecture import SHIPPED
 from safe_mm.clip.loading import build
 from safe_mm.creatures import anatomy, world
@@ -42,7 +42,7 @@ def whole_clip(model, name: str) -> open_clip.CLIP:
 
 
 def images(name: str, count: int) -> torch.Tensor:
-    size = split_clip(name, None).image_size
+    size = SplitCLIP(name, None).image_size
     return torch.randn(count, 3, size, size)
 
 
@@ -59,7 +59,7 @@ def test_shipped_weights(file):
     card = (SHIPPED / 'MODEL_CARD.md').read_text()
     digest = hashlib.sha256(file.read_bytes()).hexdigest()
     assert f'{digest}  {file.name}' in card
-    split = split_clip(*file.stem.split('_'))
+    split = SplitCLIP(*file.stem.split('_'))
     texts = [TEMPLATES['pattern'].format(k) for k in anatomy.KINDS['pattern']]
     features = split.encode_text(texts)
     cosine = (features @ features.T - torch.eye(len(texts))).mean()
@@ -120,7 +120,7 @@ def test_words_alone_need_no_pooling(name):
     assert torch.equal(
         model.word_bags([['a red creature.', 'a creature on sand.']]),
         model.word_bags([['a creature.', 'a creature on red sand.']]))
-    size = 64 if name.endswith('rn') else split_clip(name, None).image_size
+    size = 64 if name.endswith('rn') else SplitCLIP(name, None).image_size
     x = torch.randn(2, 3, size, size)
     losses = model(x, [Sample('a red creature.'), Sample('a tail.')])
     assert losses.keys() == {'loss_words'}
@@ -202,14 +202,14 @@ def test_pairs(few, tmp_path):
 
 
 def test_recipe_from_words_to_a_file(few, tmp_path):
-    """All stages, a resumed run, and a file that split_clip reads."""
+    """All stages, a resumed run, and a file that SplitCLIP reads."""
     short = [
         '--data-root', tmp_path / 'world', '--cfg-options',
         'train_dataloader.dataset.count=12', 'train_dataloader.batch_size=4',
         'train_dataloader.num_workers=0', 'train_cfg.max_iters=2',
         'default_hooks.checkpoint.interval=1', 'model.bf16=False'
     ]
-    store = f'default_hooks.store.root={tmp_path}/store'
+    cache = f'default_hooks.feature_cache.root={tmp_path}/cache'
     recipe = ROOT / 'configs' / 'pretrain'
     words, larger, whole = (
         recipe / f'creatures-rn{stage}.py'
@@ -217,7 +217,7 @@ def test_recipe_from_words_to_a_file(few, tmp_path):
     run_tool('train', words, '--work-dir', tmp_path / 'words', *short)
     run_tool('train', larger, '--work-dir', tmp_path / 'larger', *short,
              f'load_from={tmp_path / "words" / "iter_2.pth"}')
-    run_tool('train', whole, '--work-dir', tmp_path / 'whole', *short, store,
+    run_tool('train', whole, '--work-dir', tmp_path / 'whole', *short, cache,
              f'load_from={tmp_path / "larger" / "iter_2.pth"}')
     first, before, after = (weights(tmp_path / stage / 'iter_2.pth')
                             for stage in ('words', 'larger', 'whole'))
@@ -233,14 +233,14 @@ def test_recipe_from_words_to_a_file(few, tmp_path):
 
     (tmp_path / 'whole' / 'iter_2.pth').unlink()
     run_tool('train', whole, '--work-dir', tmp_path / 'whole', '--resume',
-             *short, store)
+             *short, cache)
     again = weights(tmp_path / 'whole' / 'iter_2.pth')
     assert again.keys() == after.keys()
 
     file = tmp_path / 'clip.safetensors'
     run_tool('export_clip', whole, tmp_path / 'whole' / 'iter_2.pth', file)
     assert all(v.dtype == torch.float16 for v in load_file(file).values())
-    split = split_clip('creatures-rn', str(file))
+    split = SplitCLIP('creatures-rn', str(file))
     torch.testing.assert_close(
         split.trunk.state_dict()['layer4.0.conv2.weight'],
         again[key], rtol=1e-3, atol=1e-6)
@@ -256,7 +256,7 @@ def test_vit_recipe(few, tmp_path):
     file = tmp_path / 'clip.safetensors'
     run_tool('export_clip', recipe / 'creatures-vit.py',
              tmp_path / 'iter_1.pth', file)
-    conv = split_clip('creatures-vit', str(file)).trunk.conv1.weight
+    conv = SplitCLIP('creatures-vit', str(file)).trunk.conv1.weight
     torch.testing.assert_close(
         conv, weights(tmp_path / 'iter_1.pth')['trunk.conv1.weight'],
         rtol=1e-3, atol=1e-6)
@@ -275,5 +275,5 @@ def test_export_refuses(few, tmp_path):
     fails('does not exist', 'export_clip', config, tmp_path / 'x.pth',
           tmp_path / 'clip.safetensors')
     fails('does not pretrain a CLIP', 'export_clip',
-          ROOT / 'configs' / 'safe' / 'safe_creatures-rn.py', 'x.pth',
+          ROOT / 'configs' / 'safe_creatures.py', 'x.pth',
           tmp_path / 'clip.safetensors')

@@ -1,226 +1,297 @@
-"""Tables and pictures of records."""
+"""Tables and plots of results."""
 import csv
 import json
 import math
+import re
+import subprocess
+import sys
 
 import numpy as np
 import pytest
 from PIL import Image
 
-from safe_mm.report import paper
-from safe_mm.report.details import blends, setting_table
-from safe_mm.report.runs import all_runs
-from safe_mm.report.tables import accuracy_table, curves, variant_table
+from safe_mm.errors import InputError
+from safe_mm.report import paper, tables
+from safe_mm.report import results as res
 
-from .conftest import fails, run_tool
-
-BETAS = ('0.0', '0.5', '1.0')
+from .conftest import ROOT, fails, run_tool
 
 
-def record(config='safe_rn50', task='caltech101', shots=1, seed=1,
-           clip='RN50 openai', deployed=None, safe=None, zero=None, **more):
-    """A record of a single test variant; SAFE's beta 1 is 1 % better."""
-    by = {} if deployed is None else dict(deployed=deployed)
+def result(method='safe', dataset='caltech101', shots=1, seed=1,
+           clip='RN50:openai', accuracy=80., safe=None, zero=60.,
+           method_hash=None, data_hash=None, date='2026-01-01', **more):
+    """A result of one test variant; SAFE's beta 1 is 1 % better."""
+    figures = {'accuracy': accuracy, 'zero-shot': zero}
     if safe is not None:
-        by.update({'0.0': safe - 1., '0.5': safe, '1.0': safe + 1.,
-                   'zero-shot': zero})
+        figures.update({'beta=0': safe - 1., 'beta=0.5': safe,
+                        'beta=1': safe + 1.})
     return dict(
-        dict(key=dict(config=config, clip=clip, task=task, shots=shots,
-                      seed=seed), test=dict(test=by), grid=[], attention={}),
-        **more)
+        dict(method=method, clip=clip, dataset=dataset, shots=shots,
+             seed=seed, method_hash=method_hash or f'{method}-0123456789',
+             data_hash=data_hash or f'{dataset}{shots}{seed}',
+             test=dict(test=figures), grid=[], attention={},
+             trained_parameters=7, seconds=dict(train=2., test=1.),
+             made=dict(date=date)), **more)
 
 
-def variant_records() -> list:
+def variant_results() -> list:
     """SAFE-A on ImageNet's variants, three seeds at 16 shots."""
-    return [
-        record('safe-a_rn50', 'imagenet_variants', 16, seed, test={
-            variant: {'deployed': 60. + i + seed, '0.0': 0., '0.5': 50. + i,
-                      '1.0': 0., 'zero-shot': 40. + i}
-            for i, variant in enumerate(paper.VARIANTS)
-        }) for seed in (1, 2, 3)
-    ]
+    return [result('safe-a', 'imagenet_variants', 16, seed, test={
+        variant: {'accuracy': 60. + i + seed, 'beta=0': 0.,
+                  'beta=0.5': 50. + i, 'zero-shot': 40. + i}
+        for i, variant in enumerate(paper.VARIANTS)}) for seed in (1, 2, 3)]
 
 
-def table_of(records, beta='0.5') -> dict:
-    """Labels of a row -> its figures."""
-    table = accuracy_table(all_runs(records, beta), paper.DATA_SETS, 'RN50')
-    assert table.columns == [*paper.DATA_SETS.values(), 'average']
-    assert len({tuple(row.labels) for row in table.rows}) == len(table.rows)
-    return {tuple(row.labels): dict(zip(table.columns, row.figures))
-            for row in table.rows}
+def data_of(results, beta=0.5):
+    found = [dict(r, place=f'result {i}') for i, r in enumerate(results)]
+    frame = res.to_frame(res.prepare(found))
+    return res.accuracies(frame, res.blend_of(frame, beta))
+
+
+def table_of(results, beta=0.5, columns=paper.DATASETS):
+    return tables.accuracy_table(
+        res.source(data_of(results, beta)), columns,
+        paper.read_table('I', results[0]['clip']))
+
+
+def names_of(table) -> list:
+    return [name for name, _ in table.mean.index
+            if not name.endswith(('paper', 'difference'))]
 
 
 def test_mean_and_deviation_over_seeds_beside_the_paper():
-    rows = table_of([record(seed=seed, safe=88. + seed, zero=85.)
-                     for seed in (1, 2, 3)])
-    own = rows['SAFE', '1']['Caltech101']
-    assert (own.mean, own.std) == (90, 1)
-    assert rows['SAFE, paper', '1']['Caltech101'].mean == 90.07
-    difference = rows['SAFE, difference', '1']['Caltech101']
-    assert difference.mean == pytest.approx(-0.07)
-    assert difference.text() == '-0.1'
-    assert rows['zero-shot CLIP', '']['Caltech101'].text() == '85.0'
-    zero_shot = rows['zero-shot CLIP, difference', '']['Caltech101']
-    assert zero_shot.mean == pytest.approx(-1.29)
-    assert rows['SAFE', '1']['DTD'] is None
-    assert rows['SAFE', '1']['average'] is None  # ten are missing
-    assert rows['SAFE, paper', '1']['average'].mean == 66.17
+    table = table_of([result(seed=seed, safe=88. + seed, zero=85.)
+                      for seed in (1, 2, 3)])
+    assert list(table.mean) == [*paper.DATASETS.values(), 'average']
+    mean = table.mean['Caltech101']
+    assert mean['SAFE', 1] == 90
+    assert table.std['Caltech101']['SAFE', 1] == 1
+    assert mean['SAFE, paper', 1] == 90.07
+    assert mean['SAFE, difference', 1] == pytest.approx(-0.07)
+    assert mean['zero-shot CLIP', 0] == 85
+    assert mean['zero-shot CLIP, difference', 0] == pytest.approx(-1.29)
+    texts = table.texts().set_index(['method', 'shots'])
+    assert texts['Caltech101']['SAFE', '1'] == '90.0 ± 1.0'
+    assert texts['Caltech101']['SAFE, difference', '1'] == '-0.1'
+    assert texts['DTD']['SAFE', '1'] == '–'
+    assert math.isnan(table.mean['average']['SAFE', 1])  # ten are missing
+    assert table.mean['average']['SAFE, paper', 1] == 66.17
 
 
-def test_average_needs_all_data_sets():
-    records = [record(task=task, seed=seed, safe=50. + i + seed, zero=40.)
-               for i, task in enumerate(paper.DATA_SETS) for seed in (1, 2)]
-    average = table_of(records)['SAFE', '1']['average']
-    assert average.mean == pytest.approx(56.5)
-    assert average.std == pytest.approx(math.sqrt(0.5))
-    one_less = table_of(records[:-1])['SAFE', '1']
-    assert one_less['UCF101'].mean == 61 and one_less['UCF101'].std is None
-    assert one_less['average'].mean == 56 and one_less['average'].std is None
+def test_average_needs_all_datasets():
+    results = [result(dataset=name, seed=seed, safe=50. + i + seed)
+               for i, name in enumerate(paper.DATASETS) for seed in (1, 2)]
+    table = table_of(results)
+    assert table.mean['average']['SAFE', 1] == pytest.approx(56.5)
+    assert table.std['average']['SAFE', 1] == pytest.approx(math.sqrt(0.5))
+    table = table_of(results[:-1])
+    assert table.mean['UCF101']['SAFE', 1] == 61
+    assert table.mean['average']['SAFE', 1] == 56
+    assert table.count['average']['SAFE', 1] == 1
 
 
-def test_methods_of_a_record():
-    """SAFE-A knows SAFE; SAFE's own record rules, and the last of equals."""
-    records = [
-        record('safe-a_rn50', deployed=80., safe=70., zero=60.),
-        record('tip-adapter-f_rn50', deployed=65.),
-        record('zero-shot_rn50', shots=0, seed=0, deployed=61.)
-    ]
-    rows = table_of(records)
-    assert list(rows)[:1] == [('zero-shot CLIP', '')]
-    found = {labels[0]: row['Caltech101'].mean for labels, row in rows.items()
-             if not labels[0].endswith(('paper', 'difference'))}
-    assert found == {'zero-shot CLIP': 61, 'Tip-Adapter-F': 65, 'SAFE': 70,
-                     'SAFE-A': 80}
-    rows = table_of(records, beta='1.0')
-    assert rows['SAFE', '1']['Caltech101'].mean == 71
-    records.insert(0, record(safe=72., zero=60.))
-    assert table_of(records)['SAFE', '1']['Caltech101'].mean == 72
-    records.append(record('safe-a_rn50', deployed=81., safe=70., zero=60.))
-    assert table_of(records)['SAFE-A', '1']['Caltech101'].mean == 81
+def test_methods_of_a_result():
+    """SAFE-A knows SAFE; SAFE's own result rules, and the latest of equals."""
+    results = [
+        result('safe-a', accuracy=80., safe=70.),
+        result('tip-adapter-f', accuracy=65.),
+        result('zero-shot', shots=0, seed=0, accuracy=61., zero=61.)]
+    table = table_of(results)
+    assert {n: table.mean['Caltech101'][n].iloc[0] for n in names_of(table)
+            } == {'zero-shot CLIP': 61, 'Tip-Adapter-F': 65, 'SAFE': 70,
+                  'SAFE-A': 80}
+    assert table_of(results, 1).mean['Caltech101']['SAFE', 1] == 71
+    results.insert(0, result(safe=72., shots=1))
+    assert table_of(results).mean['Caltech101']['SAFE', 1] == 72
+    later = result('safe-a', accuracy=81., safe=70., date='2026-01-02')
+    table = table_of([later, *results])
+    assert table.mean['Caltech101']['SAFE-A', 1] == 81
 
 
-def test_recipes_are_not_mixed():
-    def safe(accuracy, **key):
-        one = record(safe=accuracy, zero=60.)
-        one['key'].update(key)
-        return one
+def test_order_and_names():
+    methods = ['mine', 'safe-a-f', 'safe-a', 'safe_gda', 'safe_creatures',
+               'gda', 'fine-tune', 'safe_linear-probe', 'linear-probe',
+               'clip-adapter', 'tip-adapter', 'tip-adapter-f']
+    table = table_of([result(m) for m in methods])
+    assert names_of(table) == [*res.NAMES.values(), 'mine']
 
-    records = [safe(70., recipe='a', seed=1), safe(90., recipe='b', seed=2)]
-    rows = table_of(records)
-    assert rows['SAFE (a)', '1']['Caltech101'].mean == 70
-    assert rows['SAFE (b)', '1']['Caltech101'].mean == 90
-    assert ('SAFE', '1') not in rows
-    assert list(blends(records)) == ['safe_rn50 RN50 openai a',
-                                     'safe_rn50 RN50 openai b']
-    older = [safe(70., grid=False, options={}), safe(90., grid=True)]
-    assert len([row for row in table_of(older) if 'grid=' in row[0]]) >= 2
+
+def test_hashes_are_not_mixed():
+    results = [result(safe=70., method_hash='a' * 16),
+               result(safe=90., method_hash='b' * 16, seed=2)]
+    table = table_of(results)
+    assert table.mean['Caltech101']['SAFE (aaaaaaaa)', 1] == 70
+    assert table.mean['Caltech101']['SAFE (bbbbbbbb)', 1] == 90
+    assert table.mean['Caltech101']['SAFE (aaaaaaaa), paper', 1] == 90.07
+    assert 'SAFE' not in names_of(table)
+    results[1]['dataset'] = 'dtd'
+    assert names_of(table_of(results)) == ['zero-shot CLIP', 'SAFE']
+
+
+def test_different_data_is_refused():
+    with pytest.raises(InputError, match='result 0 and result 1 have differe'):
+        data_of([result(), result('gda', data_hash='other')])
 
 
 def test_fewer_seeds_are_told():
-    records = [record(task=task, seed=seed, safe=50. + seed, zero=40.)
-               for task in paper.DATA_SETS for seed in (1, 2, 3)]
-    table = accuracy_table(all_runs(records[:-1], '0.5'), paper.DATA_SETS)
-    row = next(row for row in table.rows if row.labels == ['SAFE', '1'])
-    texts = dict(zip(table.columns, row.texts()))
+    results = [result(dataset=name, seed=seed, safe=50. + seed)
+               for name in paper.DATASETS for seed in (1, 2, 3)]
+    table = table_of(results[:-1])
+    texts = table.texts().set_index(['method', 'shots']).loc['SAFE', '1']
     assert texts['DTD'] == '52.0 ± 1.0'
     assert texts['UCF101'] == '51.5 ± 0.7 (2 of 3)'
     assert texts['average'] == '51.5 ± 0.7 (2 of 3)'
     assert r'$52.0 \pm 1.0$ & $51.5 \pm 0.7$ (2 of 3)' in table.latex()
 
 
-@pytest.mark.parametrize('clip, backbone', [
-    ('RN50 openai', 'RN50'), ('RN50-quickgelu RN50', 'RN50'),
-    ('ViT-B-16 openai', 'ViT-B-16'), ('RN50 None', None),
-    ('RN50 cc12m', None), ('creatures-rn seed1', None)
-])
-def test_the_paper_has_openais_weights(clip, backbone):
-    assert paper.backbone_of(clip) == backbone
+@pytest.mark.parametrize('clip, architecture', [
+    ('RN50:openai', 'RN50'), ('RN50-quickgelu:RN50', 'RN50'),
+    ('ViT-B-16:openai', 'ViT-B-16'), ('RN50:None', None),
+    ('RN50:cc12m', None), ('creatures-rn:seed1', None)])
+def test_the_paper_has_openais_weights(clip, architecture):
+    assert paper.architecture_of(clip) == architecture
+    assert paper.read_table('III', clip).empty == (architecture is None)
+
+
+def test_the_papers_averages():
+    table = paper.read_table('I', 'RN50:openai')
+    assert len(table) == 37 and table.notna().all(axis=None)
+    found = table[list(paper.DATASETS)].mean(axis=1)
+    assert (found - table['average']).abs().max() < 0.011
+    for clip, rows in (('RN50:openai', 11), ('ViT-B-16:openai', 11)):
+        table = paper.read_table('III', clip)
+        assert len(table) == rows and table.notna().all(axis=None)
+    assert table.loc[('SAFE-A', 16), 'imagenet_r'] == 77.4
 
 
 def test_grids_of_other_settings():
-    def tuned(**accuracy):
-        return record(setting=dict(lr=1e-4), grid=[
+    def tuned(lr, **accuracy):
+        return result(name='SAFE', setting=dict(lr=lr), grid=[
             dict(lr=float(lr[1:].replace('_', '-')), validation=value)
             for lr, value in accuracy.items()])
 
-    table = setting_table([tuned(r1e_4=90., r1e_5=80.), tuned(r1e_5=60.)])
-    assert [(row.labels, row.figures[0].mean) for row in table.rows] == [
-        (['lr=0.0001', '2'], 90), (['lr=1e-05', '0'], 70)]
+    table = tables.setting_table([
+        tuned(1e-4, r1e_4=90., r1e_5=80.), tuned(1e-4, r1e_4=70., r1e_5=60.),
+        tuned(1e-5, r1e_5=70.)]).texts()
+    assert table.values.tolist() == [['SAFE', 'lr=0.0001', '80.0', '2'],
+                                     ['SAFE', 'lr=1e-05', '70.0', '1']]
 
 
 def test_variants_beside_the_paper():
-    runs = all_runs(variant_records(), '0.5')
-    own = {run: by for run, by in runs.items() if len(by) > 1}
-    table = variant_table(own, paper.VARIANTS, 'RN50')
-    rows = {tuple(row.labels): row.figures for row in table.rows}
-    assert [f.mean for f in rows['SAFE-A', '16']] == [62, 63, 64, 65, 66, 64.5]
-    assert rows['SAFE-A', '16'][0].std == 1
-    assert [f.mean for f in rows['SAFE', '16']][:2] == [50, 51]
-    order = [row.labels[0] for row in table.rows]
-    assert order == [method + what
-                     for method in ('zero-shot CLIP', 'SAFE', 'SAFE-A')
-                     for what in ('', ', paper', ', difference')]
-    last = table.rows[-1].figures
-    assert last[2].mean == pytest.approx(64 - 36.3)
+    table = tables.variant_table(
+        data_of(variant_results()), paper.VARIANTS,
+        paper.read_table('III', 'RN50:openai'))
+    mean = table.mean
+    assert mean.loc[('SAFE-A', 16)].tolist() == [62, 63, 64, 65, 66, 64.5]
+    assert table.std.loc[('SAFE-A', 16), 'imagenet'] == 1
+    assert mean.loc[('SAFE', 16)].tolist()[:2] == [50, 51]
+    assert [name for name, _ in mean.index] == [
+        method + what for method in ('zero-shot CLIP', 'SAFE', 'SAFE-A')
+        for what in ('', ', paper', ', difference')]
+    last = mean.loc[('SAFE-A, difference', 16)]
+    assert last['imagenet_sketch'] == pytest.approx(64 - 36.3)
     published = (58.6 + 36.3 + 23.0 + 59.9) / 4
-    assert last[5].mean == pytest.approx(64.5 - published)
+    assert last[paper.SHIFTS] == pytest.approx(64.5 - published)
     # The same runs are Table I's of ImageNet
-    assert table_of(variant_records())['SAFE-A', '16']['ImageNet'].mean == 62
+    table = table_of(variant_results())
+    assert table.mean['ImageNet']['SAFE-A', 16] == 62
+    own = [result('safe-a', 'imagenet', 16, accuracy=30.)]
+    own[0]['test']['test'].pop('zero-shot')
+    both = table_of(variant_results() + own)
+    assert both.mean['ImageNet']['SAFE-A', 16] == 30
+    assert both.count['ImageNet']['SAFE-A', 16] == 1
 
 
-def test_curves_have_gaps():
-    runs = all_runs([record(task='ears', shots=k, safe=60. + k, zero=50.)
-                     for k in (1, 4)], '0.5')
-    panels = curves(runs, dict(ears='ears'), (1, 2, 4))
-    assert list(panels) == ['average', 'ears']
-    lines = panels['ears']
-    assert lines['zero-shot CLIP'] == [50, 50, 50]
-    assert lines['SAFE'][::2] == [61, 64] and math.isnan(lines['SAFE'][1])
+def test_gains():
+    frame = res.to_frame([dict(r, name='SAFE') for r in (
+        result(safe=70.), result(shots=4, safe=80.))])
+    table = tables.blend_table(frame, 'test')
+    assert table.texts().values.tolist() == [
+        [k, '+0.0', '+1.0', '+2.0'] for k in ('1', '4')]
+
+
+def test_costs():
+    """Zero-shot CLIP is ranked among the methods at each shots."""
+    data = data_of([result('gda', shots=k, accuracy=50. + 20 * (k > 1))
+                    for k in (1, 4)]
+                   + [result('tip-adapter', shots=4, accuracy=90.)])
+    table = tables.cost_table(res.source(data)).texts()
+    assert table.values.tolist() == [
+        ['zero-shot CLIP', '', '2.0', '2', '–', '–', '–'],
+        ['Tip-Adapter', '4', '1.0', '1', '7', '2.0', '1.0'],
+        ['GDA', '1', '2.0', '1', '7', '2.0', '1.0'],
+        ['GDA', '4', '2.0', '1', '7', '2.0', '1.0']]
 
 
 def test_files(tmp_path, capsys):
-    path = tmp_path / 'records.jsonl'
-    records = variant_records() + [
-        record(seed=seed, safe=88. + seed, zero=85., setting=dict(lr=1e-4),
-               grid=[dict(lr=1e-4, validation=90.),
-                     dict(lr=1e-5, validation=80.)]) for seed in (1, 2)
-    ] + [
-        record(task='ears', clip='creatures-rn seed1', safe=70., zero=60.,
-               attention=dict(original=2., finetuned=4., blend=3.)),
-        dict(key=dict(config='safe_rn50', task='dtd'), error='InputError: no')
-    ]
-    path.write_text(''.join(json.dumps(r) + '\n' for r in records))
-    run_tool('report', path)
+    grid = [dict(lr=1e-4, validation=90.), dict(lr=1e-5, validation=80.)]
+    results = variant_results() + [
+        result(seed=seed, safe=88. + seed, zero=85., setting=dict(lr=1e-4),
+               grid=grid) for seed in (1, 2)
+    ] + [result(dataset='ears', clip='creatures-rn:seed1', safe=70.,
+                attention=dict(attn_pool_o=2., attn_pool_f=4., combined=3.))]
+    runs, collected = tmp_path / 'runs', tmp_path / 'all.jsonl'
+    for i, one in enumerate([*results, None]):
+        folder = runs / f'run{i}'
+        folder.mkdir(parents=True)
+        if one:
+            (folder / 'result.json').write_text(json.dumps(one))
+        if not one or i == 0:  # the first was tried again
+            (folder / 'error.txt').write_text('no data\n')
+    run_tool('report', runs, '--collect', collected)
     text = capsys.readouterr().out
-    assert "failed, and not run since: {'config': 'safe_rn50'" in text
-    folder = tmp_path / 'report'
-    assert (folder / 'report.md').read_text() in text
+    assert text.count('failed: ') == 1
+    assert f'failed: {folder}: no data' in text
+    out = tmp_path / 'report'
+    assert (out / 'report.md').read_text() in text
+    text = re.sub(' +', ' ', text)
     assert '| SAFE | 1 | – | 89.5 ± 0.7 | –' in text
     assert '| SAFE, difference | 1 | – | -0.6 | –' in text
-    assert '| ears | 2.0 | 4.0 | 3.0 |' in text
-    assert '| lr=0.0001 | 2 | 90.0 |' in text
-    with (folder / 'accuracy_RN50_openai.csv').open() as file:
-        rows = [row for row in csv.DictReader(file)
-                if row['method'] == 'SAFE' and row['shots'] == '1']
-    assert float(rows[0]['Caltech101']) == 89.5
-    assert float(rows[0]['Caltech101 std']) == pytest.approx(0.7071)
-    assert rows[0]['Caltech101 seeds'] == '2'
-    assert rows[0]['average'] == ''
-    latex = (folder / 'variants_RN50_openai_imagenet.tex').read_text()
+    assert '| SAFE | ears | 1 | 2.0 | 4.0 | 3.0 |' in text
+    assert '| SAFE | lr=0.0001 | 90.0 | 2 |' in text
+    assert 'one prompt on ImageNet (58.18)' in text
+    with (out / 'accuracy_RN50_openai.csv').open() as file:
+        row = next(row for row in csv.DictReader(file)
+                   if row['method'] == 'SAFE' and row['shots'] == '1')
+    assert row['Caltech101'] == '89.5000'
+    assert row['Caltech101 std'] == '0.7071'
+    assert row['Caltech101 seeds'] == '2' and row['average'] == ''
+    latex = (out / 'variants_RN50_openai_imagenet.tex').read_text()
     assert r'SAFE-A & 16 & $62.0 \pm 1.0$ &' in latex
-    assert r'imagenet\_a' in latex
-    for name in ('accuracy_RN50_openai', 'beta_safe_rn50_RN50_openai_test',
-                 'accuracy_creatures-rn_seed1'):
-        assert np.array(Image.open(folder / f'{name}.png')).std() > 10
+    assert r'imagenet\_a' in latex and r'\toprule' in latex
+    for name in ('accuracy_RN50_openai', 'beta_SAFE_RN50_openai',
+                 'accuracy_creatures-rn_seed1_other'):
+        assert np.array(Image.open(out / f'{name}.png')).std() > 10
+    run_tool('report', collected, '--out', tmp_path / 'again', '--collect',
+             tmp_path / 'again.jsonl')
+    assert (tmp_path / 'again.jsonl').read_text() == collected.read_text()
+    assert len(collected.read_text().splitlines()) == len(results)
+    assert ((tmp_path / 'again' / 'report.md').read_text()
+            == (out / 'report.md').read_text())
 
 
 def test_bad_input(tmp_path):
-    path = tmp_path / 'records.jsonl'
-    fails('has no records', 'report', path)
-    path.write_text('{"a": 1}\n[2]\n{"key"')
-    fails('has no records', 'report', path)
-    path.write_text(json.dumps(dict(key={}, error='no')))
-    fails('all tasks failed', 'report', path)
-    path.write_text(json.dumps(record(safe=70., zero=60.)))
-    fails('--beta 3.0: the records have 0.0, 0.5, 1.0', 'report', path,
+    path = tmp_path / 'results.jsonl'
+    fails('does not exist', 'report', path)
+    path.write_text('')
+    fails('has no results', 'report', path)
+    path.write_text('{"a": 1}\n')
+    fails('line 1 is not a result: it lacks method', 'report', path)
+    path.write_text(json.dumps(result(safe=70.)) + '\n{"method"')
+    fails('line 2 is not JSON', 'report', path)
+    path.write_text(json.dumps(result(safe=70.)))
+    fails('--beta 3: the results of SAFE have 0, 0.5, 1', 'report', path,
           '--beta', 3)
+    (tmp_path / 'error.txt').write_text('no')
+    path.unlink()
+    fails('all runs failed', 'report', tmp_path)
+
+
+def test_help_loads_nothing_heavy():
+    code = ('import runpy, sys; sys.argv = ["report", "--help"]\n'
+            'try: runpy.run_path("tools/report.py", run_name="__main__")\n'
+            'except SystemExit: pass\n'
+            'print({"pandas", "matplotlib", "torch"} & set(sys.modules))')
+    out = subprocess.run([sys.executable, '-c', code], cwd=ROOT,
+                         capture_output=True, text=True, check=True)
+    assert out.stdout.endswith('set()\n')

@@ -3,7 +3,7 @@ import pytest
 import torch
 from mmengine.runner import Runner
 
-from safe_mm.engine import settings_of, train_together
+from safe_mm.engine import enable_joint_training, expand_grid
 
 from .conftest import CONFIG, config, fails, run_tool, short, weights
 
@@ -15,9 +15,11 @@ def ends(cfg, name: str) -> list:
     """Weights of each pooling layer after training."""
     cfg.experiment_name = name
     runner = Runner.from_cfg(cfg)
-    pool = runner.model.neck.attn_pool_f
     runner.train()
-    return [p.state_dict() for p in getattr(pool, 'pools', [pool])]
+    model = runner.model
+    necks = [own.neck for own in model.runs.copies] if (
+        model.runs is not None) else [model.neck]
+    return [neck.attn_pool_f.state_dict() for neck in necks]
 
 
 @pytest.mark.parametrize('stored', [False, True])
@@ -28,11 +30,12 @@ def test_every_run_is_as_if_alone(shapes, tmp_path, stored):
     if not stored:
         options += ['train_dataloader.num_workers=1']
     else:
-        options += ['default_hooks.store.type=safe_mm.StoredFeaturesHook',
-                    f'default_hooks.store.root={tmp_path}']
+        options += ['default_hooks.feature_cache.type='
+                    'safe_mm.FeatureCacheHook',
+                    f'default_hooks.feature_cache.root={tmp_path}']
     cfg = config(*options)
-    settings = settings_of(cfg)
-    train_together(cfg, settings, SEEDS)
+    settings = expand_grid(cfg)
+    enable_joint_training(cfg, settings, SEEDS)
     together = ends(cfg, f'together{stored}')
     alone = []
     for seed in SEEDS:
@@ -86,8 +89,8 @@ def test_seeds_without_a_grid_are_of_the_configs_setting(
     options = ['--shots', 2, '--data-root', shapes, *short(8)]
     run_tool('train', CONFIG, '--seeds', 1, 3, *options)
     run_tool('train', CONFIG, '--seed', 3, *options)
-    mine, = tmp_path.glob('work_dirs/tiny/shots2_seed1-3/best_seed3_*')
-    own, = tmp_path.glob('work_dirs/tiny/shots2_seed3/best_*')
+    mine, = tmp_path.glob('work_dirs/tiny/shapes_shots2_seed1-3/best_seed3_*')
+    own, = tmp_path.glob('work_dirs/tiny/shapes_shots2_seed3/best_*')
     found, expected = weights(mine), weights(own)
     for key, value in expected.items():
         torch.testing.assert_close(found[key], value, rtol=0, atol=1e-5)
@@ -97,19 +100,20 @@ def test_a_seeds_weights_are_an_ordinary_models(shapes, work_dir, tmp_path):
     best = next(work_dir.glob('best_seed5_*.pth'))
     options = ['--data-root', shapes, '--work-dir', tmp_path, *short(20)]
     run_tool('test', CONFIG, best, *options)
-    fails('several seeds: give one of', 'test', CONFIG, work_dir, *options)
+    fails('several seeds. Use one of', 'test', CONFIG, work_dir, *options)
 
 
 @pytest.mark.parametrize('options, message', [
-    (['1', '1'], 'two of which are the same'),
-    (['1', '2', '--seed', '1'], 'one of them'),
-    (['1', '2', '--no-validate'], 'go neither'),
+    (['1', '1'], 'seeds that repeat'),
+    (['1', '2', '--seed', '1'], 'use one of --seeds'),
+    (['1', '2', '--no-validate'], 'do not support'),
     (['1', '2', '--cfg-options',
       'train_dataloader.sampler.type=DefaultSampler'], 'InfiniteSampler'),
-    (['1', '2', '--cfg-options', 'custom_hooks.0.type=safe_mm.CacheHook'],
-     'cache, which is of one seed'),
+    (['1', '2', '--cfg-options', 'model.head.type=safe_mm.CacheHead',
+      'search.alpha=[1]', 'search.gamma=[1]'],
+     'several seeds with a head that is fitted'),
     (['1', '2', '--cfg-options', 'val_dataloader.dataset.seed=9'],
-     'one of them'),
+     'use one of --seeds'),
     (['1', '2', '--cfg-options', 'randomness.diff_rank_seed=True'],
      'diff_rank_seed'),
     (['1', '2', '--cfg-options', 'model.train_cfg.augments.type=Mixup'],

@@ -9,9 +9,9 @@ import torch
 from mmengine.runner import Runner
 
 from safe_mm.checkpoint import read_checkpoint
-from safe_mm.clip import split_clip
+from safe_mm.clip import SplitCLIP
 from safe_mm.engine import ResumableEarlyStoppingHook
-from safe_mm.models.head import text_class_weights
+from safe_mm.methods.zero_shot import text_class_weights
 from safe_mm.prompts import class_prompts
 from safe_mm.registry import MODELS
 
@@ -26,8 +26,6 @@ from .conftest import (
 )
 from .shapes import draw_shapes
 
-RN = f'clip.model_name={TINY_RN}'
-
 
 def test_checkpoints_are_slim_and_safe(trained):
     names = sorted(p.name for p in trained.glob('*.pth'))
@@ -35,11 +33,12 @@ def test_checkpoints_are_slim_and_safe(trained):
     best = torch.load(trained / names[0], weights_only=True)
     assert 'optimizer' not in best
     keys = best['state_dict'].keys()
-    assert {k.split('.')[0] for k in keys} == {'neck', 'head'}
-    assert 'head.class_weights' in keys
-    assert not any('attn_pool_o' in k or 'ln_post' in k for k in keys)
+    assert [k for k in keys if not k.startswith('neck.attn_pool_f.')] == [
+        'backbone.frozen_sha256', 'neck.frozen_sha256', 'head.logit_scale',
+        'head.class_weights']
+    assert not any('ln_post' in k or k.endswith('.proj') for k in keys)
     assert best['meta']['dataset_meta']['classes'][0] == 'blue_shape'
-    assert best['meta']['clip']['model_name'].endswith('tiny-vit.json')
+    assert 'tiny-vit.json' in best['meta']['cfg']
     last = torch.load(trained / 'iter_120.pth', weights_only=True)
     assert last['meta']['iter'] == 120 and 'param_schedulers' in last
 
@@ -52,18 +51,20 @@ def test_rn50_trains_59_mb():
     assert 58e6 < size < 60e6
 
 
-@pytest.mark.parametrize('model', [None, RN], ids=['ViT', 'ResNet'])
-def test_frozen_tensors_stay_bit_identical(shapes, tmp_path, model):
-    options = short(50, 'train_cfg.val_interval=25')
-    if model:
-        options.append(model)
-    cfg = config('--data-root', shapes, '--work-dir', tmp_path, *options)
+def tensors(model: torch.nn.Module) -> dict:
+    """All parameters and buffers by name."""
+    return {**dict(model.named_parameters()), **dict(model.named_buffers())}
+
+
+@pytest.mark.parametrize('clip', [[], ['--clip', f'{TINY_RN}:None']],
+                         ids=['ViT', 'ResNet'])
+def test_frozen_tensors_stay_bit_identical(shapes, tmp_path, clip):
+    cfg = config('--data-root', shapes, '--work-dir', tmp_path, *clip,
+                 *short(50, 'train_cfg.val_interval=25'))
     runner = Runner.from_cfg(cfg)
-    before = copy.deepcopy(runner.model.state_dict())
+    before = copy.deepcopy(tensors(runner.model))
     runner.train()
-    for name, value in runner.model.state_dict().items():
-        if name == 'head.class_weights':
-            continue  # was not there before
+    for name, value in tensors(runner.model).items():
         tuned = name.startswith('neck.attn_pool_f.') and not any(
             part in name for part in ('ln_post', 'f.proj', 'k_proj.bias'))
         assert torch.equal(value, before[name]) != tuned, name
@@ -100,8 +101,8 @@ def test_variant(trained, shapes, tmp_path):
     run_tool('test', file, trained, '--variant', 'both', '--out', out,
              *options)
     assert len(mmengine.load(out)) == 72
-    fails('no such variant of this data, but both', 'test', file, trained,
-          '--variant', 'none', *options)
+    fails('--variant none is not known; the data has both', 'test', file,
+          trained, '--variant', 'none', *options)
 
 
 def test_mmpretrain_inferencer(trained, shapes):
@@ -137,18 +138,24 @@ def test_early_stopping(shapes, tmp_path):
     assert runner.train_loop.stop_training  # a stopped run stays so
 
 
-def test_templates_of_the_dataset(shapes, tmp_path):
-    run_tool('train', CONFIG, '--data-root', shapes, '--work-dir', tmp_path,
-             *short(8, 'train_dataloader.dataset.templates=openai_imagenet_sub'
-                    ))
-    split = split_clip(**config('--data-root', shapes).clip)
-    expected = text_class_weights(
-        class_prompts(
-            [f'{c}_shape' for c in ('blue', 'green', 'orange', 'purple', 'red',
-                                    'yellow')], 'openai_imagenet_sub'),
-        split.encode_text)
-    saved = weights(tmp_path / 'iter_8.pth')['head.class_weights']
-    torch.testing.assert_close(saved, expected)
+def test_templates_of_the_dataset(trained, shapes, tmp_path):
+    for name, options in (
+            ('dataset', ['model.classes.templates=openai_imagenet_sub']),
+            ('model', ['model.templates=openai_imagenet_sub'])):
+        run_tool('train', CONFIG, '--data-root', shapes, '--work-dir',
+                 tmp_path / name, *short(8, *options))
+    clip = SplitCLIP(**config('--data-root', shapes).model.clip)
+    for templates, file in (
+            ('a {}.', trained / 'iter_120.pth'),  # the config's
+            ('openai_imagenet_sub', tmp_path / 'dataset' / 'iter_8.pth'),
+            ('openai_imagenet_sub', tmp_path / 'model' / 'iter_8.pth')):
+        expected = text_class_weights(
+            class_prompts(
+                [f'{c}_shape' for c in ('blue', 'green', 'orange', 'purple',
+                                        'red', 'yellow')], templates),
+            clip.encode_text)
+        saved = weights(file)['head.class_weights']
+        torch.testing.assert_close(saved, expected)
 
 
 def test_two_classes(tmp_path):

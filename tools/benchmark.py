@@ -33,7 +33,7 @@ def main() -> None:
     parser.add_argument(
         '--config',
         default=str(
-            Path(__file__).parents[1] / 'configs/safe/safe_creatures-rn.py'),
+            Path(__file__).parents[1] / 'configs/safe_creatures.py'),
         help='for pictures and training; its CLIP is replaced')
     args = parser.parse_args()
     machine, rows = Machine(), {}

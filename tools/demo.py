@@ -1,5 +1,5 @@
 """SAFE at 1, 4 and 16 shots, as a table and two pictures:
-python tools/demo.py configs/safe/safe_creatures-rn.py --work-dir DIR
+python tools/demo.py configs/safe_creatures.py --work-dir DIR
 """
 from argparse import ArgumentParser, Namespace
 from pathlib import Path
@@ -8,19 +8,17 @@ from typing import Dict, List
 
 import numpy as np
 import torch
-from mmengine.runner import Runner
-from mmpretrain.models import ImageClassifier
 from PIL import Image
-from torch.utils.data import DataLoader
+from torch.utils.data import Dataset
 from tqdm import tqdm
 
-from safe_mm.attention import neck_attention
-from safe_mm.config import add_common_options
+from safe_mm.attention import attention_maps
 from safe_mm.errors import InputError, exit_on_input_error
-from safe_mm.evaluation import ZERO_SHOT
-from safe_mm.experiment import measure, test_loaders, train
+from safe_mm.models import CLIPClassifier
+from safe_mm.options import add_common_options
 from safe_mm.plots import plot_accuracy, plot_attention
-from safe_mm.sweep.task import Task, task_config
+from safe_mm.runs.execute import build_runner, test, test_datasets, train
+from safe_mm.runs.run import Run, run_config
 
 SHOTS = (1, 4, 16)
 SEEDS = (1, 2, 3)
@@ -29,41 +27,40 @@ VARIANTS = {
     'grounds': 'new grounds',
     'rendering': 'negative rendering'
 }
-BETAS = (ZERO_SHOT, 0., 0.5)
 METHODS = {
     'zero-shot': 'zero-shot',
-    'SAFE, beta 0': '0.0',
-    'SAFE, beta 0.5': '0.5'
+    'SAFE, beta 0': 'beta=0',
+    'SAFE, beta 0.5': 'beta=0.5'
 }
+POOLINGS = dict(attn_pool_o='AttnPool_O', attn_pool_f='AttnPool_F',
+                combined='blend')
 SHOWN = 4  # test pictures with attention
 
 
-def run_all(args: Namespace, folder: Path) -> tuple:
-    """Trains and measures every run.
+def run_all(args: Namespace) -> tuple:
+    """Trains and tests every run.
 
     Returns:
-        tuple: shots -> what :func:`measure` says of each seed; the test
-        loaders; and the last model.
+        tuple: shots -> what :func:`test` returns for each seed; the test
+        datasets; and the last model.
     """
     shots = SHOTS if args.shots is None else [args.shots]
     seeds = SEEDS if args.seed is None else [args.seed]
-    first = task_config(
-        args, folder, Task(args.config, None, shots[0], seeds[0]))
+    runs = [Run(args.config, args.dataset, args.clip, k, s)
+            for k in shots for s in seeds]
+    first = run_config(args, runs[0])
     if set(first.get('variants', ())) != set(VARIANTS):
         raise InputError(f'{args.config} is not one of drawn creatures: it '
                          f'lacks the variants {", ".join(VARIANTS)}.')
-    loaders = test_loaders(first, Runner.from_cfg(first).model)
+    datasets = test_datasets(first)
     figures: Dict[int, List[dict]] = {k: [] for k in shots}
-    total = first.train_cfg.max_iters * len(shots) * len(seeds)
-    with tqdm(total=total, unit='it') as bar:
-        for k in shots:
-            for seed in seeds:
-                bar.set_description(f'{k} shots, seed {seed}')
-                cfg = task_config(
-                    args, folder, Task(args.config, None, k, seed))
-                runner = train(cfg, bar)
-                figures[k].append(measure(runner.model, loaders, BETAS))
-    return figures, loaders, runner.model
+    with tqdm(total=first.train_cfg.max_iters * len(runs), unit='it') as bar:
+        for run in runs:
+            bar.set_description(f'{run.shots} shots, seed {run.seed}')
+            runner = build_runner(run_config(args, run))
+            train(runner, bar)
+            figures[run.shots].append(test(runner, datasets))
+    return figures, datasets, runner.model
 
 
 def accuracy(found: List[dict], variant: str, method: str) -> float:
@@ -74,32 +71,27 @@ def accuracy(found: List[dict], variant: str, method: str) -> float:
 def print_table(task: str, figures: Dict[int, List[dict]]) -> None:
     """Accuracy and attention, means over seeds."""
     seeds = len(next(iter(figures.values())))
-    print(f'\nTask {task!r}: accuracy in percent, mean of {seeds} seeds\n')
+    print(f'\nDataset {task}: accuracy in percent, mean of {seeds} seeds\n')
     width = max(map(len, VARIANTS.values())) + 2
-    print(' ' * 22 + ''.join(f'{v:>{width}}' for v in VARIANTS.values()))
+    print(' ' * 24 + ''.join(f'{v:>{width}}' for v in VARIANTS.values()))
     for shots, found in figures.items():
         for method in METHODS:
             if method == 'zero-shot' and shots != min(figures):
                 continue
             label = method if method == 'zero-shot' else (
                 f'{shots:2} shots  {method}')
-            print(f'{label:22}' + ''.join(
+            print(f'{label:24}' + ''.join(
                 f'{accuracy(found, v, method):{width}.1f}' for v in VARIANTS))
-    lines = {
-        'Attention on the part that tells the class, CLIP': 'original',
-        'The same, AttnPool_F': 'finetuned',
-        'The same, blend': 'blend'
-    }
-    print('\nIn percent, at', ', '.join(map(str, figures)), 'shots')
-    for line, key in lines.items():
-        shares = (mean(f['attention'][key] for f in found)
+    print('\nAttention on the part that defines the class, in percent, at',
+          ', '.join(map(str, figures)), 'shots')
+    for name, title in POOLINGS.items():
+        shares = (mean(f['attention'][name] for f in found)
                   for found in figures.values())
-        print(f'{line:52}' + ''.join(f'{share:7.1f}' for share in shares))
+        print(f'{title:24}' + ''.join(f'{share:7.1f}' for share in shares))
 
 
-def draw_pictures(task: str, figures: Dict[int, List[dict]],
-                  loader: DataLoader, model: ImageClassifier,
-                  folder: Path) -> None:
+def draw_pictures(task: str, figures: Dict[int, List[dict]], images: Dataset,
+                  model: CLIPClassifier, folder: Path) -> None:
     """Accuracy against shots, and attention over a few test pictures."""
     curves = {
         title: {
@@ -108,19 +100,18 @@ def draw_pictures(task: str, figures: Dict[int, List[dict]],
         }
         for v, title in VARIANTS.items()
     }
-    plot_accuracy(curves, list(figures), f'Task {task!r}',
+    plot_accuracy(curves, list(figures), f'Dataset {task}',
                   folder / 'accuracy.png', one_scale=True)
-    stored, images = loader.dataset, loader.dataset.dataset
-    chosen = np.linspace(0, len(stored) - 1, SHOWN).astype(int).tolist()
-    features = torch.stack([stored[i]['inputs'] for i in chosen])
+    shown = np.linspace(0, len(images) - 1, SHOWN).astype(int).tolist()
+    batch = torch.stack([images[i]['inputs'] for i in shown])
     with torch.no_grad():
-        maps = neck_attention(model.neck, features.to(model.head.logit_scale))
-    infos = [images.get_data_info(i) for i in chosen]
-    titles = dict(original='AttnPool_O', finetuned='AttnPool_F', blend='blend')
+        batch = model.data_preprocessor(dict(inputs=batch))
+        maps = attention_maps(model.eval(), model.dense(batch['inputs']))
+    infos = [images.get_data_info(i) for i in shown]
     plot_attention(
         [np.array(Image.open(info['img_path'])) for info in infos],
-        [images.part_mask(i) for i in chosen],
-        {titles[name]: list(m.cpu().numpy()) for name, m in maps.items()},
+        [images.part_mask(i) for i in shown],
+        {POOLINGS[name]: list(m.cpu().numpy()) for name, m in maps.items()},
         [images.metainfo['classes'][info['gt_label']] for info in infos],
         folder / 'attention.png')
 
@@ -129,12 +120,11 @@ def main() -> None:
     parser = ArgumentParser(description='Show SAFE at work')
     add_common_options(parser)
     args = parser.parse_args()
-    args.grid = False
-    folder = Path(args.work_dir or 'work_dirs/demo')
-    figures, loaders, model = run_all(args, folder)
-    task = loaders['seen'].dataset.dataset.task
-    print_table(task, figures)
-    draw_pictures(task, figures, loaders['seen'], model, folder)
+    args.grid, args.work_dir = False, args.work_dir or 'work_dirs/demo'
+    figures, datasets, model = run_all(args)
+    images, folder = datasets['seen'], Path(args.work_dir)
+    print_table(images.task, figures)
+    draw_pictures(images.task, figures, images, model, folder)
     print(f'\nPictures: {folder / "accuracy.png"} {folder / "attention.png"}')
 
 

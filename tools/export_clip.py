@@ -9,7 +9,7 @@ from mmengine.registry import init_default_scope
 from safetensors.torch import save_file
 
 from safe_mm.checkpoint import read_checkpoint
-from safe_mm.config import find_config, share
+from safe_mm.config import find_config
 from safe_mm.errors import InputError, exit_on_input_error
 from safe_mm.registry import MODELS
 
@@ -26,13 +26,13 @@ def main() -> None:
     if not str(cfg.model.type).endswith('CLIPPretrainer'):
         raise InputError(f'{args.config} does not pretrain a CLIP: its model '
                          f'is a {cfg.model.type}.')
-    share(cfg._cfg_dict, 'clip', cfg.clip)
     init_default_scope(cfg.default_scope)
     model = MODELS.build(cfg.model)
     found = model.load_state_dict(
         read_checkpoint(args.checkpoint)['state_dict'], strict=False)
-    # A frozen bias without effect, zero by construction, is not saved
-    lacks = [k for k in found.missing_keys if k != 'pool.k_proj.bias']
+    # Frozen biases without effect, zero by construction, are not saved
+    zeros = [f'pool.{key}' for key in model.pool.without_effect]
+    lacks = [k for k in found.missing_keys if k not in zeros]
     if lacks:
         raise InputError(f'{args.checkpoint} is not of the model of '
                          f'{args.config}: it lacks {lacks[0]} and '

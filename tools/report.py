@@ -1,136 +1,168 @@
-"""Tables and pictures of sweeps:
-python tools/report.py work_dirs/sweep/records.jsonl
-"""
+"""Tables and plots of results: python tools/report.py work_dirs/sweep"""
 from argparse import ArgumentParser, Namespace
 from pathlib import Path
-from typing import List
+from typing import TYPE_CHECKING, List
 
 from safe_mm.errors import InputError, exit_on_input_error
-from safe_mm.plots import plot_accuracy, plot_gain
-from safe_mm.report import details, paper
-from safe_mm.report.runs import Runs, all_runs, distinct, where
-from safe_mm.report.table import Table
-from safe_mm.report.tables import (
-    accuracy_table,
-    columns_of,
-    curves,
-    variant_table,
-)
-from safe_mm.sweep.records import read_records
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+PROMPTS = ("The paper's zero-shot CLIP has one prompt on ImageNet (58.18); "
+           "this library's ImageNet config has seven templates.")
 
 
 def parse_args() -> Namespace:
-    parser = ArgumentParser(description='Make tables of records')
-    parser.add_argument('records', type=Path, nargs='+',
-                        help='files of sweeps')
+    parser = ArgumentParser(description='Make tables and plots of results')
+    parser.add_argument('paths', type=Path, nargs='+', metavar='PATH',
+                        help='folder with result.json files, or a .jsonl '
+                        'file with a result a line')
     parser.add_argument('--beta', type=float, default=0.5,
-                        help='of SAFE. Defaults to 0.5')
-    parser.add_argument('--out', type=Path,
-                        help='folder for tables and pictures. Defaults to '
-                        'report, beside the records')
+                        help="of SAFE's figures. Defaults to 0.5")
+    parser.add_argument('--out', type=Path, metavar='DIR',
+                        help='folder for tables and plots. Defaults to '
+                        'report, beside the first PATH')
+    parser.add_argument('--collect', type=Path, metavar='FILE.jsonl',
+                        help='write all results to this file')
     return parser.parse_args()
 
 
 def main() -> None:
     args = parse_args()
-    records = read_all(args.records)
-    check_beta(records, args.beta)
-    folder = args.out or args.records[0].parent / 'report'
+    from safe_mm.report import results as res
+    found, failed = res.read_results(args.paths)
+    for path in failed:
+        lines = path.read_text('utf-8').strip().splitlines() or ['']
+        print(f'failed: {path.parent}: {lines[-1]}')
+    if not found:
+        raise InputError(f'{args.paths[0]}: all runs failed. Correct the '
+                         'errors above, and run tools/sweep.py again.')
+    if args.collect:
+        res.collect(found, args.collect)
+    found = res.prepare(found)
+    frame = res.to_frame(found)
+    data = res.accuracies(frame, res.blend_of(frame, args.beta))
+    folder = args.out or args.paths[0].resolve().parent / 'report'
     folder.mkdir(parents=True, exist_ok=True)
-    runs, parts = all_runs(records, str(args.beta)), []
-    for clip in distinct(runs, 'clip'):
+    parts = []
+    for clip in dict.fromkeys(frame['clip']):
         parts.append(f'## {clip}')
-        parts += report_clip(where(runs, clip=clip), clip, folder)
-    for name, own in details.blends(records).items():
-        parts += report_details(name, own, folder)
+        parts += report_accuracy(data[data['clip'] == clip], clip, folder)
+        parts += report_blends(frame[frame['clip'] == clip], clip, folder)
+        parts += report_choices([r for r in found if r['clip'] == clip],
+                                clip, folder)
+    parts += report_costs(data, folder)
     text = '\n\n'.join(parts) + '\n'
     (folder / 'report.md').write_text(text, encoding='utf-8')
     print(text)
-    print(f'Tables (.md, .csv, .tex) and pictures: {folder}')
+    print(f'Tables (.md, .csv, .tex) and plots: {folder}')
 
 
-def read_all(paths: List[Path]) -> List[dict]:
-    """Records of all files; failures are counted aloud.
-
-    Raises:
-        InputError: A file has no records.
-    """
-    records = []
-    for path in paths:
-        found = read_records(path, warn=True)
-        if not found:
-            raise InputError(f'{path} has no records.')
-        records += found
-    done = [record for record in records if 'error' not in record]
-    missing = {str(r['key']) for r in records} - {str(r['key']) for r in done}
-    for key in sorted(missing):
-        print(f'failed, and not run since: {key}')
-    if not done:
-        raise InputError(f'{", ".join(map(str, paths))}: all tasks failed.')
-    return done
+def file_name(*parts: str) -> str:
+    """A name of a file without spaces and the like."""
+    name = '_'.join(parts).replace(' + ', '_').replace(', ', '_')
+    return ''.join('_' if c in ' :/()' else c for c in name).strip('_')
 
 
-def check_beta(records: List[dict], beta: float) -> None:
-    """Raises an InputError where a blend was not tested with ``beta``."""
-    for record in records:
-        betas = details.betas_of(record)
-        if betas and str(beta) not in betas:
-            raise InputError(f'--beta {beta}: the records have '
-                             f'{", ".join(betas)}.')
-
-
-def report_clip(runs: Runs, clip: str, folder: Path) -> List[str]:
+def report_accuracy(data: 'pd.DataFrame', clip: str,
+                    folder: Path) -> List[str]:
     """Tables I and III and Fig. 2 of one CLIP."""
-    published, parts = paper.backbone_of(clip), []
-    name = clip.replace(' ', '_')
-    for number, columns in enumerate(columns_of(runs)):
-        title = f'accuracy_{name}' + ('_other' if number else '')
-        table = accuracy_table(runs, columns, published)
-        parts.append(write(table, folder / title))
-        shots = sorted({run.shots for run in runs if run.shots})
-        if shots:
-            plot_accuracy(curves(runs, columns, shots), shots, clip,
-                          folder / f'{title}.png')
-    for variants in dict.fromkeys(tuple(by) for by in runs.values()):
-        if len(variants) > 1:
-            own = {r: by for r, by in runs.items() if tuple(by) == variants}
-            table = variant_table(own, variants, published)
-            parts.append(write(table,
-                               folder / f'variants_{name}_{variants[0]}'))
+    from safe_mm.report import paper, tables
+    from safe_mm.report.results import source
+    parts, first = [], source(data)
+    present = set(first.dataset)
+    others = {name: name for name in sorted(present - set(paper.DATASETS))}
+    if present & set(paper.DATASETS):
+        published = paper.read_table('I', clip)
+        table = tables.accuracy_table(first, paper.DATASETS, published)
+        parts.append(table.write(folder / file_name('accuracy', clip)))
+        zero = first[(first.shots == 0) & (first.dataset == 'imagenet')]
+        if len(published) and len(zero):
+            parts.append(PROMPTS)
+        plot(first, paper.DATASETS, clip, folder)
+    if others:
+        table = tables.accuracy_table(first, others)
+        parts.append(table.write(folder / file_name('accuracy', clip,
+                                                    'other')))
+        plot(first, others, clip, folder, 'other')
+    variants = data.groupby('dataset').variant.agg(
+        lambda own: tuple(own.unique()))
+    for names in dict.fromkeys(variants[variants.str.len() > 1]):
+        own = data[data.dataset.isin(variants.index[variants == names])]
+        table = tables.variant_table(own, names, paper.read_table('III', clip))
+        parts.append(table.write(
+            folder / file_name('variants', clip, names[0])))
     return parts
 
 
-def report_details(name: str, records: List[dict],
-                   folder: Path) -> List[str]:
-    """Blending (Fig. 5), attention, and the grid's settings."""
-    parts, file = [], name.replace(' ', '_')
-    for variants in dict.fromkeys(tuple(r['test']) for r in records):
-        own = [r for r in records if tuple(r['test']) == variants]
-        tasks = ', '.join(details.distinct(own, 'task'))
-        parts.append(f'## Blending, {name}, mean of {tasks}')
-        parts += [write(details.beta_table(own, variant),
-                        folder / f'beta_{file}_{variant}')
-                  for variant in variants]
-        plot_gain(
-            {variant: details.gains_by_shots(own, variant)
-             for variant in variants},
-            folder / f'beta_{file}_{variants[0]}.png')
-    seen = [r for r in records if r['attention']]
+def plot(first: 'pd.DataFrame', columns: dict, clip: str, folder: Path,
+         *more: str) -> None:
+    """Accuracy against shots, where anything was trained."""
+    from safe_mm.plots import plot_accuracy
+    from safe_mm.report.tables import accuracy_table
+    table = accuracy_table(first, columns)
+    shots = sorted({k for _, k in table.mean.index} - {0})
+    if not shots:
+        return
+    curves, errors = {}, {}
+    for name in ['average', *columns.values()]:
+        if table.mean[name].notna().any():
+            curves[name], errors[name] = (
+                {method: [part[name].get((method, k), part[name].get(
+                    (method, 0), float('nan'))) for k in shots]
+                 for method in table.mean.index.unique(0)}
+                for part in (table.mean, table.std))
+    plot_accuracy(curves, shots, clip,
+                  folder / f'{file_name("accuracy", clip, *more)}.png',
+                  errors=errors)
+
+
+def report_blends(frame: 'pd.DataFrame', clip: str,
+                  folder: Path) -> List[str]:
+    """What blending adds; SAFE-A's blends are SAFE's."""
+    from safe_mm.plots import plot_gain
+    from safe_mm.report import tables
+    parts = []
+    blends = frame[frame.figure.str.startswith('beta=')]
+    names = list(blends[blends.figure == 'beta=0'].name.unique())
+    safe = any(name.split(' (')[0] == 'SAFE' for name in names)
+    for name in names:
+        if safe and name.split(' (')[0] == 'SAFE-A':
+            continue
+        own, panels = blends[blends.name == name], {}
+        parts.append(f'### Blending, {name}')
+        for variant in own.variant.unique():
+            part = own[own.variant == variant]
+            parts.append(tables.blend_table(part, variant).write(
+                folder / file_name('beta', name, clip, variant)))
+            panels[variant] = {
+                f'{k} shot{"s" * (k > 1)}': row.dropna().to_dict()
+                for k, row in tables.gains(part, variant).iterrows()}
+        plot_gain(panels, folder / f'{file_name("beta", name, clip)}.png')
+    return parts
+
+
+def report_choices(found: List[dict], clip: str, folder: Path) -> List[str]:
+    """Attention, and the grid's settings."""
+    from safe_mm.report import tables
+    parts = []
+    seen = [r for r in found if r['attention']]
     if seen:
-        parts += [f'## Attention, {name}', write(
-            details.attention_table(seen), folder / f'attention_{file}')]
-    grids = [r for r in records if r['grid']]
+        parts += ['### Attention', tables.attention_table(seen).write(
+            folder / file_name('attention', clip))]
+    grids = [r for r in found if r.get('grid')]
     if grids:
-        parts += [f'## Settings, {name}', write(
-            details.setting_table(grids), folder / f'settings_{file}')]
+        parts += ['### Settings', tables.setting_table(grids).write(
+            folder / file_name('settings', clip))]
     return parts
 
 
-def write(table: Table, path: Path) -> str:
-    """Writes a table as CSV and LaTeX; returns it as Markdown."""
-    path.with_name(f'{path.name}.csv').write_text(table.csv(), 'utf-8')
-    path.with_name(f'{path.name}.tex').write_text(table.latex(), 'utf-8')
-    return table.markdown()
+def report_costs(data: 'pd.DataFrame', folder: Path) -> List[str]:
+    """Of all CLIPs."""
+    from safe_mm.report import tables
+    from safe_mm.report.results import source
+    return ['## Costs', tables.cost_table(source(data)).write(
+        folder / 'costs')]
 
 
 if __name__ == '__main__':

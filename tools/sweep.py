@@ -1,68 +1,71 @@
-"""Many few-shot tasks, a line of records for each:
-python tools/sweep.py configs/safe_a/safe-a_rn50_*.py --grid \
-    --shots 1 2 4 8 16 --seeds 1 2 3 --data-root data \
-    --records work_dirs/sweep/records.jsonl
+"""Many runs, each a folder with its result:
+python tools/sweep.py configs/safe.py configs/zero-shot.py \
+    --datasets caltech101 dtd --shots 1 16 --seeds 1 2 3 --data-root data
 
-Tasks that have a record are passed over, so a sweep that was stopped goes on
-where it was, and several processes share one: start it by torchrun, by
-tools/slurm_sweep.sh, or twice. tools/report.py makes tables of the records.
+Completed runs are skipped; run the same command again to continue.
+tools/report.py makes tables and plots of the results.
 """
-import os
 import sys
-from argparse import ArgumentParser, Namespace
-from pathlib import Path
+from argparse import ArgumentParser, ArgumentTypeError, Namespace
+from typing import Tuple
 
-import torch
-
-from safe_mm.config import add_common_options
 from safe_mm.errors import InputError, exit_on_input_error
-from safe_mm.sweep.costs import plan
-from safe_mm.sweep.sweep import Sweep, all_tasks
+from safe_mm.options import add_common_options
+
+
+def shard(text: str) -> Tuple[int, int]:
+    """'2/8' -> (2, 8)."""
+    index, _, count = text.partition('/')
+    if not (index.isdigit() and count.isdigit()
+            and 1 <= int(index) <= int(count)):
+        raise ArgumentTypeError(f'{text!r} is not I/N, such as 1/8')
+    return int(index), int(count)
 
 
 def parse_args() -> Namespace:
     parser = ArgumentParser(
-        description='Run many tasks', conflict_handler='resolve')
+        description='Run many methods, datasets, shots and seeds',
+        conflict_handler='resolve')
     add_common_options(parser, configs='+')
     parser.add_argument(
-        '--grid',
-        action='store_true',
-        help='where a pooling layer is trained, train all settings of the '
-        'config\'s grid in one pass and choose by validation')
-    parser.add_argument(
-        '--tasks', nargs='+', default=[None],
-        help='data sets of configs/_base_/datasets in place of the configs\', '
-        'or tasks of drawn creatures')
+        '--grid', action='store_true',
+        help='train all settings of a config\'s grid and choose by validation')
+    parser.add_argument('--datasets', nargs='+', default=[None],
+                        help='as --dataset of train.py')
+    parser.add_argument('--clips', nargs='+', default=[None],
+                        help='as --clip of train.py')
     parser.add_argument('--shots', nargs='+', type=int,
                         default=[1, 2, 4, 8, 16])
     parser.add_argument('--seeds', nargs='+', type=int, default=[1, 2, 3])
-    parser.add_argument('--records', required=True, type=Path,
-                        help='file of records, one JSON object a line')
-    parser.add_argument(
-        '--dry-run', action='store_true',
-        help='say what would be run, and what it would cost')
+    parser.add_argument('--work-dir', default='work_dirs/sweep',
+                        help='folder of all runs')
+    parser.add_argument('--jobs', type=int, default=1,
+                        help='processes of this machine')
+    parser.add_argument('--ray', nargs='?', const='', metavar='ADDRESS',
+                        help='use Ray, here or on a cluster')
+    parser.add_argument('--shard', type=shard, default=(1, 1), metavar='I/N',
+                        help='every N-th run from the I-th on')
+    parser.add_argument('--dry-run', action='store_true',
+                        help='print the runs that are left to do')
     args = parser.parse_args()
-    for name in ('seed', 'work_dir'):
+    for name, plural in (('seed', 'seeds'), ('dataset', 'datasets'),
+                         ('clip', 'clips')):
         if getattr(args, name) is not None:
-            raise InputError(f'--{name.replace("_", "-")} has no effect here: '
-                             'there are --seeds and --records.')
+            raise InputError(f'--{name} is not supported here. Use --{plural}.'
+                             )
     return args
 
 
 def main() -> None:
     args = parse_args()
-    if torch.cuda.is_available():  # processes of torchrun or srun take turns
-        rank = int(os.environ.get('LOCAL_RANK',
-                                  os.environ.get('SLURM_LOCALID', 0)))
-        torch.cuda.set_device(rank % torch.cuda.device_count())
-    tasks = all_tasks(args.config, args.tasks, args.shots, args.seeds)
-    sweep = Sweep(args, args.records)
+    from safe_mm.runs.sweep import describe, plan, sweep  # after --help
     if args.dry_run:
-        print(plan(sweep, tasks))
+        left = plan(args)
+        print('\n'.join([*map(describe, left), f'{len(left)} runs to do']))
         return
-    failed = sweep.run(tasks)
-    if failed:
-        sys.exit('\n'.join([f'{len(failed)} tasks failed:', *failed]))
+    errors = sweep(args)
+    if errors:
+        sys.exit('\n'.join([f'{len(errors)} runs failed:', *errors]))
 
 
 if __name__ == '__main__':

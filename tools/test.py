@@ -1,23 +1,11 @@
 """Tests a checkpoint: python tools/test.py CONFIG CHECKPOINT ...
 
-A config that trains nothing, as those of zero-shot CLIP, has no CHECKPOINT.
+A config that trains nothing, as that of zero-shot CLIP, has no CHECKPOINT.
 """
 from argparse import ArgumentParser, Namespace
-from copy import deepcopy
-from pathlib import Path
 
-import mmengine
-from mmengine.config import Config, ConfigDict
-from mmengine.evaluator import DumpResults
-from mmengine.runner import Runner
-
-from safe_mm.checkpoint import find_checkpoint, read_checkpoint
-from safe_mm.config import add_common_options, load_config
-from safe_mm.datasets.bases import use_variant
-from safe_mm.errors import InputError, exit_on_input_error
-
-ENDINGS = dict(
-    pred=('.pkl', '.pickle'), metrics=('.json', '.yaml', '.yml', '.pkl'))
+from safe_mm.errors import exit_on_input_error
+from safe_mm.options import add_common_options
 
 
 def parse_args() -> Namespace:
@@ -51,82 +39,10 @@ def parse_args() -> Namespace:
     return parser.parse_args()
 
 
-def checkpoint_file(path: str, pattern: str) -> str:
-    """The checkpoint to test, verified to be safe to load."""
-    if Path(path).is_dir():
-        seeds = {file.name.split('_')[1] for file in Path(path).glob(pattern)
-                 if file.name.startswith('best_seed')}
-        if len(seeds) > 1:
-            raise InputError(f'{path} has the best weights of several seeds: '
-                             'give one of its files best_seed*.pth.')
-        best = find_checkpoint(path, pattern)
-        if best is None:
-            raise InputError(f'{path} has no {pattern}: its training did not '
-                             'end, or wrote elsewhere. Give the file of a '
-                             'checkpoint.')
-        return best
-    read_checkpoint(path)
-    return path
-
-
-def apply_test_options(cfg: Config, args: Namespace) -> None:
-    if bool(args.checkpoint) != bool(cfg.get('train_cfg')):
-        raise InputError(
-            f'{args.config} trains nothing, and takes no checkpoint.'
-            if args.checkpoint else
-            f'{args.config} trains a model: give a checkpoint of it, or its '
-            'work dir.')
-    endings = ENDINGS[args.out_item]
-    if args.out and not args.out.endswith(endings):
-        raise InputError(f'--out {args.out}: for {args.out_item}, the name '
-                         f'ends in {" or ".join(endings)}.')
-    if args.variant:
-        use_variant(cfg, args.variant)
-    if args.checkpoint:
-        cache = 'CacheHead' in cfg.model.get('head', {}).get('type', '')
-        cfg.load_from = checkpoint_file(
-            args.checkpoint, 'best_cache_*.pth' if cache else 'best_*.pth')
-    if args.amp:
-        cfg.test_cfg.fp16 = True
-    if args.show or args.show_dir:
-        cfg.default_hooks.visualization = dict(
-            type='VisualizationHook',
-            enable=True,
-            show=args.show,
-            out_dir=args.show_dir,
-            interval=args.interval,
-            wait_time=args.wait_time)
-    if args.tta:
-        add_flip_tta(cfg)
-
-
-def add_flip_tta(cfg: Config) -> None:
-    """Averages the scores of each image and its mirror image, unless the
-    config has its own ``tta_model`` and ``tta_pipeline``.
-    """
-    dataset = cfg.test_dataloader.dataset
-    cfg.setdefault('tta_model', dict(type='AverageClsScoreTTA'))
-    if 'tta_pipeline' not in cfg:
-        *transforms, pack = deepcopy(dataset.pipeline)
-        flips = [dict(type='RandomFlip', prob=p) for p in (0., 1.)]
-        cfg.tta_pipeline = [
-            *transforms,
-            dict(type='TestTimeAug', transforms=[flips, [pack]])
-        ]
-    dataset.pipeline = cfg.tta_pipeline
-    cfg.model = ConfigDict(**cfg.tta_model, module=cfg.model)
-
-
 def main() -> None:
     args = parse_args()
-    cfg = load_config(args)
-    apply_test_options(cfg, args)
-    runner = Runner.from_cfg(cfg)
-    if args.out and args.out_item == 'pred':
-        runner.test_evaluator.metrics.append(DumpResults(args.out))
-    metrics = runner.test()
-    if args.out and args.out_item == 'metrics':
-        mmengine.dump(metrics, args.out)
+    from safe_mm.commands.test import run  # after --help
+    run(args)
 
 
 if __name__ == '__main__':

@@ -8,10 +8,9 @@ default_hooks = dict(
     checkpoint=dict(type='safe_mm.SlimCheckpointHook', interval=100),
     sampler_seed=dict(type='DistSamplerSeedHook'),
     visualization=dict(type='VisualizationHook', enable=False))
-custom_hooks = [
-    dict(type='safe_mm.ClassNamesHook'),
-    dict(type='safe_mm.FreezeHook', trainable=['neck.attn_pool_f.*']),
-]
+custom_hooks = [dict(type='safe_mm.FitHook')]
+model_wrapper_cfg = dict(
+    type='safe_mm.DistributedClassifier', broadcast_buffers=False)
 
 visualizer = dict(
     type='UniversalVisualizer', vis_backends=[dict(type='LocalVisBackend')])

@@ -1,5 +1,5 @@
-# What the few-shot validation images choose among, all in one pass over
-# pooled features. A cache of CLIP's own pooling has no beta.
+# Hyper-parameters that are chosen on the few-shot validation images, for the
+# models that have them. A grid over pooled features takes seconds.
 search = dict(
     alpha=[0, 0.1, 0.2, 0.5, 1, 2, 5, 10, 20, 50],
     gamma=[0.5, 1, 2, 5, 10, 20, 50],

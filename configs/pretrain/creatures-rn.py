@@ -1,16 +1,17 @@
 # Small ResNet CLIP on drawn creatures, stage 3 of 3: pooling layer and text
-# encoder learn to match pictures and captions, on the image encoder's stored
+# encoder learn to match pictures and captions, on the image encoder's cached
 # features.
 #
 #   python tools/train.py configs/pretrain/creatures-rn.py --seed 1
 _base_ = [
-    '../_base_/models/pretrain.py',
-    '../_base_/datasets/creature_pairs.py',
+    '../_base_/creature_pairs.py',
     '../_base_/default_runtime.py',
 ]
 seed = 1
 load_from = 'work_dirs/creatures-rn_words-160/seed1/iter_400.pth'
-model = dict(contrast=1, words=0)
+model = dict(
+    type='safe_mm.CLIPPretrainer', clip=dict(model_name='creatures-rn'),
+    contrast=1, words=0)
 train_dataloader = dict(batch_size=256)
 
 optim_wrapper = dict(
@@ -32,5 +33,4 @@ custom_hooks = [
 default_hooks = dict(
     logger=dict(interval=20),
     checkpoint=dict(interval=200, save_best=None),
-    store=dict(
-        type='safe_mm.StoredFeaturesHook', trunk='trunk', dtype='float16'))
+    feature_cache=dict(type='safe_mm.FeatureCacheHook', dtype='float16'))

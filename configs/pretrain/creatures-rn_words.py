@@ -3,12 +3,13 @@
 #
 #   python tools/train.py configs/pretrain/creatures-rn_words.py --seed 1
 _base_ = [
-    '../_base_/models/pretrain.py',
-    '../_base_/datasets/creature_pairs.py',
+    '../_base_/creature_pairs.py',
     '../_base_/default_runtime.py',
 ]
 seed = 1
-model = dict(contrast=0, words=1)
+model = dict(
+    type='safe_mm.CLIPPretrainer', clip=dict(model_name='creatures-rn'),
+    contrast=0, words=1)
 find_unused_parameters = True  # pooling layer and text encoder wait
 
 train_dataloader = dict(

@@ -7,5 +7,5 @@
 #       load_from=work_dirs/creatures-vit_words/seed1/iter_3600.pth
 _base_ = './creatures-rn_words.py'
 
-clip = dict(model_name='creatures-vit')
+model = dict(clip=dict(model_name='creatures-vit'))
 optim_wrapper = dict(optimizer=dict(lr=1e-3))

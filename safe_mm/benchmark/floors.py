@@ -4,8 +4,7 @@ from typing import Callable
 import torch
 from torch.utils.flop_counter import FlopCounterMode
 
-from ..clip import split_clip
-from .stock import BATCH, random_images, tuned_pool
+from .stock import BATCH, parts, random_images, tuned_pool
 from .timing import Machine
 
 
@@ -34,7 +33,7 @@ class Floors:
     """
 
     def __init__(self, name: str, machine: Machine) -> None:
-        trunk, pool = split_clip(name, None).trunk.eval(), tuned_pool(name)
+        trunk, pool = parts(name).trunk.eval(), tuned_pool(name)
         image = random_images(name, 1).requires_grad_()  # no fused layers
         features = trunk(image).detach()
         self._machine = machine

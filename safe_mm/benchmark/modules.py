@@ -6,20 +6,21 @@ from functools import partial
 from typing import Callable, Dict
 
 import torch
+from mmpretrain.structures import DataSample
 
-from ..clip import split_clip
 from ..config import has_fused_adamw
-from ..models import RunStack
-from ..models.neck import blend
+from ..methods.safe import blend
+from ..models import CLIPClassifier, JointRuns
 from .floors import Floors
 from .stock import (
     BATCH,
+    CLASSES,
     Naive,
     dense,
     naive_step,
+    parts,
     random_images,
     safe_step,
-    training_step,
     tuned_pool,
 )
 from .timing import seconds
@@ -60,25 +61,50 @@ def pooling(name: str, floors: Floors, repeats: int) -> Dict[str, dict]:
     }
 
 
+def classifier(name: str) -> CLIPClassifier:
+    """SAFE with random weights, of as many classes as the other steps."""
+    model = CLIPClassifier(
+        clip=dict(model_name=name, pretrained=None),
+        neck=dict(type='safe_mm.BlendedAttentionPool'),
+        head=dict(type='safe_mm.TextClsHead'))
+    width = model.head.class_weights.shape[1]
+    model.head.class_weights = torch.randn(CLASSES, width)
+    return model.train()
+
+
+def joint_step(runs: JointRuns) -> Callable:
+    """A training step of all runs on dense features."""
+    trained = [p for p in runs.parameters() if p.requires_grad]
+    optimizer = torch.optim.AdamW(trained, lr=1e-5, fused=has_fused_adamw())
+    samples = [DataSample().set_gt_label(i % CLASSES)
+               for i in range(BATCH * runs.num_seeds)]
+
+    def step(features: torch.Tensor) -> None:
+        sum(runs.loss(features, samples, 'dense').values()).backward()
+        optimizer.step()
+        optimizer.zero_grad()
+
+    return step
+
+
 def alone_and_together(name: str, runs: int, seeds: int
                        ) -> Dict[str, Callable]:
-    """Steps one after the other, and as many in one pass."""
-    x = dense(name, seeds * BATCH)
-    lone = [safe_step(name) for _ in range(seeds * runs)]
-    stack = RunStack(tuned_pool(name), runs, seeds)
-    together = training_step(stack, stack, has_fused_adamw())
+    """Steps one after the other, and as many of joint training."""
+    x, model = dense(name, seeds * BATCH), classifier(name)
+    lone = [joint_step(JointRuns(model, 1)) for _ in range(seeds * runs)]
+    together = joint_step(JointRuns(model, runs, seeds))
 
     def one_by_one() -> None:
-        for step, part in zip(lone, x.chunk(seeds) * runs):
-            step(part)
+        for number, step in enumerate(lone):
+            step(x.chunk(seeds)[number // runs])
 
     return dict(naive=one_by_one, ours=lambda: together(x))
 
 
 def side_by_side(name: str, floors: Floors, repeats: int) -> Dict[str, dict]:
-    """Settings or seeds one after the other against one pass."""
+    """Settings or seeds one after the other against joint training."""
     return {
-        f'{name} step of {what}, alone against one pass': dict(
+        f'{name} step of {what}, alone against joint': dict(
             seconds(alone_and_together(name, runs, seeds), repeats, BLOCK),
             floor=partial(floors.step, seeds * runs))
         for what, runs, seeds in (('1 setting', 1, 1), ('4 settings', 4, 1),
@@ -88,7 +114,7 @@ def side_by_side(name: str, floors: Floors, repeats: int) -> Dict[str, dict]:
 
 def inference(name: str, floors: Floors, repeats: int) -> Dict[str, dict]:
     """SAFE's encoder, with two poolings, against stock CLIP's with one."""
-    naive, split = Naive(name).eval(), split_clip(name, None)
+    naive, split = Naive(name).eval(), parts(name)
     pool_o, pool_f = tuned_pool(name), tuned_pool(name)
 
     def safe(x: torch.Tensor, beta: float = 0.5) -> torch.Tensor:

@@ -1,4 +1,4 @@
-"""Whole iterations, from images and from stored features, and train.py."""
+"""Whole iterations, from images and from cached features, and train.py."""
 import json
 import os
 import subprocess
@@ -16,7 +16,7 @@ from mmengine.registry import init_default_scope
 from mmengine.runner import Runner
 
 from ..config import load_config
-from ..feature_store import store_features
+from ..feature_cache import cache_features, collate
 from ..registry import DATASETS, MODELS
 from .floors import Floors
 from .stock import BATCH, dense, naive_step, random_images, safe_step
@@ -32,7 +32,7 @@ def config_of(name: str, config: str) -> Config:
     cfg = load_config(Namespace(
         config=config, shots=16, amp=False, launcher='none', local_rank=0,
         work_dir=None, no_pin_memory=False,
-        cfg_options={'clip.model_name': name, 'clip.pretrained': None}))
+        dataset=None, clip=f'{name}:None', cfg_options={}))
     init_default_scope(cfg.default_scope)
     if not cfg.train_dataloader.num_workers:
         cfg.train_dataloader.num_workers = 2
@@ -52,7 +52,7 @@ def block_times(batches: Iterator, step: Callable, count: int) -> float:
 
 def iterations(name: str, floors: Floors, config: str, folder: str,
                count: int) -> Dict[str, dict]:
-    """An iteration from images against one from stored features.
+    """An iteration from images against one from cached features.
 
     Both load the same pictures, in turns of some iterations.
     """
@@ -60,7 +60,7 @@ def iterations(name: str, floors: Floors, config: str, folder: str,
     model = MODELS.build(cfg.model).eval()
     images = DATASETS.build(cfg.train_dataloader.dataset)
     start = time.perf_counter()
-    features = store_features(model, model.backbone, images, Path(folder),
+    features = cache_features(model, images, 'dense', Path(folder),
                               num_workers=2)
     once = (time.perf_counter() - start) / len(features)
     naive, ours = naive_step(name), safe_step(name)
@@ -68,7 +68,7 @@ def iterations(name: str, floors: Floors, config: str, folder: str,
         naive=(dict(cfg.train_dataloader, dataset=images),
                lambda batch: naive(model.data_preprocessor(batch)['inputs'])),
         ours=(dict(cfg.train_dataloader, dataset=features, num_workers=0,
-                   persistent_workers=False),
+                   persistent_workers=False, collate_fn=collate),
               lambda batch: ours(batch['inputs'])))
     blocks = {side: [] for side in sides}
     for _ in range(max(1, count // BLOCK)):
@@ -82,7 +82,7 @@ def iterations(name: str, floors: Floors, config: str, folder: str,
     figures['ratio'] = median(
         a / b for a, b in zip(blocks['naive'], blocks['ours']))
     rows = {
-        f'{name} iteration, images against stored features': figures,
+        f'{name} iteration, images against cached features': figures,
         f'{name} dense features of a view, once': dict(
             ours=once, floor=floors.trunk)
     }
@@ -102,8 +102,8 @@ def train(name: str, config: str, folder: str, count: int,
     start = time.perf_counter()
     result = subprocess.run(
         [sys.executable, '-m', 'safe_mm', 'train', config, '--shots', '1',
-         '--no-validate', '--work-dir', f'{folder}/{name}', '--cfg-options',
-         f'clip.model_name={name}', 'clip.pretrained=None',
+         '--no-validate', '--work-dir', f'{folder}/{name}', '--clip',
+         f'{name}:None', '--cfg-options',
          f'train_cfg.max_iters={count}',
          'default_hooks.checkpoint.interval=0',
          'default_hooks.logger.interval=10', *options],
@@ -119,7 +119,7 @@ def runner(name: str, floors: Floors, config: str, folder: str,
 
     That way is Python's imports, for which there is no floor.
     """
-    store = f'default_hooks.store.root={folder}'
+    store = f'default_hooks.feature_cache.root={folder}'
     train(name, config, folder, max(count, BLOCK), store)
     logs = Path(folder, name).glob('*/vis_data/scalars.json')
     lines = max(logs, key=os.path.getmtime).read_text().splitlines()
@@ -127,14 +127,15 @@ def runner(name: str, floors: Floors, config: str, folder: str,
     x, step = dense(name), safe_step(name, classes=10)
     bare = seconds(dict(step=lambda: step(x)), count)['step']
     start = dict(
-        naive=train(name, config, folder, 1, 'default_hooks.store=None'),
+        naive=train(name, config, folder, 1,
+                    'default_hooks.feature_cache=None'),
         ours=train(name, config, folder, 1, store))
     return {
-        f'{name} iteration of train.py on stored features': dict(
+        f'{name} iteration of train.py on cached features': dict(
             ours=median(times), floor=floors.step),
         f'{name} the same step, without data and Runner': dict(
             ours=bare, floor=floors.step),
-        f'{name} train.py of one iteration, images against stored features':
+        f'{name} train.py of one iteration, images against cached features':
         dict(start, ratio=start['naive'] / start['ours'])
     }
 

@@ -1,17 +1,24 @@
 """What is compared: open_clip's encoder as it is, and SAFE's parts."""
 import copy
+from functools import lru_cache
 from typing import Callable, Optional
 
 import torch
 from torch import nn
 from torch.nn import functional as F
 
-from ..clip import split_clip
+from ..clip import SplitCLIP
 from ..clip.loading import build
 from ..config import has_fused_adamw
-from ..models.head import text_logits
+from ..methods.zero_shot import text_logits
 
 BATCH, CLASSES = 8, 100
+
+
+@lru_cache(maxsize=1)
+def parts(name: str) -> SplitCLIP:
+    """A CLIP of random weights; copy what is to be changed."""
+    return SplitCLIP(name, None)
 
 
 class Naive(nn.Module):
@@ -42,21 +49,20 @@ class Naive(nn.Module):
 
 def tuned_pool(name: str) -> nn.Module:
     """The pooling layer as SAFE trains it."""
-    pool = copy.deepcopy(split_clip(name, None).pool)
-    if hasattr(pool, 'block'):
-        pool.ln_post.requires_grad_(False)
-        pool.proj.requires_grad_(False)
+    pool = copy.deepcopy(parts(name).pool)
+    for part in pool.projection:
+        getattr(pool, part).requires_grad_(False)
     return pool
 
 
 def random_images(name: str, batch: int = BATCH) -> torch.Tensor:
-    size = split_clip(name, None).image_size
+    size = parts(name).image_size
     return torch.randn(batch, 3, size, size)
 
 
 def dense(name: str, batch: int = BATCH) -> torch.Tensor:
     with torch.no_grad():
-        return split_clip(name, None).trunk.eval()(random_images(name, batch))
+        return parts(name).trunk.eval()(random_images(name, batch))
 
 
 def training_step(pool: Callable,

@@ -1,10 +1,6 @@
-"""CLIP, split in three: dense features, pooling layer, text encoder."""
-from .pooling import AttentionPool, LastBlockPool
+"""CLIP in parts: dense features, pooling layer, text encoder."""
 from .preprocess import preprocess_cfg
-from .split import SplitCLIP, split_clip
+from .split import SplitCLIP, get_clip
 from .tokenizer import get_tokenizer
 
-__all__ = [
-    'AttentionPool', 'LastBlockPool', 'SplitCLIP', 'get_tokenizer',
-    'preprocess_cfg', 'split_clip'
-]
+__all__ = ['SplitCLIP', 'get_clip', 'get_tokenizer', 'preprocess_cfg']

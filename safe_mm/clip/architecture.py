@@ -2,6 +2,7 @@
 import difflib
 import json
 import logging
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Optional
 
@@ -62,6 +63,17 @@ def model_config(model_name: str) -> dict:
             f'Near matches: {", ".join(near) or "none"}. A path of an '
             'open_clip JSON file is accepted too.')
     return cfg
+
+
+def require_transformers(what: str) -> None:
+    """Raises an InputError if Hugging Face's package is not installed.
+
+    Args:
+        what (str): What needs it, for the message.
+    """
+    if find_spec('transformers') is None:
+        raise InputError(f'{what} needs the package transformers, which is '
+                         'not installed: pip install transformers')
 
 
 def choose_activation(model_name: str, needed: Optional[bool],

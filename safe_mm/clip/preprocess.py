@@ -43,6 +43,7 @@ def preprocess_cfg(model_name: str,
         base_name(model_name), pretrained)
     overlay = tag_cfg or sidecar(pretrained).get('preprocess_cfg', {})
     size = cfg['vision_cfg'].get('image_size', PreprocessCfg.size)
+    size = size if isinstance(size, int) else tuple(size)  # JSON has lists
     return PreprocessCfg(
         **{
             **merge_preprocess_dict(PreprocessCfg(), overlay), 'size': size

@@ -4,7 +4,13 @@ from typing import Callable
 
 import open_clip
 
-from .architecture import SHIPPED, model_config, open_clip_name
+from ..errors import InputError
+from .architecture import (
+    SHIPPED,
+    model_config,
+    open_clip_name,
+    require_transformers,
+)
 
 
 def get_tokenizer(model_name: str) -> Callable:
@@ -14,12 +20,31 @@ def get_tokenizer(model_name: str) -> Callable:
     a path relative to that file.
 
     Args:
-        model_name (str): See :func:`safe_mm.clip.split_clip`.
+        model_name (str): See :func:`safe_mm.clip.SplitCLIP`.
+
+    Raises:
+        InputError: It is one of Hugging Face that cannot be loaded.
     """
-    kwargs = dict(model_config(model_name)['text_cfg'].get('tokenizer_kwargs')
-                  or {})
+    cfg = model_config(model_name)['text_cfg']
+    name = open_clip_name(model_name)
+    kwargs = dict(cfg.get('tokenizer_kwargs') or {})
     if 'bpe_path' in kwargs:
         is_file = model_name.endswith('.json')
         folder = Path(model_name).expanduser().parent if is_file else SHIPPED
         kwargs['bpe_path'] = str(folder / kwargs['bpe_path'])
-    return open_clip.get_tokenizer(open_clip_name(model_name), **kwargs)
+    source = cfg.get('hf_tokenizer_name')
+    if not source and 'siglip' in name.lower():  # open_clip goes by the name
+        source = 'that of SigLIP'
+    if not source:
+        return open_clip.get_tokenizer(name, **kwargs)
+    require_transformers(f'the tokenizer of {model_name}')
+    try:
+        return open_clip.get_tokenizer(name, **kwargs)
+    except Exception as error:  # whatever transformers and the hub raise
+        reason = (str(error).strip() or type(error).__name__).splitlines()[0]
+        raise InputError(
+            f'the tokenizer of {model_name} ({source}, of Hugging Face) '
+            f'cannot be loaded: {reason} On a machine with network it is '
+            'downloaded once; or copy its files into a folder here, and set '
+            'text_cfg.hf_tokenizer_name to that folder in a copy of the '
+            "architecture's JSON file.") from None

@@ -12,7 +12,7 @@ from open_clip.pretrained import download_pretrained
 from safetensors.torch import load_file
 
 from ..errors import InputError
-from ..safe_load import safe_load, torch_load
+from ..tensor_files import safe_load, torch_load
 from .architecture import QUICKGELU, SHIPPED
 from .torchscript import is_torchscript, load_torchscript
 
@@ -39,14 +39,19 @@ def find_weights(model_name: str, pretrained: str) -> Path:
     for path in (shipped, Path(pretrained).expanduser()):
         if path.is_file():
             return path
-    tags = open_clip.list_pretrained_tags_by_model(model_name) + [
-        path.stem[len(model_name) + 1:]
-        for path in sorted(SHIPPED.glob(f'{model_name}_*.safetensors'))
-    ]
+    tags = weight_tags(model_name)
     raise InputError(
         f'clip.pretrained={pretrained!r} is neither a file nor an open_clip '
         f'tag of {model_name}. Give the path of a checkpoint, or one of the '
         f'tags {", ".join(tags) or "(this architecture has none)"}.')
+
+
+def weight_tags(model_name: str) -> List[str]:
+    """open_clip's tags of an architecture, and the package's own weights."""
+    return open_clip.list_pretrained_tags_by_model(model_name) + [
+        path.stem[len(model_name) + 1:]
+        for path in sorted(SHIPPED.glob(f'{model_name}_*.safetensors'))
+    ]
 
 
 def _hub_files(tag_cfg: dict) -> Tuple[str, List[str]]:
@@ -82,14 +87,12 @@ def _download(model_name: str, tag: str, tag_cfg: dict) -> Path:
             return Path(download_pretrained(tag_cfg))
         except Exception as error:  # whatever the hub's client raises
             reason = str(error).strip().splitlines()[0]
-    options = 'clip.pretrained=PATH'
     if tag_cfg.get('quick_gelu'):  # the tag tells; its file alone does not
-        options += f' clip.model_name={model_name}{QUICKGELU}'
+        model_name += QUICKGELU
     raise InputError(
-        f'the weights {tag!r} of {model_name} are not in the cache of this '
-        f'machine and cannot be downloaded ({reason}). Fetch {url} on a '
-        'machine with network, copy the file here, and give its path: '
-        f'--cfg-options {options}')
+        f'the weights {tag!r} are not in the cache of this machine and cannot '
+        f'be downloaded ({reason}). Fetch {url} on a machine with network, '
+        f'copy the file here, and give its path: --clip {model_name}:PATH')
 
 
 def _unreachable(url: str) -> Optional[str]:

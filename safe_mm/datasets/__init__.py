@@ -3,6 +3,9 @@ import mmpretrain.datasets  # noqa: F401  registers what configs name beside our
 from .creature_pairs import CreaturePairs
 from .creatures import CreatureDataset
 from .few_shot import FewShotDataset
-from .transforms import CLIPCrop
+from .transforms import CLIPCrop, CLIPRandomCrop
 
-__all__ = ['CLIPCrop', 'CreatureDataset', 'CreaturePairs', 'FewShotDataset']
+__all__ = [
+    'CLIPCrop', 'CLIPRandomCrop', 'CreatureDataset', 'CreaturePairs',
+    'FewShotDataset'
+]

@@ -8,7 +8,7 @@ from typing import Dict, List, NamedTuple, Optional, Tuple
 from PIL import Image
 from tqdm import tqdm
 
-from .bases import dataset_base
+from ..config import dataset_base
 from .catalog import CATALOG
 from .lists import read_data
 from .splits import PARTS, Split, labels_of

@@ -21,7 +21,7 @@ class CreatureDataset(FewShotDataset):
 
     Args:
         task (str): 'ears' (10 classes), 'tail', 'crest' or 'pattern' (8).
-        split (str): 'train', 'val' or 'test'.
+        split (str): 'train', 'val' or 'test'. Defaults to 'test'.
         variant (str): Of the test pictures: 'seen', with the grounds of the
             training pictures; 'grounds', with new ones; 'rendering', grey
             with dark and light exchanged. Defaults to 'seen'.
@@ -31,7 +31,9 @@ class CreatureDataset(FewShotDataset):
         data_root (str): Where to keep the pictures.
             Defaults to '~/.cache/safe_mm'.
         mirror (bool): See :class:`FewShotDataset`. Defaults to False.
+        views (int, optional): See the same. Defaults to None.
         pipeline (Sequence): Transforms. Defaults to an empty tuple.
+        lazy_init (bool): See :class:`FewShotDataset`. Defaults to False.
 
     Attributes:
         folder (Path): Holds the pictures, masks of their parts, captions and
@@ -43,14 +45,16 @@ class CreatureDataset(FewShotDataset):
 
     def __init__(self,
                  task: str,
-                 split: str,
+                 split: str = 'test',
                  variant: str = 'seen',
                  shots: Optional[int] = None,
                  seed: int = 1,
                  world_seed: int = 0,
                  data_root: str = '~/.cache/safe_mm',
                  mirror: bool = False,
-                 pipeline: Sequence = ()) -> None:
+                 views: Optional[int] = None,
+                 pipeline: Sequence = (),
+                 lazy_init: bool = False) -> None:
         if task not in TASKS:
             raise InputError(f'task={task!r} should be one of {TASKS}.')
         if variant not in VARIANTS:
@@ -66,8 +70,10 @@ class CreatureDataset(FewShotDataset):
             data_prefix='images',
             ann_file=f'{variant}.json',
             mirror=mirror,
+            views=views,
             templates=TEMPLATES[task],
-            pipeline=pipeline)
+            pipeline=pipeline,
+            lazy_init=lazy_init)
         self.task = task
 
     def part_mask(self, index: int) -> np.ndarray:

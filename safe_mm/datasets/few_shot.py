@@ -1,9 +1,13 @@
 """Few-shot classification data."""
 import logging
+import random
 from collections import Counter
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
-from typing import List, Optional, Sequence, Union
+from typing import Iterator, List, Optional, Sequence, Tuple, Union
 
+import numpy as np
+import torch
 from mmengine.logging import print_log
 from mmpretrain.datasets import BaseDataset
 
@@ -18,7 +22,7 @@ class FewShotDataset(BaseDataset):
     """Images of a published split file or of folders, K a class if asked.
 
     Args:
-        split (str): 'train', 'val' or 'test'.
+        split (str): 'train', 'val' or 'test'. Defaults to 'test'.
         shots (int, optional): K: 'train' has K images a class and 'val'
             min(K, 4), drawn by the published procedure
             (:func:`safe_mm.datasets.splits.few_shot`). If None, all images
@@ -36,6 +40,10 @@ class FewShotDataset(BaseDataset):
             :func:`safe_mm.datasets.splits.read_folders`. Defaults to ''.
         mirror (bool): Whether each image is followed by its mirror image, as
             a second view. Defaults to False.
+        views (int, optional): How many random views of each image there are,
+            in place of the image and its mirror image. Random transforms then
+            draw the same numbers for a view each time, by ``seed``, so that
+            features can be cached. Defaults to None.
         templates (str | Sequence[str], optional): Prompt templates that suit
             the data, see :func:`safe_mm.prompts.class_prompts`.
             Defaults to None.
@@ -45,23 +53,27 @@ class FewShotDataset(BaseDataset):
             each part, to be checked. Test data may have fewer than there are
             names; the model then chooses among those. Defaults to None.
         pipeline (Sequence): Transforms. Defaults to an empty tuple.
+        lazy_init (bool): Whether to read class names only.
+            Defaults to False.
 
     Raises:
         InputError: No such data, a bad split file, missing images.
     """
 
     def __init__(self,
-                 split: str,
+                 split: str = 'test',
                  shots: Optional[int] = None,
                  seed: int = 1,
                  data_root: str = '',
                  data_prefix: str = '',
                  ann_file: str = '',
                  mirror: bool = False,
+                 views: Optional[int] = None,
                  templates: Union[str, Sequence[str], None] = None,
                  classes: Optional[Sequence[str]] = None,
                  num_classes: Optional[int] = None,
-                 pipeline: Sequence = ()) -> None:
+                 pipeline: Sequence = (),
+                 lazy_init: bool = False) -> None:
         if split not in PARTS:
             raise InputError(f'split={split!r} should be one of {PARTS}.')
         if shots is not None and shots < 1:
@@ -70,6 +82,7 @@ class FewShotDataset(BaseDataset):
         self.shots = shots
         self.seed = seed
         self.mirror = mirror
+        self.views = views
         self.templates = templates
         self.num_classes = num_classes
         super().__init__(
@@ -78,18 +91,18 @@ class FewShotDataset(BaseDataset):
             data_prefix=data_prefix,
             classes=classes,
             pipeline=pipeline,
-            serialize_data=False)  # it takes longer than a few shots save
+            serialize_data=False,  # it takes longer than a few shots save
+            lazy_init=lazy_init)
+        if lazy_init:
+            self._read_annotations()
 
     def load_data_list(self) -> List[dict]:
         """Reads the split, draws the few-shot sample, checks the images."""
-        folder = Path(self.img_prefix)
-        source = Path(self.ann_file) if self.ann_file else folder
-        split, names = read_data(source, folder)
+        split, source, folder = self._read_annotations()
         if not split.get(self.split) and not (
                 self.split == 'val' and self.shots and 'train' in split):
             raise InputError(f'{source} has no images for {self.split!r}.')
-        self._name_classes(split, names, source)
-        self._metainfo['templates'] = self.templates
+        self._check_classes(split, source)
         if self.shots is not None:
             self._warn_if_short(split)
             split = few_shot(split, self.shots, self.seed)
@@ -101,18 +114,27 @@ class FewShotDataset(BaseDataset):
 
         items = split[self.split]
         check_images(folder, items)
-        views = (False, True) if self.mirror else (False, )
+        flips = (False, True) if self.mirror and not self.views else (False, )
         return [
-            dict(img_path=str(folder / path), gt_label=label, mirror=view)
-            for view in views for path, label, _ in items
+            dict(img_path=str(folder / path), gt_label=label, mirror=flip,
+                 view=view) for view in range(self.views or 1)
+            for flip in flips for path, label, _ in items
         ]
 
-    def _name_classes(self, split: Split, names: Sequence[str],
-                      source: Path) -> None:
+    def _read_annotations(self) -> Tuple[Split, Path, Path]:
+        """Reads the split; notes class names and templates."""
+        folder = Path(self.img_prefix)
+        source = Path(self.ann_file) if self.ann_file else folder
+        split, names = read_data(source, folder)
         given = self._metainfo.setdefault('classes', names)
         if len(given) != len(names):
             raise InputError(f'{source} has {len(names)} classes, but '
                              f'{len(given)} class names are given.')
+        self._metainfo['templates'] = self.templates
+        return split, source, folder
+
+    def _check_classes(self, split: Split, source: Path) -> None:
+        names = self._metainfo['classes']
         present = labels_of({self.split: split.get(self.split, [])})
         if self.num_classes not in (None, len(present)) and present:
             raise InputError(
@@ -120,7 +142,7 @@ class FewShotDataset(BaseDataset):
                 f'{self.split!r}, and not of {self.num_classes}. Unpack the '
                 'data whole, see tools/prepare_dataset.py.')
         if 'train' not in split and len(present) < len(names):
-            self._metainfo['subset'] = present  # a variant lacks classes
+            self._metainfo['class_ids'] = present  # a variant lacks classes
 
     def _warn_if_short(self, split: Split) -> None:
         """Names the classes that have fewer than K training images."""
@@ -138,12 +160,42 @@ class FewShotDataset(BaseDataset):
     def prepare_data(self, idx: int) -> dict:
         """Runs the pipeline; an error names the image."""
         try:
-            return super().prepare_data(idx)
+            with fixed_draws(self.seed, idx) if self.views else nullcontext():
+                packed = super().prepare_data(idx)
+            return self.add_class_ids(packed)
         except (OSError, SyntaxError) as error:  # what Pillow raises
             path = self.get_data_info(idx)['img_path']
             raise InputError(f'{path} cannot be read as an image ({error}). '
                              'Replace it, or take it out of the split.'
                              ) from None
+
+    def add_class_ids(self, packed: dict) -> dict:
+        """Tells the classifier where the data lacks classes."""
+        ids = self._metainfo.get('class_ids')
+        if ids is not None and isinstance(packed, dict):
+            packed['data_samples'].set_metainfo(dict(class_ids=ids))
+        return packed
+
+
+@contextmanager
+def fixed_draws(seed: int, index: int) -> Iterator[None]:
+    """Random transforms draw the same each time; other draws go on as before.
+
+    Args:
+        seed (int): Of the dataset.
+        index (int): Of the view.
+    """
+    states = random.getstate(), np.random.get_state()
+    with torch.random.fork_rng(devices=[]):
+        own = np.random.SeedSequence([seed, index]).generate_state(1)[0]
+        random.seed(int(own))
+        np.random.seed(own)
+        torch.manual_seed(int(own))
+        try:
+            yield
+        finally:
+            random.setstate(states[0])
+            np.random.set_state(states[1])
 
 
 def check_images(folder: Path, items: List[Item]) -> None:

@@ -1,14 +1,20 @@
 """CLIP's own view of a picture."""
 from types import FunctionType
-from typing import Optional
+from typing import Tuple, Union
 
 import numpy as np
 from mmcv.transforms import BaseTransform
 from open_clip.transform import PreprocessCfg, image_transform_v2
 from PIL import Image
-from torchvision.transforms import Compose, Normalize, ToTensor
+from torchvision.transforms import (
+    Compose,
+    InterpolationMode,
+    Normalize,
+    RandomHorizontalFlip,
+    RandomResizedCrop,
+    ToTensor,
+)
 
-from ..clip import preprocess_cfg
 from ..registry import TRANSFORMS
 
 
@@ -26,14 +32,18 @@ class CLIPCrop(BaseTransform):
     **Modified Keys:** img, img_shape; **Added Keys:** flip, flip_direction
 
     Args:
-        clip (dict, optional): ``model_name`` and ``pretrained`` of the CLIP
-            whose size and interpolation to take, see
-            :func:`safe_mm.clip.split_clip`. None stands for open_clip's
-            defaults: 224 pixels, bicubic. Defaults to None.
+        size (int | tuple[int]): Of the result in pixels, as the CLIP takes
+            them; ``--clip`` sets it. Defaults to 224.
+        interpolation (str): As open_clip has it. Defaults to 'bicubic'.
+        resize_mode (str): The same. Defaults to 'shortest'.
     """
 
-    def __init__(self, clip: Optional[dict] = None) -> None:
-        self.cfg = preprocess_cfg(**clip) if clip else PreprocessCfg()
+    def __init__(self,
+                 size: Union[int, Tuple[int, int]] = 224,
+                 interpolation: str = 'bicubic',
+                 resize_mode: str = 'shortest') -> None:
+        self.cfg = PreprocessCfg(size=size, interpolation=interpolation,
+                                 resize_mode=resize_mode)
         steps = image_transform_v2(self.cfg, is_train=False).transforms
         self.resize_and_crop = Compose([
             step for step in steps
@@ -52,3 +62,43 @@ class CLIPCrop(BaseTransform):
 
     def __repr__(self) -> str:
         return f'{type(self).__name__}({self.cfg})'
+
+
+@TRANSFORMS.register_module()
+class CLIPRandomCrop(BaseTransform):
+    """A random resized crop, mirrored every other time.
+
+    The augmentation of few-shot work on CLIP, such as Tip-Adapter's.
+
+    **Required Keys:** img (uint8 array of shape (H, W, 3)); **Modified
+    Keys:** img, img_shape
+
+    Args:
+        size (int | tuple[int]): Of the result in pixels, as the CLIP takes
+            them; ``--clip`` sets it. Defaults to 224.
+        interpolation (str): As open_clip has it. Defaults to 'bicubic'.
+        resize_mode (str): Has no effect; a crop has no margins.
+            Defaults to 'shortest'.
+        scale (tuple[float]): Range of the crop's share of the area.
+            Defaults to (0.5, 1).
+    """
+
+    def __init__(self,
+                 size: Union[int, Tuple[int, int]] = 224,
+                 interpolation: str = 'bicubic',
+                 resize_mode: str = 'shortest',
+                 scale: Tuple[float, float] = (0.5, 1)) -> None:
+        self.augment = Compose([
+            RandomResizedCrop(size, tuple(scale), interpolation=(
+                InterpolationMode(interpolation))),
+            RandomHorizontalFlip()])
+
+    def transform(self, results: dict) -> dict:
+        """Crops ``results['img']`` in Pillow, by torch's random numbers."""
+        image = self.augment(Image.fromarray(results['img']))
+        results['img'] = np.array(image)
+        results['img_shape'] = results['img'].shape[:2]
+        return results
+
+    def __repr__(self) -> str:
+        return f'{type(self).__name__}({self.augment})'

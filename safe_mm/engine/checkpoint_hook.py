@@ -2,22 +2,20 @@
 import os
 import shutil
 from math import inf
-from typing import Dict, List, Optional, Union
+from typing import List, Sequence, Union
 
 from mmengine.dist import is_main_process
 from mmengine.fileio import LocalBackend, register_backend
 from mmengine.hooks import CheckpointHook
+from mmengine.runner import BaseLoop
 
-from ..checkpoint import digest, frozen_keys, plain
+from ..checkpoint import plain
 from ..errors import InputError
+from ..models import CLIPClassifier
 from ..registry import HOOKS
 from .unwrap import unwrap
 
-BETA = 'neck.beta'  # saved with a cache, whose keys were pooled by it
 METRIC = 'accuracy/top1'  # chooses, unless a config has another
-# Always saved; a checkpoint of SAFE, from which SAFE-A may start, has no cache
-HEAD = ('head.class_weights', 'head.logit_scale', 'head.keys', 'head.labels',
-        'head.alpha', 'head.gamma')
 
 
 @register_backend('atomic_local')
@@ -35,12 +33,9 @@ class AtomicLocalBackend(LocalBackend):
 
 @HOOKS.register_module()
 class SlimCheckpointHook(CheckpointHook):
-    """Saves what was trained; fills in the rest when loading.
+    """Saves checkpoints of tensors and plain values only.
 
-    Frozen weights that the model has as soon as it is built, as
-    :class:`safe_mm.models.CLIPTrunk` has, are left out, and recognised by
-    their SHA-256 when the checkpoint is loaded. All else is tensors and plain
-    values, so that torch's safe loader reads it.
+    torch's safe loader reads them.
 
     An iteration that ends with a validation is saved after it, so that a
     resumed run knows its result, and the best weights are the same as in an
@@ -57,8 +52,8 @@ class SlimCheckpointHook(CheckpointHook):
             seeds in one pass. Defaults to 'accuracy/top1'.
 
     Raises:
-        InputError: A checkpoint does not fit the model it is loaded into, or
-            there is no such metric.
+        InputError: A checkpoint or a model is of other classes than the data,
+            or there is no such metric.
     """
 
     def __init__(self,
@@ -72,15 +67,12 @@ class SlimCheckpointHook(CheckpointHook):
             save_best=save_best,
             rule='greater',
             backend_args=dict(backend='atomic_local'))
-        self._built: Dict[str, str] = {}
-        self._left_out: Optional[List[str]] = None
-        self._frozen_sha256 = ''
 
     def before_run(self, runner) -> None:
-        """Remembers the frozen weights with which the model was built."""
+        """Checks that the model is of the classes of the data."""
         model = unwrap(runner.model)
-        state = model.state_dict()
-        self._built = {k: digest(state, [k]) for k in frozen_keys(model)}
+        if isinstance(model, CLIPClassifier):
+            check_classes('the model has', model.classes, data_classes(runner))
 
     def before_train(self, runner) -> None:
         """Takes over the best weights of the run that is resumed."""
@@ -125,7 +117,7 @@ class SlimCheckpointHook(CheckpointHook):
         if metrics and watched and not {'auto', *metrics} & set(watched):
             raise InputError(
                 f'default_hooks.checkpoint.save_best={watched[0]!r} is not '
-                f'among what is measured: {", ".join(metrics)}.')
+                f'a metric of this run: {", ".join(metrics)}.')
         if all(key.startswith('seed') for key in watched):  # one at a time
             metrics = {**dict.fromkeys(watched, -inf), **metrics}
         super().after_val_epoch(runner, metrics)
@@ -140,21 +132,7 @@ class SlimCheckpointHook(CheckpointHook):
                 meta=dict(epoch=runner.epoch, iter=runner.iter))
 
     def before_save_checkpoint(self, runner, checkpoint: dict) -> None:
-        """Leaves out frozen weights and whatever is not plain."""
-        model = unwrap(runner.model)
-        if self._left_out is None:
-            state = model.state_dict()
-            self._left_out = [
-                k for k in frozen_keys(model)
-                if digest(state, [k]) == self._built.get(k)
-                and k not in HEAD
-            ]
-            self._frozen_sha256 = digest(state, self._left_out)
-        for key in self._left_out:
-            del checkpoint['state_dict'][key]
-        checkpoint['meta'].update(
-            frozen_sha256=self._frozen_sha256,
-            clip=runner.cfg.get('clip', {}))
+        """Leaves out whatever is not a tensor or a plain value."""
         hub = checkpoint['message_hub']
         hub['log_scalars'] = {}  # of a class of mmengine's, for display only
         hub['resumed_keys'] = {
@@ -166,26 +144,29 @@ class SlimCheckpointHook(CheckpointHook):
             checkpoint[key] = plain(checkpoint[key])
 
     def after_load_checkpoint(self, runner, checkpoint: dict) -> None:
-        """Checks that a checkpoint fits and fills in the frozen weights."""
-        model = unwrap(runner.model)
-        expected, state = model.state_dict(), checkpoint['state_dict']
-        wrong = [k for k in state if k not in expected and k != BETA] + [
-            k for k, v in expected.items()
-            if k in state and v.numel() and v.shape != state[k].shape
-        ]
-        left_out = [
-            k for k in expected if k not in state and k not in HEAD
-        ]
-        meta = checkpoint.get('meta', {})
-        same = not left_out or digest(
-            expected, left_out) == meta.get('frozen_sha256')
-        if wrong or not same:
-            what = (
-                f'{wrong[0]} and {len(wrong) - 1} more tensors differ' if wrong
-                else 'the frozen weights that it leaves out are not those of '
-                'this model')
-            raise InputError(
-                f'the checkpoint does not fit the model: {what}. It was '
-                f'trained with clip={dict(meta.get("clip") or {})}, and this '
-                f'config has clip={dict(runner.cfg.get("clip", {}))}.')
-        checkpoint['state_dict'] = {**expected, **state}
+        """Checks that the checkpoint is of the classes of the data."""
+        meta = checkpoint.get('meta', {}).get('dataset_meta') or {}
+        if isinstance(unwrap(runner.model), CLIPClassifier):
+            check_classes('the checkpoint was trained on',
+                          meta.get('classes') or (), data_classes(runner))
+
+
+def data_classes(runner) -> Sequence[str]:
+    """Class names of the data of a run, if it knows them."""
+    for loop in (runner._train_loop, runner._val_loop, runner._test_loop):
+        if isinstance(loop, BaseLoop):  # it is built
+            meta = getattr(loop.dataloader.dataset, 'metainfo', {})
+            return meta.get('classes') or ()
+    return ()
+
+
+def check_classes(subject: str, own: Sequence[str],
+                  data: Sequence[str]) -> None:
+    """Raises an InputError if classes differ from those of the data."""
+    if own and data and tuple(own) != tuple(data):
+        differ = [pair for pair in zip(own, data) if pair[0] != pair[1]]
+        first = ', first {!r} against {!r}'.format(
+            *differ[0]) if differ else ''
+        raise InputError(
+            f'{subject} {len(own)} classes, and the data has {len(data)}; '
+            f'they differ{first}. Use data with the same classes.')

@@ -7,7 +7,7 @@ from mmengine.config import ConfigDict
 from mmengine.runner import Runner
 from torch.utils.data import DataLoader
 
-from ..config import share
+from ..config import set_everywhere
 
 
 class JoinedLoader:
@@ -34,7 +34,9 @@ class JoinedLoader:
 
 
 def join(parts: List[Any]) -> Any:
-    """Tensors or lists, one after the other."""
+    """Tensors or lists, one after the other; a text is the same in all."""
+    if isinstance(parts[0], str):
+        return parts[0]
     if isinstance(parts[0], torch.Tensor):
         return torch.cat(parts)
     return [item for part in parts for item in part]
@@ -52,6 +54,6 @@ def loader_of_seeds(runner: Runner, cfg: ConfigDict,
     loaders = []
     for seed in seeds:
         own = copy.deepcopy(cfg)
-        share(own, 'seed', seed)
+        set_everywhere(own, 'seed', seed)
         loaders.append(runner.build_dataloader(own, seed=seed))
     return JoinedLoader(loaders)

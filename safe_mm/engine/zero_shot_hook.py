@@ -8,7 +8,7 @@ from mmengine.runner import Runner
 from torch.nn import functional as F
 from torch.utils.data import DataLoader
 
-from ..models.head import text_class_weights
+from ..methods.zero_shot import text_class_weights
 from ..prompts import class_prompts
 from ..registry import HOOKS
 from .unwrap import unwrap

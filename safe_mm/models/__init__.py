@@ -1,14 +1,12 @@
 import mmpretrain.models  # noqa: F401  registers what configs name beside ours
 
 from .backbone import CLIPTrunk
-from .cache_head import CacheHead
+from .classifier import CLIPClassifier
 from .data_preprocessor import CLIPDataPreprocessor
-from .head import TextClsHead
-from .neck import BlendedAttentionPool, CLIPPool
+from .joint import JointRuns, add_joint_runs, use_copy
 from .pretrainer import CLIPPretrainer
-from .run_stack import RunStack
 
 __all__ = [
-    'BlendedAttentionPool', 'CLIPDataPreprocessor', 'CLIPPool',
-    'CLIPPretrainer', 'CLIPTrunk', 'CacheHead', 'RunStack', 'TextClsHead'
+    'CLIPClassifier', 'CLIPDataPreprocessor', 'CLIPPretrainer', 'CLIPTrunk',
+    'JointRuns', 'add_joint_runs', 'use_copy'
 ]

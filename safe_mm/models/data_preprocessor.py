@@ -1,12 +1,10 @@
 """Normalisation as the CLIP in use expects it."""
 from typing import Optional
 
-import torch
 from mmpretrain.models import ClsDataPreprocessor
 
 from ..clip import preprocess_cfg
 from ..registry import MODELS
-from .dense import is_dense
 
 
 @MODELS.register_module()
@@ -15,7 +13,7 @@ class CLIPDataPreprocessor(ClsDataPreprocessor):
 
     Args:
         clip (dict): ``model_name`` and ``pretrained``, see
-            :func:`safe_mm.clip.split_clip`.
+            :class:`safe_mm.clip.SplitCLIP`.
         to_rgb (bool): Whether images come as BGR, as mmcv loads them.
             Defaults to True.
         num_classes (int, optional): For batch augmentations that mix labels.
@@ -38,8 +36,15 @@ class CLIPDataPreprocessor(ClsDataPreprocessor):
             batch_augments=batch_augments)
 
     def forward(self, data: dict, training: bool = False) -> dict:
-        """Normalises a batch of images; dense features pass as they are."""
-        inputs = data['inputs']
-        self._enable_normalize = not (
-            isinstance(inputs, torch.Tensor) and is_dense(inputs))
-        return super().forward(data, training)
+        """Normalises a batch of images; stored features are only moved.
+
+        Args:
+            data (dict): ``inputs``, ``data_samples``, and ``start``, the
+                stage of stored features ('dense' or 'pooled'), if any.
+            training (bool): Whether batch augmentations are applied.
+        """
+        if 'start' not in data:
+            return super().forward(data, training)
+        moved = self.cast_data(
+            dict(inputs=data['inputs'], data_samples=data['data_samples']))
+        return dict(moved, inputs=moved['inputs'].float(), start=data['start'])

@@ -11,11 +11,10 @@ from torch.nn import functional as F
 
 from ..clip.architecture import model_config
 from ..clip.loading import build
-from ..clip.pooling import AttentionPool
 from ..clip.split import split_visual
 from ..clip.tokenizer import get_tokenizer
 from ..registry import MODELS
-from .dense import is_dense
+from .extractor import Extractor
 
 MAX_LOGIT_SCALE = 4.6052  # ln 100 (CLIP, Radford et al. 2021, Sec. 2.5)
 
@@ -51,7 +50,7 @@ class CLIPPretrainer(BaseModel):
     a ResNet.
 
     Args:
-        clip (dict): ``model_name``, see :func:`safe_mm.clip.split_clip`;
+        clip (dict): ``model_name``, see :func:`safe_mm.clip.SplitCLIP`;
             weights start at random, by ``randomness.seed`` of the config.
         contrast (float): Weight of CLIP's loss; 0 leaves it out.
             Defaults to 1.0.
@@ -59,7 +58,8 @@ class CLIPPretrainer(BaseModel):
             Defaults to 0.0.
         bf16 (bool): Whether the image encoder computes in bfloat16 where it
             is safe. Defaults to True.
-        data_preprocessor (dict, optional): Config. Defaults to None.
+        data_preprocessor (dict, optional): Config. Defaults to a
+            :class:`safe_mm.models.CLIPDataPreprocessor`.
         init_cfg (dict, optional): mmengine's initialization config.
             Defaults to None.
 
@@ -76,16 +76,18 @@ class CLIPPretrainer(BaseModel):
                  bf16: bool = True,
                  data_preprocessor: Optional[dict] = None,
                  init_cfg: Optional[dict] = None) -> None:
-        super().__init__(data_preprocessor, init_cfg)
         name = clip['model_name']
+        super().__init__(data_preprocessor or dict(
+            type='safe_mm.CLIPDataPreprocessor',
+            clip=dict(model_name=name, pretrained=None)), init_cfg)
         self.contrast, self.words, self.bf16 = contrast, words, bf16
         cfg = model_config(name)
         self.text = build(name, cfg.get('quick_gelu'), torch.initial_seed())
         whole = self.text.state_dict(keep_vars=True)
         self.trunk, self.pool = split_visual(self.text.visual, name)
         self.text.visual = None
-        if isinstance(self.pool, AttentionPool):  # has no effect
-            nn.init.zeros_(self.pool.k_proj.bias)
+        for key in self.pool.without_effect:
+            nn.init.zeros_(self.pool.get_parameter(key))
         self.trunk.to(memory_format=torch.channels_last)
         self.word_scores = nn.Linear(self.pool.width,
                                      cfg['text_cfg']['vocab_size'])
@@ -101,24 +103,28 @@ class CLIPPretrainer(BaseModel):
     def forward(self,
                 inputs: torch.Tensor,
                 data_samples: List,
-                mode: str = 'loss') -> Dict[str, torch.Tensor]:
+                mode: str = 'loss',
+                start: str = 'image') -> Dict[str, torch.Tensor]:
         """Losses of a batch.
 
         Args:
-            inputs (Tensor): Normalised images, shape (B, 3, H, W).
+            inputs (Tensor): Normalised images, shape (B, 3, H, W), or dense
+                features.
             data_samples (list[DataSample]): Each with ``captions``.
-            mode (str): 'loss'; there is nothing else to ask for.
+            mode (str): 'loss', the only one supported.
+            start (str): The stage of ``inputs``. Defaults to 'image'.
         """
         if mode != 'loss':
             raise NotImplementedError(f'{type(self).__name__} only trains.')
         with torch.no_grad():
             self.text.logit_scale.clamp_(0, MAX_LOGIT_SCALE)
         captions = [sample.captions for sample in data_samples]
-        features = self.dense_features(inputs)
+        features = self.dense_features(inputs) if (
+            start == 'image') else inputs
         losses = {}
         if self.words:
             losses['loss_words'] = self.words * words_loss(
-                self.word_scores(self.pool.cells(features)),
+                self.word_scores(self.pool.patch_features(features)),
                 self.word_bags(captions).to(inputs.device))
         if self.contrast:
             texts = [random.choice(sentences) for sentences in captions]
@@ -128,16 +134,21 @@ class CLIPPretrainer(BaseModel):
         return losses
 
     def dense_features(self, images: torch.Tensor) -> torch.Tensor:
-        """Images (B, 3, H, W) -> dense features, see ``trunk``.
-
-        Dense features pass as they are.
-        """
-        if is_dense(images):
-            return images
+        """Images (B, 3, H, W) -> dense features, see ``trunk``."""
         images = images.contiguous(memory_format=torch.channels_last)
         with torch.autocast(
                 images.device.type, torch.bfloat16, enabled=self.bf16):
             return self.trunk(images).to(images.dtype)
+
+    @property
+    def frozen_stage(self) -> str:
+        """'dense' if the trunk is frozen, else 'image'."""
+        trained = any(p.requires_grad for p in self.trunk.parameters())
+        return 'image' if trained else 'dense'
+
+    def extractor(self, stage: str) -> Extractor:
+        """Images -> dense features, as a module."""
+        return Extractor(self.trunk)
 
     def encode_image(self, images: torch.Tensor) -> torch.Tensor:
         """Images (B, 3, H, W) -> pooled features (B, embed_dim)."""

@@ -1,1 +1,1 @@
-"""Tables and pictures of a sweep's records."""
+"""Tables and plots of results."""

@@ -1,56 +1,9 @@
 """A table of figures, as Markdown, CSV or LaTeX."""
-import csv
-import io
-from statistics import mean, stdev
-from typing import Iterable, List, NamedTuple, Optional, Sequence
+import re
+from pathlib import Path
+from typing import NamedTuple, Optional
 
-PLUS_MINUS = r' \pm '  # in LaTeX
-
-
-class Figure(NamedTuple):
-    """A figure of a table.
-
-    Attributes:
-        mean (float): Of what was measured.
-        std (float, optional): Sample standard deviation, of several.
-        count (int): Of how many seeds. Defaults to 1.
-        signed (bool): Whether it is a difference.
-    """
-    mean: float
-    std: Optional[float] = None
-    count: int = 1
-    signed: bool = False
-
-    def text(self, plus_minus: str = ' ± ') -> str:
-        """One decimal; two, as the paper has, would be noise."""
-        text = f'{self.mean:{"+" if self.signed else ""}.1f}'
-        return text if self.std is None else (
-            f'{text}{plus_minus}{self.std:.1f}')
-
-
-def figure_of(values: Iterable[float]) -> Optional[Figure]:
-    """Mean and standard deviation; None of no values."""
-    values = list(values)
-    if not values:
-        return None
-    std = stdev(values) if len(values) > 1 else None
-    return Figure(mean(values), std, len(values))
-
-
-class Row(NamedTuple):
-    """Labels, then figures; None is a figure that is missing."""
-    labels: Sequence[str]
-    figures: List[Optional[Figure]]
-
-    def texts(self, plus_minus: str = ' ± ', none: str = '–',
-              around: str = '') -> List[str]:
-        """Figures as text; those of fewer seeds than others say so."""
-        most = max((f.count for f in self.figures if f), default=0)
-        return [
-            none if f is None else f'{around}{f.text(plus_minus)}{around}' +
-            (f' ({f.count} of {most})' if f.count < most else '')
-            for f in self.figures
-        ]
+import pandas as pd
 
 
 class Table(NamedTuple):
@@ -58,56 +11,78 @@ class Table(NamedTuple):
 
     Attributes:
         title (str): What its figures are.
-        labels (Sequence[str]): Heads of the labels' columns.
-        columns (Sequence[str]): Heads of the figures' columns.
-        rows (list[Row]): From top to bottom.
+        mean (DataFrame): The figures, NaN where missing.
+        std (DataFrame, optional): Sample standard deviations over seeds.
+        count (DataFrame, optional): Numbers of seeds.
+        signed (bool): Whether all figures are differences.
     """
     title: str
-    labels: Sequence[str]
-    columns: Sequence[str]
-    rows: List[Row]
+    mean: pd.DataFrame
+    std: Optional[pd.DataFrame] = None
+    count: Optional[pd.DataFrame] = None
+    signed: bool = False
+
+    def texts(self) -> pd.DataFrame:
+        """One decimal; figures of fewer seeds than others of a row say so."""
+        table = self.mean.astype(object)
+        for i, label in enumerate(self.mean.index):
+            signed = self.signed or ', difference' in str(label)
+            for j in range(len(self.mean.columns)):
+                table.iat[i, j] = self._text(i, j, signed)
+        return labelled(table)
+
+    def _text(self, i: int, j: int, signed: bool) -> str:
+        value = self.mean.iat[i, j]
+        if pd.isna(value):
+            return '–'
+        if pd.api.types.is_integer_dtype(self.mean.dtypes.iloc[j]):
+            return str(value)
+        value = round(value, 1) + 0.  # no -0.0
+        text = f'{value:{"+" if signed else ""}.1f}'
+        if self.std is not None and not pd.isna(self.std.iat[i, j]):
+            text += f' ± {self.std.iat[i, j]:.1f}'
+        if self.count is not None:
+            most = self.count.iloc[i].max()
+            if self.count.iat[i, j] < most:
+                text += f' ({self.count.iat[i, j]:.0f} of {most:.0f})'
+        return text
 
     def markdown(self) -> str:
         """With its title; what is missing is a dash."""
-        lines = [[*self.labels, *self.columns],
-                 ['---'] * (len(self.labels) + len(self.columns))]
-        lines += [[*row.labels, *row.texts()] for row in self.rows]
-        return '\n'.join([self.title, ''] +
-                         [f'| {" | ".join(line)} |' for line in lines])
+        table = self.texts().to_markdown(index=False, disable_numparse=True)
+        return f'{self.title}\n\n{table}'
 
     def csv(self) -> str:
         """Means, deviations and numbers of seeds in columns of their own."""
-        file = io.StringIO()
-        writer = csv.writer(file, lineterminator='\n')
-        heads = [f'{name}{what}' for name in self.columns
-                 for what in ('', ' std', ' seeds')]
-        writer.writerow([*self.labels, *heads])
-        for row in self.rows:
-            cells = [cell for f in row.figures
-                     for cell in ((_number(f.mean), _number(f.std), f.count)
-                                  if f else ('', '', 0))]
-            writer.writerow([*row.labels, *cells])
-        return file.getvalue()
+        table = self.mean
+        if self.count is not None:
+            parts = {'': self.mean, ' std': self.std, ' seeds':
+                     self.count.astype('Int64')}
+            table = pd.concat([part[[name]].add_suffix(what)
+                               for name in self.mean
+                               for what, part in parts.items()], axis=1)
+        return labelled(table).to_csv(index=False, float_format='%.4f',
+                                      lineterminator='\n')
 
     def latex(self) -> str:
         """A ``tabular`` that needs the package booktabs."""
-        lines = [[*self.labels, *self.columns]]
-        for row in self.rows:
-            lines.append([*row.labels, *row.texts(PLUS_MINUS, '--', '$')])
-        body = [' & '.join(map(_escaped, line)) + r' \\' for line in lines]
-        form = 'l' * len(self.labels) + 'r' * len(self.columns)
-        return '\n'.join([
-            f'% {self.title}', rf'\begin{{tabular}}{{{form}}}', r'\toprule',
-            body[0], r'\midrule', *body[1:], r'\bottomrule', r'\end{tabular}',
-            ''
-        ])
+        table = self.texts()
+        labels = self.mean.index.nlevels
+        form = 'l' * labels + 'r' * (len(table.columns) - labels)
+        text = table.to_latex(index=False, escape=True, column_format=form)
+        text = re.sub(r'([-+]?[\d.]+) ± ([\d.]+)', r'$\1 \\pm \2$', text)
+        return f'% {self.title}\n' + text.replace('–', '--')
+
+    def write(self, path: Path) -> str:
+        """Writes ``path``.csv and ``path``.tex; returns the Markdown."""
+        path.with_name(f'{path.name}.csv').write_text(self.csv(), 'utf-8')
+        path.with_name(f'{path.name}.tex').write_text(self.latex(), 'utf-8')
+        return self.markdown()
 
 
-def _number(value: Optional[float]) -> str:
-    return '' if value is None else f'{value:.4f}'
-
-
-def _escaped(text: str) -> str:
-    for character in '&%_#':
-        text = text.replace(character, '\\' + character)
-    return text
+def labelled(table: pd.DataFrame) -> pd.DataFrame:
+    """The index as columns; zero-shot has no number of shots."""
+    table = table.reset_index()
+    if 'shots' in table:
+        table['shots'] = [str(k or '') for k in table.shots]
+    return table

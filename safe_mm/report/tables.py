@@ -1,128 +1,181 @@
-"""Tables in the shape of the paper's Table I and Table III."""
-import math
-from statistics import mean
-from typing import Callable, Dict, List, Optional, Sequence
+"""Tables of accuracy, blending, attention, settings and costs."""
+from typing import Dict, List, Optional, Sequence, Tuple
+
+import pandas as pd
 
 from . import paper
-from .runs import Line, Runs, distinct, lines_of, over_seeds, where
-from .table import Figure, Row, Table
+from .results import NAMES, Result
+from .table import Table
 
-LABELS = ('method', 'shots')
-
-
-def columns_of(runs: Runs) -> List[Dict[str, str]]:
-    """Tasks of one table each: the paper's data sets, then others."""
-    tasks = [task for task in distinct(runs, 'task')
-             if task != 'imagenet_variants']
-    others = {task: task for task in tasks if task not in paper.DATA_SETS}
-    some = any(task in paper.DATA_SETS for task in tasks)
-    return [columns for columns in (paper.DATA_SETS if some else {}, others)
-            if columns]
+PLAIN = r' \([0-9a-f]{1,8}\)$'  # the hash in a name
+CAPTION = 'Accuracy in percent, mean ± standard deviation over seeds'
+POOLINGS = dict(attn_pool_o='AttnPool_O', attn_pool_f='AttnPool_F',
+                combined='combined')
 
 
-def first(by_variant: Dict[str, float]) -> float:
-    """Accuracy in the training images' distribution."""
-    return next(iter(by_variant.values()))
+def in_order(frame: pd.DataFrame) -> pd.DataFrame:
+    """Rows by method, in the order of ``NAMES``, then by other labels."""
+    names = list(NAMES.values())
+
+    def rank(name: str) -> Tuple[int, str]:
+        plain = pd.Series([name]).str.replace(PLAIN, '', regex=True)[0]
+        return (names.index(plain) if plain in names else len(names)), name
+
+    labels = sorted(frame.index, key=lambda label: (
+        rank(label[0]), label[1:]))
+    return frame.loc[labels]
 
 
-def accuracy_table(runs: Runs, columns: Dict[str, str],
-                   published: Optional[str] = None) -> Table:
-    """Table I: methods and shots against data sets, and their average.
+def over_seeds(title: str, wide: pd.DataFrame) -> Table:
+    """Mean, deviation and number of seeds, the last level of the index."""
+    labels = list(wide.index.names[:-1])
+    groups = wide.groupby(level=labels)
+    return Table(title, *(in_order(part) for part in (
+        groups.mean(), groups.std(), groups.count())))
+
+
+def accuracy_table(data: pd.DataFrame, columns: Dict[str, str],
+                   published: Optional[pd.DataFrame] = None) -> Table:
+    """Table I: methods and shots against datasets, and their average.
 
     Args:
-        runs (dict): Of one CLIP.
-        columns (dict): Task -> name of its column. The average is missing
+        data (DataFrame): Of one CLIP, see :func:`results.source`.
+        columns (dict): Dataset -> name of its column. The average is missing
             where one of them is.
-        published (str, optional): The backbone with the weights that the
-            paper has; its figures then stand below. Defaults to None.
+        published (DataFrame, optional): The paper's figures, which then stand
+            below. Defaults to None.
     """
-
-    def one(task: str) -> Callable:
-        return lambda own: next(
-            (first(by) for by in where(own, task=task).values()), None)
-
-    def average(own: Runs) -> Optional[float]:
-        values = [one(task)(own) for task in columns]
-        return None if None in values else mean(values)
-
-    rows = []
-    for line, name in lines_of(runs).items():
-        own = where(runs, **line._asdict())
-        if not any(run.task in columns for run in own):
-            continue
-        figures = [over_seeds(where(own, task=task), one(task))
-                   for task in columns] + [over_seeds(own, average)]
-        rows += with_paper(line, name, figures, [
-            paper.accuracy(published, line.method, line.shots, task)
-            for task in (*columns, paper.AVERAGE)])
-    return Table('Accuracy in percent, mean ± standard deviation over seeds',
-                 LABELS, [*columns.values(), paper.AVERAGE], rows)
+    wide = wide_table(data[data.dataset.isin(list(columns))], 'dataset')
+    wide = wide.reindex(columns=list(columns))
+    wide['average'] = wide.mean(axis=1, skipna=False)
+    table = with_paper(over_seeds(CAPTION, wide), published)
+    return table._replace(**{
+        part: getattr(table, part).rename(columns=columns)
+        for part in ('mean', 'std', 'count')})
 
 
-def variant_table(runs: Runs, variants: Sequence[str],
-                  published: Optional[str] = None) -> Table:
-    """Table III: methods and shots against test variants, mean of tasks.
+def wide_table(data: pd.DataFrame, columns: str) -> pd.DataFrame:
+    """Accuracy by method, shots and seed against something else."""
+    wide = data.pivot_table('accuracy', ['name', 'shots', 'seed'], columns)
+    return wide.rename_axis(['method', 'shots', 'seed'])
+
+
+def variant_table(data: pd.DataFrame, variants: Sequence[str],
+                  published: Optional[pd.DataFrame] = None) -> Table:
+    """Table III: methods and shots against test variants, mean of datasets.
 
     Args:
-        runs (dict): Of one CLIP, all with these variants.
+        data (DataFrame): Of one CLIP, all with these variants.
         variants (Sequence[str]): The first is the source, the others are out
             of its distribution.
-        published (str, optional): As for :func:`accuracy_table`.
+        published (DataFrame, optional): As for :func:`accuracy_table`.
     """
-    tasks, rows = distinct(runs, 'task'), []
-
-    def mean_of(names: Sequence[str]) -> Callable:
-        return lambda own: mean(
-            by[name] for by in own.values() for name in names) if len(
-                own) == len(tasks) else None
-
-    for line, name in lines_of(runs).items():
-        own = where(runs, **line._asdict())
-        figures = [over_seeds(own, mean_of([variant]))
-                   for variant in variants]
-        figures.append(over_seeds(own, mean_of(variants[1:])))
-        known = [paper.variant_accuracy(published, line.method, line.shots, v)
-                 for v in variants]
-        shifts = None if None in known else mean(known[1:])
-        rows += with_paper(line, name, figures, [*known, shifts])
-    return Table(
-        f'Accuracy in percent by test variant, mean of {", ".join(tasks)}, '
-        'mean ± standard deviation over seeds', LABELS,
-        [*variants, 'mean of shifts'], rows)
+    datasets = data.dataset.unique()
+    wide = data.pivot_table('accuracy', ['name', 'shots', 'seed'],
+                            ['variant', 'dataset'])
+    wide = pd.DataFrame({
+        variant: wide[variant].reindex(columns=datasets).mean(
+            axis=1, skipna=False) for variant in variants})
+    wide[paper.SHIFTS] = wide[list(variants[1:])].mean(axis=1, skipna=False)
+    wide = wide.rename_axis(['method', 'shots', 'seed'])
+    return with_paper(over_seeds(
+        f'Accuracy in percent by test variant, mean of {", ".join(datasets)}, '
+        'mean ± standard deviation over seeds', wide), published)
 
 
-def with_paper(line: Line, name: str, figures: List[Optional[Figure]],
-               published: List[Optional[float]]) -> List[Row]:
-    """A row, and below it the paper's and the difference, if there is one."""
-    shots = str(line.shots or '')
-    rows = [Row([name, shots], figures)]
-    if any(p is not None for p in published):
-        rows.append(Row([f'{name}, paper', shots], [
-            None if p is None else Figure(p) for p in published]))
-        rows.append(Row([f'{name}, difference', shots], [
-            Figure(f.mean - p, signed=True) if f and p is not None else None
-            for f, p in zip(figures, published)]))
-    return rows
+def with_paper(table: Table, published: Optional[pd.DataFrame]) -> Table:
+    """Below a row, the paper's and the difference, if there is one."""
+    if published is None or not set(table.mean) <= set(published):
+        return table
+    own = table.mean
+    plain = own.index.set_levels(own.index.levels[0].str.replace(
+        PLAIN, '', regex=True), level=0, verify_integrity=False)
+    known = published[list(own)].reindex(list(plain)).set_axis(own.index)
+    known = known.dropna(how='all')
+    parts = {'': own, ', paper': known, ', difference': own - known}
+    mean = pd.concat([part.rename(lambda name, what=what: name + what, level=0)
+                      for what, part in parts.items()])
+    order = [(name + what, shots) for name, shots in own.index
+             for what in (parts if (name, shots) in known.index else [''])]
+    return table._replace(mean=mean.loc[order], std=table.std.reindex(order),
+                          count=table.count.reindex(order))
 
 
-def curves(runs: Runs, columns: Dict[str, str],
-           shots: Sequence[int]) -> Dict[str, Dict[str, List[float]]]:
-    """Fig. 2: panel -> method -> accuracy at each number of shots.
+def gains(frame: pd.DataFrame, variant: str) -> pd.DataFrame:
+    """Accuracy above that of beta 0 by shots and beta, mean of runs."""
+    own = frame[(frame.variant == variant)
+                & frame.figure.str.startswith('beta=')]
+    wide = own.assign(beta=own.figure.str[5:].astype(float)).pivot_table(
+        'accuracy', ['shots', 'dataset', 'seed'], 'beta')
+    return wide.sub(wide[0.0], axis=0).groupby(level='shots').mean()
 
-    Zero-shot is the same at all. The average comes first; what is missing is
-    NaN, and a panel of nothing else is left out.
+
+def blend_table(frame: pd.DataFrame, variant: str) -> Table:
+    """The paper's Fig. 5 in figures."""
+    table = gains(frame, variant)
+    table.columns = [f'beta {beta:g}' for beta in table]
+    return Table(f'Accuracy above that of beta 0, test variant {variant}, '
+                 f'mean of {", ".join(frame.dataset.unique())}', table,
+                 signed=True)
+
+
+def attention_table(results: List[Result]) -> Table:
+    """Attention on the part that tells the class, by pooling."""
+    labels = ['name', 'dataset', 'shots', 'seed']
+    wide = pd.DataFrame([
+        {**{label: r[label] for label in labels},
+         **{title: r['attention'][name] for name, title in POOLINGS.items()}}
+        for r in results])
+    wide = wide.set_index(labels).rename_axis(['method', *labels[1:]])
+    return over_seeds('Attention on the part that tells the class, in '
+                      'percent, mean ± standard deviation over seeds', wide)
+
+
+def setting_name(setting: dict) -> str:
+    return ' '.join(f'{name}={value:g}' for name, value in setting.items()
+                    if name != 'validation')
+
+
+def setting_table(results: List[Result]) -> Table:
+    """Validation accuracy of each setting of a grid, and how often it won."""
+    tried = pd.DataFrame([
+        dict(method=r['name'], shots=r['shots'], setting=setting_name(entry),
+             validation=entry['validation'],
+             chosen=setting_name(entry) == setting_name(r['setting']))
+        for r in results for entry in r['grid']])
+    groups = tried.groupby(['method', 'setting', 'shots'], sort=False)
+    validation = groups.validation.mean().unstack().sort_index(axis=1)
+    chosen = groups.chosen.sum().unstack().sort_index(axis=1)
+    table = pd.concat([
+        validation.add_prefix('validation, shots ').rename_axis(columns=None),
+        chosen.fillna(0).astype(int).add_prefix('chosen, shots ')], axis=1)
+    return Table('Mean validation accuracy of each setting, and how many runs '
+                 'chose it', table)
+
+
+def cost_table(data: pd.DataFrame) -> Table:
+    """Average rank, trained parameters and seconds by method and shots.
+
+    Args:
+        data (DataFrame): See :func:`results.source`. Zero-shot CLIP has a
+            rank at all shots.
     """
-    table = accuracy_table(runs, columns)
-    found = {tuple(row.labels): row.figures for row in table.rows}
-    methods = dict.fromkeys(row.labels[0] for row in table.rows)
-    panels: Dict[str, dict] = {}
-    for number in (-1, *range(len(columns))):
-        lines = {}
-        for name in methods:
-            figures = [found.get((name, str(k))) or found.get((name, ''))
-                       for k in shots]
-            lines[name] = [f[number].mean if f and f[number] else math.nan
-                           for f in figures]
-        if not all(math.isnan(v) for line in lines.values() for v in line):
-            panels[table.columns[number]] = lines
-    return panels
+    data = data.assign(method=data.name)
+    place, zero = ['clip', 'dataset', 'at'], data.shots == 0
+    at = data[~zero][['clip', 'dataset', 'shots']].drop_duplicates()
+    cells = pd.concat([
+        data[~zero].assign(at=data.shots),
+        data[zero].merge(at.rename(columns={'shots': 'at'}), 'left')])
+    cells = cells.groupby([*place, 'method', 'shots'], dropna=False).mean(
+        numeric_only=True)
+    cells['average rank'] = cells.groupby(
+        level=place, dropna=False).accuracy.rank(ascending=False)
+    groups = cells.groupby(level=['method', 'shots'])
+    table = groups.mean()[['average rank', 'trained_parameters',
+                           'train_seconds', 'test_seconds']]
+    table['trained_parameters'] = table.trained_parameters.round().astype(
+        'Int64')
+    table.insert(1, 'cells', groups.size())
+    table.columns = [name.replace('_', ' ') for name in table]
+    return Table('Average rank over cells (CLIP, dataset and shots), and mean '
+                 'costs of a run', in_order(table))

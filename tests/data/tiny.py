@@ -1,21 +1,20 @@
 # SAFE on a tiny CLIP with random weights and pictures of coloured shapes.
-_base_ = [
-    '../../configs/_base_/models/safe_rn50.py',
-    '../../configs/_base_/datasets/caltech101.py',
-    '../../configs/_base_/schedules/safe_12800i.py',
-    '../../configs/_base_/default_runtime.py',
-]
-clip = dict(model_name='{{ fileDirname }}/tiny-vit.json', pretrained=None)
-model = dict(
-    data_preprocessor=dict(clip=clip),
-    backbone=dict(clip=clip),
-    neck=dict(clip=clip),
-    head=dict(clip=clip))
+_base_ = '../../configs/safe.py'
 
+dataset_name = 'shapes'
 dataset = dict(data_prefix='shapes', ann_file='', templates='a {}.')
-train_dataloader = dict(dataset=dataset)
-val_dataloader = dict(dataset=dataset)
-test_dataloader = dict(dataset=dataset)
+crop = [
+    {{_base_.load}},
+    dict(type='safe_mm.CLIPCrop', size=64),
+    {{_base_.pack}},
+]
+train_dataloader = dict(dataset=dict(pipeline=crop, **dataset))
+val_dataloader = dict(dataset=dict(pipeline=crop, **dataset))
+test_dataloader = dict(dataset=dict(pipeline=crop, **dataset))
+
+model = dict(
+    clip=dict(model_name='{{ fileDirname }}/tiny-vit.json', pretrained=None),
+    classes=dataset)
 
 optim_wrapper = dict(optimizer=dict(lr=1e-3))
 param_scheduler = [

@@ -1,7 +1,10 @@
 # Caltech101, by the published split.
-_base_ = './few_shot.py'
+_base_ = '../few_shot.py'
 
+dataset_name = 'caltech101'
 dataset = dict(
+    type='safe_mm.FewShotDataset',
+    data_root='data',
     data_prefix='caltech-101/101_ObjectCategories',
     ann_file='caltech-101/split_zhou_Caltech101.json',
     templates='a photo of a {}.')

@@ -1,7 +1,10 @@
 # Describable Textures, by the published split.
-_base_ = './few_shot.py'
+_base_ = '../few_shot.py'
 
+dataset_name = 'dtd'
 dataset = dict(
+    type='safe_mm.FewShotDataset',
+    data_root='data',
     data_prefix='dtd/images',
     ann_file='dtd/split_zhou_DescribableTextures.json',
     templates='{} texture.')

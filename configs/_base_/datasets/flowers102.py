@@ -1,7 +1,10 @@
 # Oxford Flowers 102, by the published split.
-_base_ = './few_shot.py'
+_base_ = '../few_shot.py'
 
+dataset_name = 'flowers102'
 dataset = dict(
+    type='safe_mm.FewShotDataset',
+    data_root='data',
     data_prefix='oxford_flowers/jpg',
     ann_file='oxford_flowers/split_zhou_OxfordFlowers.json',
     templates='a photo of a {}, a type of flower.')

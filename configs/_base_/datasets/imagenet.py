@@ -1,12 +1,15 @@
 # ImageNet: trained on train, tested on val. Validation images are drawn from
 # what the few-shot sample left of train.
-_base_ = './few_shot.py'
+_base_ = '../few_shot.py'
 
+dataset_name = 'imagenet'
 dataset = dict(
+    type='safe_mm.FewShotDataset',
+    data_root='data',
     data_prefix='imagenet/images',
     ann_file='imagenet/classnames.txt',
-    templates='openai_imagenet_sub',
-    num_classes=1000)
+    num_classes=1000,
+    templates='openai_imagenet_sub')
 
 train_dataloader = dict(dataset=dataset)
 val_dataloader = dict(dataset=dataset)

@@ -1,6 +1,7 @@
 # ImageNet, tested also on variants that are out of its distribution.
 _base_ = './imagenet.py'
 
+dataset_name = 'imagenet_variants'
 variants = dict(
     imagenet=dict(),
     imagenetv2=dict(

@@ -1,7 +1,10 @@
 # Stanford Cars, by the published split.
-_base_ = './few_shot.py'
+_base_ = '../few_shot.py'
 
+dataset_name = 'stanfordcars'
 dataset = dict(
+    type='safe_mm.FewShotDataset',
+    data_root='data',
     data_prefix='stanford_cars',
     ann_file='stanford_cars/split_zhou_StanfordCars.json',
     templates='a photo of a {}.')

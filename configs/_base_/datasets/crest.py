@@ -1,0 +1,9 @@
+# Drawn creatures, see creatures.py.
+_base_ = './creatures.py'
+
+dataset_name = 'crest'
+dataset = dict(task='crest')
+
+train_dataloader = dict(dataset=dataset)
+val_dataloader = dict(dataset=dataset)
+test_dataloader = dict(dataset=dataset)

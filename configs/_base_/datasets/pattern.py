@@ -1,0 +1,9 @@
+# Drawn creatures, see creatures.py.
+_base_ = './creatures.py'
+
+dataset_name = 'pattern'
+dataset = dict(task='pattern')
+
+train_dataloader = dict(dataset=dataset)
+val_dataloader = dict(dataset=dataset)
+test_dataloader = dict(dataset=dataset)

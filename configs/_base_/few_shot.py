@@ -1,0 +1,41 @@
+# Loaders of a few-shot task: K training images a class, each seen as centre
+# crop and mirror image, and min(K, 4) for validation. --shots and --seed
+# choose the sample, a file of datasets/ the images.
+shots = 16
+seed = 1
+
+load = dict(
+    type='LoadImageFromFile',
+    imdecode_backend='pillow',
+    color_type='color_ignore_orientation')
+pack = dict(type='PackInputs')
+pipeline = [load, dict(type='safe_mm.CLIPCrop'), pack]  # --clip sets its size
+
+train_dataloader = dict(
+    batch_size=8,
+    num_workers=2,
+    persistent_workers=True,
+    collate_fn=dict(type='default_collate'),
+    sampler=dict(type='InfiniteSampler', shuffle=True),
+    dataset=dict(
+        split='train', shots=shots, seed=seed, mirror=True,
+        pipeline=pipeline))
+val_dataloader = dict(
+    batch_size=32,
+    num_workers=2,
+    persistent_workers=True,
+    collate_fn=dict(type='default_collate'),
+    sampler=dict(type='DefaultSampler', shuffle=False),
+    dataset=dict(split='val', shots=shots, seed=seed, pipeline=pipeline))
+test_dataloader = dict(
+    batch_size=32,
+    num_workers=2,
+    collate_fn=dict(type='default_collate'),
+    sampler=dict(type='DefaultSampler', shuffle=False),
+    dataset=dict(split='test', pipeline=pipeline))
+
+val_evaluator = dict(type='Accuracy', topk=(1, ))
+test_evaluator = [
+    dict(type='Accuracy', topk=(1, )),
+    dict(type='safe_mm.FigureAccuracy'),
+]

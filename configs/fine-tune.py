@@ -1,0 +1,13 @@
+# Fine-tuning of the fourth residual block and the pooling layer, without a
+# blend (SAFE, Sec. IV-D2: it overfits). For a ViT, the last two blocks.
+#
+#   python tools/train.py configs/fine-tune.py --dataset caltech101 \
+#       --shots 16 --seed 1 --data-root data
+#
+# Trains 29,754,368 parameters of RN50 and 14,175,744 of ViT-B/16. The paper
+# gives no figures, nor the rate; the schedule is SAFE's.
+_base_ = './safe.py'
+
+model = dict(
+    backbone=dict(type='safe_mm.CLIPTrunk', tune_blocks=1),
+    neck=dict(_delete_=True, type='safe_mm.FineTunedPool'))

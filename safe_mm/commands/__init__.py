@@ -1,0 +1,1 @@
+"""What the tools do, once their options are parsed."""

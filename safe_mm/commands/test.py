@@ -1,0 +1,93 @@
+"""tools/test.py: tests a checkpoint."""
+from argparse import Namespace
+from copy import deepcopy
+from pathlib import Path
+
+import mmengine
+from mmengine.config import Config, ConfigDict
+from mmengine.evaluator import DumpResults
+from mmengine.runner import Runner
+
+from ..checkpoint import find_checkpoint, read_checkpoint
+from ..config import load_config
+from ..datasets.variants import use_variant
+from ..errors import InputError
+
+ENDINGS = dict(
+    pred=('.pkl', '.pickle'), metrics=('.json', '.yaml', '.yml', '.pkl'))
+
+
+def run(args: Namespace) -> None:
+    """Tests what the options of tools/test.py say."""
+    cfg = load_config(args)
+    apply_test_options(cfg, args)
+    runner = Runner.from_cfg(cfg)
+    if args.out and args.out_item == 'pred':
+        runner.test_evaluator.metrics.append(DumpResults(args.out))
+    metrics = runner.test()
+    if args.out and args.out_item == 'metrics':
+        mmengine.dump(metrics, args.out)
+
+
+def checkpoint_file(path: str) -> str:
+    """The checkpoint to test, verified to be safe to load."""
+    if not Path(path).is_dir():
+        read_checkpoint(path)
+        return path
+    names = [file.name for file in Path(path).glob('best_*.pth')]
+    if len({n.split('_')[1] for n in names if n.startswith('best_seed')}) > 1:
+        raise InputError(f'{path} has the best weights of several seeds. Use '
+                         'one of its files best_seed*.pth.')
+    best = find_checkpoint(path, 'best_fitted_*.pth') or find_checkpoint(
+        path, 'best_*.pth')
+    if best is None:
+        raise InputError(f'{path} has no best_*.pth: its training did not '
+                         'finish, or wrote elsewhere. Use the path of a '
+                         'checkpoint.')
+    return best
+
+
+def apply_test_options(cfg: Config, args: Namespace) -> None:
+    if bool(args.checkpoint) != bool(cfg.get('train_cfg')):
+        raise InputError(
+            f'{args.config} trains nothing and takes no checkpoint.'
+            if args.checkpoint else
+            f'{args.config} needs a checkpoint, or the work dir of its '
+            'training.')
+    endings = ENDINGS[args.out_item]
+    if args.out and not args.out.endswith(endings):
+        raise InputError(f'--out {args.out}: for {args.out_item}, the name '
+                         f'ends in {" or ".join(endings)}.')
+    if args.variant:
+        use_variant(cfg, args.variant)
+    if args.checkpoint:
+        cfg.load_from = checkpoint_file(args.checkpoint)
+    if args.amp:
+        cfg.test_cfg.fp16 = True
+    if args.show or args.show_dir:
+        cfg.default_hooks.visualization = dict(
+            type='VisualizationHook',
+            enable=True,
+            show=args.show,
+            out_dir=args.show_dir,
+            interval=args.interval,
+            wait_time=args.wait_time)
+    if args.tta:
+        add_flip_tta(cfg)
+
+
+def add_flip_tta(cfg: Config) -> None:
+    """Averages the scores of each image and its mirror image, unless the
+    config has its own ``tta_model`` and ``tta_pipeline``.
+    """
+    dataset = cfg.test_dataloader.dataset
+    cfg.setdefault('tta_model', dict(type='AverageClsScoreTTA'))
+    if 'tta_pipeline' not in cfg:
+        *transforms, pack = deepcopy(dataset.pipeline)
+        flips = [dict(type='RandomFlip', prob=p) for p in (0., 1.)]
+        cfg.tta_pipeline = [
+            *transforms,
+            dict(type='TestTimeAug', transforms=[flips, [pack]])
+        ]
+    dataset.pipeline = cfg.tta_pipeline
+    cfg.model = ConfigDict(**cfg.tta_model, module=cfg.model)

@@ -1,0 +1,86 @@
+"""tools/train.py: trains a config."""
+from argparse import Namespace
+from pathlib import Path
+
+from mmengine.config import Config
+from mmengine.logging import print_log
+from mmengine.runner import Runner
+
+from ..checkpoint import find_checkpoint, read_checkpoint
+from ..config import load_config
+from ..engine import enable_joint_training, expand_grid
+from ..errors import InputError
+
+
+def run(args: Namespace) -> None:
+    """Trains what the options of tools/train.py say."""
+    cfg = load_config(args)
+    apply_training_options(cfg, args)
+    runner = Runner.from_cfg(cfg)
+    runner.train()
+    best = [value for key, value in runner.message_hub.runtime_info.items()
+            if key.startswith('best_ckpt')]
+    if best:
+        print_log(
+            f'Best validated weights: {", ".join(best)}. Test them by '
+            'tools/test.py with the same options.', 'current')
+
+
+def apply_training_options(cfg: Config, args: Namespace) -> None:
+    if not cfg.get('train_cfg'):
+        raise InputError(f'{args.config} trains nothing. Use tools/test.py.')
+    if args.amp:
+        cfg.optim_wrapper.type = 'AmpOptimWrapper'
+    if args.grid or args.seeds:
+        check_joint_options(args)
+        enable_joint_training(
+            cfg, expand_grid(cfg) if args.grid else [{}], args.seeds)
+    if args.no_validate:
+        cfg.val_cfg = cfg.val_dataloader = cfg.val_evaluator = None
+    if args.auto_scale_lr:
+        if 'auto_scale_lr' not in cfg:
+            raise InputError('--auto-scale-lr needs auto_scale_lr=dict('
+                             f'base_batch_size=...) in {args.config}.')
+        cfg.auto_scale_lr.enable = True
+    if args.no_persistent_workers:
+        for loader in (cfg.train_dataloader, cfg.get('val_dataloader')):
+            if loader:
+                loader.persistent_workers = False
+    if args.resume or cfg.get('resume'):
+        resume_from(cfg, args.resume or cfg.get('load_from') or 'auto')
+    if cfg.get('load_from'):
+        read_checkpoint(cfg.load_from)  # refuses what is not safe to load
+
+
+def check_joint_options(args: Namespace) -> None:
+    """Raises an InputError if options do not go with --grid or --seeds."""
+    own = [option for option in args.cfg_options
+           if option == 'seed' or option.endswith('.seed')]
+    if args.seeds and (args.seed is not None or own):
+        raise InputError('use one of --seeds, --seed, and options that set a '
+                         'seed.')
+    if args.resume or args.no_validate:
+        raise InputError('--grid and --seeds do not support --resume, since '
+                         'only the best weights are saved, nor '
+                         '--no-validate, since validation chooses them.')
+
+
+def resume_from(cfg: Config, source: str) -> None:
+    """Resumes from a file, the latest in a folder, or ('auto') work dir.
+
+    Raises:
+        InputError: A folder that was named has no checkpoint.
+    """
+    if source == 'auto' or Path(source).is_dir():
+        folder = cfg.work_dir if source == 'auto' else source
+        found = find_checkpoint(folder, 'iter_*.pth')
+        if found is None and source != 'auto':
+            raise InputError(f'--resume: {folder} has no iter_*.pth.')
+        if found is None:
+            cfg.resume = False
+            print_log(
+                f'No checkpoint in {folder}: starting from the beginning.',
+                'current')
+            return
+        source = found
+    cfg.load_from, cfg.resume = source, True

@@ -1,0 +1,49 @@
+"""Class names and prompts of a dataset, known before it is loaded."""
+from typing import Dict, List, Mapping, Sequence, Tuple, Union
+
+from ..errors import InputError
+from ..prompts import class_prompts
+from ..registry import DATASETS
+
+Templates = Union[str, Sequence[str], None]
+
+
+def read_classes(classes: Union[Sequence[str], Mapping],
+                 templates: Templates = None
+                 ) -> Tuple[Sequence[str], Templates]:
+    """Class names and templates.
+
+    Args:
+        classes (Sequence[str] | dict): Class names, or the config of a
+            dataset, of which only what names its classes is read.
+        templates (str | Sequence[str], optional): In place of the dataset's.
+
+    Raises:
+        InputError: The dataset cannot be read, or does not name its classes.
+    """
+    if not isinstance(classes, Mapping):
+        return tuple(classes), templates
+    dataset = DATASETS.build({**classes, 'lazy_init': True})
+    if 'classes' not in dataset.metainfo:
+        dataset.full_init()
+    if 'classes' not in dataset.metainfo:
+        raise InputError(f'{classes["type"]} does not name its classes. Set '
+                         'model.classes to a list of names.')
+    return (dataset.metainfo['classes'],
+            templates or dataset.metainfo.get('templates'))
+
+
+def class_sentences(names: Sequence[str],
+                    templates: Templates) -> Dict[str, List[str]]:
+    """Class name -> its sentences.
+
+    Raises:
+        InputError: Two classes have one name, or see
+            :func:`safe_mm.prompts.class_prompts`.
+    """
+    twice = [name for name in names if names.count(name) > 1]
+    if twice:
+        raise InputError(f'{len(twice)} classes have the name {twice[0]!r}. '
+                         'Class names must differ.')
+    return dict(zip(names, class_prompts(
+        names, templates or 'a photo of a {}.')))

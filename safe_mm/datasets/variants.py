@@ -1,0 +1,33 @@
+"""Test data out of the training images' distribution."""
+from typing import Dict
+
+from mmengine.config import Config
+
+from ..config import dataset_base
+from ..errors import InputError
+
+
+def variants_of(cfg: Config) -> Dict[str, dict]:
+    """Name -> what differs in the test dataset.
+
+    Those of the config; data of ImageNet has its four published variants.
+    """
+    variants = dict(cfg.get('variants', {}))
+    imagenet = dataset_base('imagenet_variants')
+    own = cfg.test_dataloader.dataset
+    if own.get('data_prefix') == imagenet.dataset.data_prefix:
+        variants = {**imagenet.variants, **variants}
+    return variants
+
+
+def use_variant(cfg: Config, name: str) -> None:
+    """Puts a variant in place of the test data.
+
+    Raises:
+        InputError: There is none of that name.
+    """
+    variants = variants_of(cfg)
+    if name not in variants:
+        raise InputError(f'--variant {name} is not known; the data has '
+                         f'{", ".join(variants) or "no variants"}.')
+    cfg.test_dataloader.dataset.update(variants[name])

@@ -1,0 +1,280 @@
+"""Feature cache: features of a frozen stage, computed once and kept on disk.
+
+The stages before it are frozen and the training views are fixed, so a run
+that reads its features from disk learns the same as one that computes them.
+"""
+import hashlib
+import os
+import shutil
+from contextlib import suppress
+from pathlib import Path
+from typing import Any, Dict, List
+
+import torch
+from mmengine.dataset import default_collate
+from mmengine.dist import barrier, get_rank, get_world_size, is_main_process
+from mmpretrain.datasets import BaseDataset, PackInputs
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+from torch import nn
+from torch.utils.data import DataLoader, Dataset
+from tqdm import tqdm
+
+from .errors import InputError
+from .models.slim import digest
+
+CHUNK = 64  # images of one file
+CPU_BATCH = 8  # images whose feature maps stay in a processor's cache
+VERSION = 3  # of the files
+ROOT = '~/.cache/safe_mm/features'
+
+
+def cache_key(model: nn.Module, dataset: BaseDataset, stage: str,
+              dtype: torch.dtype) -> str:
+    """SHA-256 of all that the features depend on.
+
+    That is the weights before the stage, the preprocessing, the view, and
+    path, size and modification time of each image.
+
+    Args:
+        model (nn.Module): Has ``extractor`` and ``data_preprocessor``.
+        dataset (BaseDataset): Images.
+        stage (str): 'dense' or 'pooled'.
+        dtype (torch.dtype): In which features are kept.
+
+    Raises:
+        InputError: A transform cannot be told from another of its class.
+    """
+    sha = hashlib.sha256()
+    preprocessor = model.data_preprocessor
+    modules = model.extractor(stage)
+    # The text of a module tells GELU from QuickGELU, its weights do not
+    weights = digest({**dict(modules.named_parameters()),
+                      **dict(modules.named_buffers())})
+    for part in (VERSION, stage, modules, weights, dtype,
+                 *dataset.pipeline.transforms, preprocessor,
+                 preprocessor.to_rgb, preprocessor.mean.flatten().tolist(),
+                 preprocessor.std.flatten().tolist()):
+        if ' object at 0x' in str(part):
+            raise InputError(
+                f'features cannot be cached: {type(part).__name__} has no '
+                '__repr__ that shows its settings.')
+        sha.update(f'{part}\n'.encode())
+    for i in range(len(dataset)):
+        info = dataset.get_data_info(i)
+        file = os.stat(info['img_path'])
+        sha.update(f'{info["img_path"]} {file.st_size} {file.st_mtime_ns} '
+                   f'{info.get("mirror", False)}\n'.encode())
+    if getattr(dataset, 'views', None):  # drawn by the dataset's seed
+        sha.update(f'{dataset.views} views, seed {dataset.seed}'.encode())
+    return sha.hexdigest()
+
+
+def check_cacheable(model: nn.Module, dataset: BaseDataset) -> None:
+    """Refuses data whose features would not be the same each time.
+
+    Raises:
+        InputError: The pipeline is random or does not end in ``PackInputs``,
+            or batches are augmented.
+    """
+    transforms = getattr(getattr(dataset, 'pipeline', None), 'transforms', [])
+    if not transforms or not isinstance(transforms[-1], PackInputs):
+        raise InputError(
+            f'features of {type(dataset).__name__} cannot be cached: it needs '
+            'a pipeline of its own that ends in PackInputs.')
+    remedy = ('and cached features would be those of one draw. Remove it, or '
+              'the hook safe_mm.FeatureCacheHook.')
+    fixed = getattr(dataset, 'views', None)
+    for transform in transforms:
+        if getattr(transform, '_methods_with_randomness', ()) and not fixed:
+            raise InputError(f'{type(transform).__name__} in the pipeline '
+                             f'is random, {remedy}')
+    with torch.random.fork_rng(devices=[]):  # of the CPU
+        images = [dataset[0]['inputs'] for _ in range(8)]
+    if not all(torch.equal(image, images[0]) for image in images):
+        raise InputError(f'the pipeline is random, {remedy}')
+    if not hasattr(model.data_preprocessor, 'to_rgb'):
+        raise InputError('features cannot be cached without a '
+                         'CLIPDataPreprocessor.')
+    if getattr(model.data_preprocessor, 'batch_augments', None):
+        raise InputError('data_preprocessor.batch_augments is random, '
+                         f'{remedy}')
+
+
+class CachedFeatures(Dataset):
+    """A dataset of images, with features of a stage in place of the images.
+
+    Args:
+        folder (Path): Files of features, see :func:`cache_features`.
+        key (str): Of the features, see :func:`cache_key`.
+        stage (str): 'dense' or 'pooled'.
+        dataset (BaseDataset): The images.
+    """
+
+    def __init__(self, folder: Path, key: str, stage: str,
+                 dataset: BaseDataset) -> None:
+        self.folder, self.key, self.stage = folder, key, stage
+        self.dataset = dataset
+        self._chunks: Dict[int, safe_open] = {}
+
+    @property
+    def metainfo(self) -> dict:
+        """The dataset's."""
+        return self.dataset.metainfo
+
+    def get_data_info(self, index: int) -> dict:
+        """The dataset's, with its path and label."""
+        return self.dataset.get_data_info(index)
+
+    def __len__(self) -> int:
+        return len(self.dataset)
+
+    def __getitem__(self, index: int) -> dict:
+        chunk, row = divmod(index, CHUNK)
+        if chunk not in self._chunks:
+            self._chunks[chunk] = safe_open(self.file(chunk), 'pt')
+        features = self._chunks[chunk].get_slice('features')[row]
+        pack = self.dataset.pipeline.transforms[-1]
+        packed = pack(dict(self.get_data_info(index), img=features))
+        if 'class_ids' in self.metainfo:
+            packed = self.dataset.add_class_ids(packed)
+        return dict(packed, start=self.stage)
+
+    def file(self, chunk: int) -> Path:
+        return self.folder / f'{chunk:06}.safetensors'
+
+    def images(self, chunk: int) -> range:
+        """The indices of a chunk's images."""
+        return range(chunk * CHUNK, min((chunk + 1) * CHUNK, len(self)))
+
+    def missing(self) -> List[int]:
+        """Chunks that do not exist, are truncated, or of another cache."""
+        chunks = range(-(-len(self) // CHUNK))
+        return [chunk for chunk in chunks if not self.is_complete(chunk)]
+
+    def is_complete(self, chunk: int) -> bool:
+        """Whether a chunk's file exists and is intact."""
+        with suppress(OSError, SafetensorError), safe_open(
+                self.file(chunk), 'pt') as file:  # refuses truncated files
+            shape = file.get_slice('features').get_shape()
+            return file.metadata() == self.stamp(chunk) and (
+                shape[0] == len(self.images(chunk)))
+        return False
+
+    def stamp(self, chunk: int) -> Dict[str, str]:
+        """Metadata of a chunk's file."""
+        return dict(key=self.key, chunk=str(chunk))
+
+
+def collate(samples: List[dict]) -> Dict[str, Any]:
+    """Mmengine's default, with one ``start`` for the batch."""
+    start = samples[0]['start']
+    batch = default_collate([
+        dict(inputs=s['inputs'], data_samples=s['data_samples'])
+        for s in samples])
+    return dict(batch, start=start)
+
+
+def stack_images(samples: List[dict]) -> Dict[str, torch.Tensor]:
+    """A batch of images; a named function, for worker processes."""
+    return dict(inputs=torch.stack([sample['inputs'] for sample in samples]))
+
+
+@torch.no_grad()
+def cache_features(model: nn.Module,
+                   dataset: BaseDataset,
+                   stage: str,
+                   root: Path,
+                   dtype: torch.dtype = torch.float32,
+                   num_workers: int = 0,
+                   desc: str = 'features') -> CachedFeatures:
+    """Features of a dataset, computed unless they are on disk already.
+
+    The processes of a distributed run share the work. A run that was killed
+    continues where it was, since each file is written completely or not.
+
+    Args:
+        model (nn.Module): Has ``extractor`` and ``data_preprocessor``.
+        dataset (BaseDataset): Images; its pipeline ends in ``PackInputs``.
+        stage (str): 'dense' or 'pooled'.
+        root (Path): Folder of all caches.
+        dtype (torch.dtype): In which they are kept; with torch.bfloat16, they
+            are computed so, too. Defaults to torch.float32.
+        num_workers (int): Processes that load images. Defaults to 0.
+        desc (str): For the progress bar. Defaults to 'features'.
+
+    Raises:
+        InputError: See :func:`check_cacheable`; the disk is full; or
+            processes do not share ``root``.
+    """
+    check_cacheable(model, dataset)
+    key = cache_key(model, dataset, stage, dtype)
+    cached = CachedFeatures(root / key[:32], key, stage, dataset)
+    try:
+        cached.folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise _no_room(cached, error) from None
+    was_training = model.training
+    model.eval()
+    missing = cached.missing()
+    barrier()  # all processes have the same list
+    if missing:
+        _compute(cached, missing[get_rank()::get_world_size()], model, dtype,
+                 num_workers, desc)
+    model.train(was_training)
+    barrier()
+    if missing and cached.missing():
+        raise InputError(f'{cached.folder} lacks features that another '
+                         'process should have written. Set the root of '
+                         'safe_mm.FeatureCacheHook to a shared folder.')
+    return cached
+
+
+def _compute(cached: CachedFeatures, chunks: List[int], model: nn.Module,
+             dtype: torch.dtype, num_workers: int, desc: str) -> None:
+    """Computes and writes the features of some chunks."""
+    extract = model.extractor(cached.stage)
+    loader = DataLoader(
+        cached.dataset, batch_sampler=[list(cached.images(c)) for c in chunks],
+        num_workers=num_workers, collate_fn=stack_images)
+    bar = tqdm(loader, desc, unit=f'x{CHUNK}', disable=not is_main_process())
+    for chunk, batch in zip(chunks, bar):
+        images = model.data_preprocessor(batch)['inputs']
+        with torch.autocast(images.device.type, torch.bfloat16,
+                            enabled=dtype == torch.bfloat16):
+            features = torch.cat([
+                extract(part) for part in images.split(
+                    CHUNK if images.is_cuda else CPU_BATCH)]).to('cpu', dtype)
+        _save(cached, chunk, features.contiguous())
+
+
+def _save(cached: CachedFeatures, chunk: int, features: torch.Tensor) -> None:
+    """Writes one file completely or not at all."""
+    if not features.isfinite().all():
+        raise InputError(
+            f'features exceed the range of {features.dtype}. Set dtype='
+            '"float32" of safe_mm.FeatureCacheHook.')
+    size = features.numel() * features.element_size()
+    file = cached.file(chunk)
+    draft = file.with_suffix(f'.{os.getpid()}')
+    try:
+        if shutil.disk_usage(cached.folder).free < size:
+            raise OSError('No space left on device')
+        save_file(dict(features=features), draft, cached.stamp(chunk))
+        os.replace(draft, file)
+    except (OSError, SafetensorError) as error:
+        raise _no_room(cached, error, size) from None
+    finally:
+        with suppress(OSError):
+            draft.unlink()
+
+
+def _no_room(cached: CachedFeatures, error: Exception,
+             size: int = 0) -> InputError:
+    """The message if a file of ``size`` bytes cannot be written."""
+    left = size * len(cached.missing()) / 1e9
+    more = f' (about {left:.1f} GB are left to write)' if size else ''
+    return InputError(
+        f'features cannot be written to {cached.folder}{more}: {error}. '
+        'Completed files are kept. Free some space, or set another root or '
+        'dtype="float16" of safe_mm.FeatureCacheHook.')

@@ -1,0 +1,101 @@
+"""Linear probe: logistic regression on CLIP's image features.
+
+Radford et al., 2021, Sec. 3.2 and Appendix A: scikit-learn's L-BFGS, at most
+1,000 iterations, L2 strength chosen on validation images. As in CoOp's
+evaluation, features follow the projection and are not normalised.
+"""
+from typing import Mapping, Optional, Sequence, Tuple, Union
+
+import numpy as np
+import torch
+from sklearn.linear_model import LogisticRegression
+from torch.nn import functional as F
+
+from ..clip import SplitCLIP
+from ..registry import MODELS
+from .zero_shot import CROSS_ENTROPY, TextClsHead
+
+MAX_ITER = 1000
+
+
+def logistic_regression(solver: LogisticRegression, features: np.ndarray,
+                        labels: np.ndarray
+                        ) -> Tuple[np.ndarray, np.ndarray]:
+    """Minimises the cross-entropy of all samples + ||W||^2 / (2 C).
+
+    Args:
+        solver (LogisticRegression): Has C, and where it starts from.
+        features (ndarray): Shape (V, D).
+        labels (ndarray): 0 to N - 1, each at least once, shape (V, ).
+
+    Returns:
+        tuple[ndarray]: W, shape (N, D), and the bias, shape (N, ).
+    """
+    solver.fit(features, labels)
+    weight, bias = solver.coef_, solver.intercept_
+    if len(weight) == 1:  # two classes: sigmoid(z) = softmax(-z/2, z/2)
+        weight = np.concatenate([-weight / 2, weight / 2])
+        bias = np.concatenate([-bias / 2, bias / 2])
+    return weight, bias
+
+
+@MODELS.register_module()
+class LinearProbeHead(TextClsHead):
+    """A linear classifier that is fitted after training.
+
+    Args:
+        clip (dict | SplitCLIP): ``model_name`` and ``pretrained``, see
+            :class:`safe_mm.clip.SplitCLIP`.
+        C (float): Inverse strength of the L2 regularisation; a search over
+            values fits anew for each. Defaults to 1.0.
+        text (bool): Whether a text classifier trains the neck before, as in
+            SAFE with a linear probe. Defaults to False.
+        classes (Sequence[str] | Mapping[str, list[str]]): See
+            :class:`safe_mm.methods.TextClsHead`. Defaults to ().
+        loss (dict): Config of the loss. Defaults to cross-entropy.
+        init_cfg (dict, optional): mmengine's initialization config.
+            Defaults to None.
+
+    Attributes:
+        weight (Tensor): Shape (N, D).
+        bias (Tensor): Shape (N, ).
+    """
+
+    fits = 'after'
+    hyperparameters = ('C', )
+    refit_for = ('C', )
+
+    def __init__(self,
+                 clip: Union[dict, SplitCLIP],
+                 C: float = 1.0,
+                 text: bool = False,
+                 classes: Union[Sequence[str], Mapping[str, list]] = (),
+                 loss: dict = CROSS_ENTROPY,
+                 init_cfg: Optional[dict] = None) -> None:
+        super().__init__(clip, classes if text else (), loss=loss,
+                         init_cfg=init_cfg)
+        self.add_hyperparameter('C', C)
+        # In a search, a fit starts from that of the value before
+        self._solver = LogisticRegression(max_iter=MAX_ITER, warm_start=True)
+        width = self.class_weights.shape[1]
+        self.register_buffer('weight', torch.zeros(len(classes), width))
+        self.register_buffer('bias', torch.zeros(len(classes)))
+        self.register_buffer('finished', torch.tensor(False))
+
+    def fit(self, features: torch.Tensor, labels: torch.Tensor,
+            images: torch.Tensor) -> None:
+        """Logistic regression on all views."""
+        self._solver.set_params(C=self.C.item())
+        weight, bias = logistic_regression(
+            self._solver, features.cpu().numpy(), labels.cpu().numpy())
+        self.weight = torch.from_numpy(weight).to(self.weight)
+        self.bias = torch.from_numpy(bias).to(self.bias)
+
+    def text_logits(self, features: torch.Tensor) -> Optional[torch.Tensor]:
+        return super().text_logits(features) if len(
+            self.class_weights) else None
+
+    def logits(self, features: torch.Tensor) -> torch.Tensor:
+        if self.in_training:  # of the neck
+            return super().text_logits(features)
+        return F.linear(features, self.weight, self.bias)

@@ -1,0 +1,159 @@
+"""Zero-shot CLIP: its own pooling, and a classifier of text features.
+
+Radford et al., Learning Transferable Visual Models From Natural Language
+Supervision, 2021.
+"""
+from typing import Callable, Dict, List, Mapping, Optional, Sequence, Union
+
+import torch
+from mmpretrain.models.heads import ClsHead
+from mmpretrain.structures import DataSample
+from torch.nn import functional as F
+
+from ..clip import SplitCLIP, get_clip
+from ..errors import InputError
+from ..models.part import Head, Neck, mask_classes
+from ..models.slim import SlimModule
+from ..prompts import class_prompts
+from ..registry import MODELS
+
+CROSS_ENTROPY = dict(type='CrossEntropyLoss', loss_weight=1.0)
+
+
+def text_class_weights(prompts: Sequence[List[str]],
+                       encode: Callable) -> torch.Tensor:
+    """W_c: one text feature for each class.
+
+    Args:
+        prompts (Sequence[list[str]]): Sentences of each class.
+        encode (Callable): Sentences -> text features of unit length, shape
+            (number of sentences, D).
+
+    Returns:
+        Tensor: Shape (N, D); each row the mean of its class's text features,
+        normalised again.
+    """
+    features = encode([text for texts in prompts for text in texts])
+    means = [f.mean(0) for f in features.split([len(t) for t in prompts])]
+    return F.normalize(torch.stack(means), dim=-1)
+
+
+def text_logits(features: torch.Tensor, class_weights: torch.Tensor,
+                logit_scale: torch.Tensor) -> torch.Tensor:
+    """Logits of SAFE's Eq. 4: logit_scale * normalize(F) W_c^T.
+
+    Args:
+        features (Tensor): Shape (..., B, D).
+        class_weights (Tensor): W_c, rows of unit length, shape (N, D).
+        logit_scale (Tensor): CLIP's inverse temperature, a scalar.
+
+    Returns:
+        Tensor: Shape (..., B, N).
+    """
+    return logit_scale * F.normalize(features, dim=-1) @ class_weights.T
+
+
+@MODELS.register_module()
+class CLIPPool(Neck, SlimModule):
+    """CLIP's own pooling layer.
+
+    Args:
+        clip (dict | SplitCLIP): ``model_name`` and ``pretrained``, see
+            :class:`safe_mm.clip.SplitCLIP`.
+        init_cfg (dict, optional): mmengine's initialization config.
+            Defaults to None.
+    """
+
+    poolings = ('attn_pool_o', )
+
+    def __init__(self, clip: Union[dict, SplitCLIP],
+                 init_cfg: Optional[dict] = None) -> None:
+        clip = get_clip(clip)
+        super().__init__(clip.name, init_cfg)
+        self.attn_pool_o = clip.pool.requires_grad_(False)
+
+    def combine(self, branches: torch.Tensor) -> torch.Tensor:
+        return branches[0]
+
+    def figures(self, branches: torch.Tensor) -> Dict[str, torch.Tensor]:
+        return {'zero-shot': branches[0]}
+
+
+@MODELS.register_module()
+class TextClsHead(Head, ClsHead):
+    """Classifies features by their similarity to class texts (SAFE, Eq. 4).
+
+    A checkpoint has W_c, the logit scale and SigLIP's logit bias.
+
+    Args:
+        clip (dict | SplitCLIP): ``model_name`` and ``pretrained``, see
+            :class:`safe_mm.clip.SplitCLIP`.
+        classes (Sequence[str] | Mapping[str, list[str]]): Class names, or
+            the sentences for each of them. If empty, W_c must come from a
+            checkpoint. Defaults to ().
+        templates (str | Sequence[str]): For class names without sentences,
+            see :func:`safe_mm.prompts.class_prompts`. Defaults to
+            ``'a photo of a {}.'``.
+        loss (dict): Config of the loss. Defaults to cross-entropy.
+        topk (int | tuple[int]): For accuracy while training, if ``cal_acc``.
+            Defaults to (1, ).
+        cal_acc (bool): Whether to log accuracy while training.
+            Defaults to False.
+        init_cfg (dict, optional): mmengine's initialization config.
+            Defaults to None.
+
+    Attributes:
+        class_weights (Tensor): W_c, shape (N, D); N is 0 until it is known.
+        logit_scale (Tensor): CLIP's inverse temperature.
+        logit_bias (Tensor, optional): What SigLIP adds to all logits; None
+            for a CLIP without it.
+    """
+
+    def __init__(self,
+                 clip: Union[dict, SplitCLIP],
+                 classes: Union[Sequence[str], Mapping[str, list]] = (),
+                 templates: Union[str, Sequence[str]] = 'a photo of a {}.',
+                 loss: dict = CROSS_ENTROPY,
+                 topk: Union[int, Sequence[int]] = (1, ),
+                 cal_acc: bool = False,
+                 init_cfg: Optional[dict] = None) -> None:
+        super().__init__(
+            loss=loss, topk=topk, cal_acc=cal_acc, init_cfg=init_cfg)
+        clip = get_clip(clip)
+        self.register_buffer('logit_scale', torch.tensor(clip.logit_scale))
+        self.register_buffer(
+            'logit_bias',
+            torch.tensor(clip.logit_bias) if clip.logit_bias else None)
+        if classes and not isinstance(classes, Mapping):
+            classes = dict(zip(classes, class_prompts(classes, templates)))
+        self.register_buffer(
+            'class_weights', text_class_weights(
+                list(classes.values()), clip.encode_text)
+            if classes else torch.empty(0, clip.embed_dim))
+
+    def logits(self, features: torch.Tensor) -> torch.Tensor:
+        return self.text_logits(features)
+
+    def text_logits(self, features: torch.Tensor) -> torch.Tensor:
+        if not len(self.class_weights):
+            raise InputError(
+                'the classifier has no classes. Set model.classes (or '
+                'head.classes) in the config, or load a checkpoint.')
+        logits = text_logits(features, self.class_weights, self.logit_scale)
+        return logits if self.logit_bias is None else logits + self.logit_bias
+
+    def predict(self, feats: Sequence[torch.Tensor],
+                data_samples: Optional[List[DataSample]] = None
+                ) -> List[DataSample]:
+        """mmpretrain's, among the classes that the data has."""
+        return self._get_predictions(
+            mask_classes(self(feats), data_samples), data_samples)
+
+    def _load_from_state_dict(self, state_dict: dict, prefix: str,
+                              *args) -> None:
+        """Makes room for the classes of the checkpoint, if none are known."""
+        loaded = state_dict.get(prefix + 'class_weights')
+        if loaded is not None and not len(self.class_weights):
+            self.class_weights = torch.empty_like(
+                loaded, device=self.class_weights.device)
+        super()._load_from_state_dict(state_dict, prefix, *args)

@@ -1,0 +1,218 @@
+"""An image classifier that owns its CLIP."""
+from typing import Dict, List, Optional, Sequence, Union
+
+import torch
+from mmpretrain.models import ImageClassifier
+from mmpretrain.structures import DataSample
+from torch import nn
+from torch.nn.modules.batchnorm import _BatchNorm
+
+from ..clip import SplitCLIP
+from ..datasets.classes import class_sentences, read_classes
+from ..errors import InputError
+from ..registry import MODELS
+from .extractor import Extractor
+from .freeze import freeze_except, frozen_modules
+from .part import mask_classes
+
+
+@MODELS.register_module()
+class CLIPClassifier(ImageClassifier):
+    """Loads a CLIP once and hands its parts to trunk, neck and head.
+
+    An image passes the stages ``image`` (B, 3, H, W) -> ``stem``, before the
+    trained blocks of the trunk -> ``dense`` (B, C, h, w) or (B, L, C) ->
+    ``pooled`` (B, branches, D) -> logits (B, N). What is not trained is frozen
+    here, so that optimizers and wrappers for several processes see it so.
+
+    Args:
+        clip (dict): ``model_name`` and ``pretrained``, see
+            :class:`safe_mm.clip.SplitCLIP`.
+        neck (dict): Config of a :class:`safe_mm.models.part.Neck`.
+        head (dict): Config of a :class:`safe_mm.models.part.Head`.
+        classes (Sequence[str] | dict): Class names, or the config of a
+            dataset that knows them. If empty, they come from a checkpoint.
+            Defaults to ().
+        templates (str | Sequence[str], optional): Prompt templates, see
+            :func:`safe_mm.prompts.class_prompts`. If None, the dataset's, or
+            else ``'a photo of a {}.'``. Defaults to None.
+        backbone (dict, optional): Config of the trunk. Defaults to a
+            :class:`safe_mm.models.CLIPTrunk`.
+        trainable (Sequence[str], optional): Glob patterns for the names of
+            the parameters to train. If None, what the parts declare.
+            Defaults to None.
+        data_preprocessor (dict, optional): Config, without ``clip``.
+            Defaults to a :class:`safe_mm.models.CLIPDataPreprocessor`.
+        train_cfg (dict, optional): mmpretrain's batch augmentations.
+            Defaults to None.
+        init_cfg (dict, optional): mmengine's initialization config.
+            Defaults to None.
+
+    Raises:
+        InputError: The CLIP or the class names cannot be read, a pattern
+            matches no parameter, or a checkpoint does not fit.
+
+    Attributes:
+        classes (tuple[str]): Class names.
+        trainable (list[str]): Names of the parameters that are trained.
+        runs (JointRuns, optional): Set in joint training.
+    """
+
+    def __init__(self,
+                 clip: dict,
+                 neck: dict,
+                 head: dict,
+                 classes: Union[Sequence[str], dict] = (),
+                 templates: Union[str, Sequence[str], None] = None,
+                 backbone: Optional[dict] = None,
+                 trainable: Optional[Sequence[str]] = None,
+                 data_preprocessor: Optional[dict] = None,
+                 train_cfg: Optional[dict] = None,
+                 init_cfg: Optional[dict] = None) -> None:
+        names, templates = read_classes(classes, templates)
+        parts = SplitCLIP(**clip)
+        given = dict(clip=parts)
+        super().__init__(
+            MODELS.build({'type': 'safe_mm.CLIPTrunk', **(backbone or {})},
+                         default_args=given),
+            MODELS.build(neck, default_args=given),
+            MODELS.build(head, default_args=dict(
+                given, classes=class_sentences(names, templates))),
+            train_cfg=train_cfg,
+            data_preprocessor={
+                'type': 'safe_mm.CLIPDataPreprocessor', 'clip': clip,
+                **(data_preprocessor or {})},
+            init_cfg=init_cfg)
+        self.classes = tuple(names)
+        self.runs: Optional[nn.Module] = None
+        if trainable is None:
+            trainable = [
+                f'{name}.{pattern}' for name in ('backbone', 'neck', 'head')
+                for pattern in getattr(self, name).trainable]
+        self.trainable = freeze_except(self, trainable)
+        self._frozen = frozen_modules(self, trainable)
+
+    def train(self, mode: bool = True) -> 'CLIPClassifier':
+        """Frozen modules and all BatchNorms stay in eval mode.
+
+        So no statistics drift; a few images could not tell better ones.
+        """
+        super().train(mode)
+        norms = (m for m in self.modules() if isinstance(m, _BatchNorm))
+        for module in (*self._frozen, *norms) if mode else ():
+            module.eval()
+        return self
+
+    @property
+    def frozen_stage(self) -> str:
+        """The last stage whose features training does not change."""
+        pools = tuple(f'neck.{name}.' for name in self.neck.poolings)
+        if any(name.startswith('backbone.trunk.') for name in self.trainable):
+            return 'image'
+        if any(name.startswith('backbone.') for name in self.trainable):
+            return 'stem'
+        return 'dense' if any(name.startswith(pools)
+                              for name in self.trainable) else 'pooled'
+
+    @property
+    def heads(self) -> List[nn.Module]:
+        """The head, and those of joint runs."""
+        runs = self.runs.copies if self.runs is not None else ()
+        return [self.head, *(own.head for own in runs)]
+
+    @property
+    def hyperparameters(self) -> Dict[str, nn.Module]:
+        """Names of scalars that a search may change, with their part."""
+        return {name: part for part in (self.neck, self.head)
+                for name in part.hyperparameters}
+
+    def forward(self, inputs: torch.Tensor,
+                data_samples: Optional[List[DataSample]] = None,
+                mode: str = 'tensor', start: str = 'image'):
+        """Mmpretrain's modes, from a stage on.
+
+        Args:
+            inputs (Tensor): Images, or stored features of a stage.
+            data_samples (list[DataSample], optional): Labels of the images.
+            mode (str): 'tensor', 'loss' or 'predict'.
+            start (str): The stage of ``inputs``. Defaults to 'image'.
+        """
+        if mode == 'predict':
+            return self.predict(inputs, data_samples, start)
+        if mode == 'loss' and self.runs is not None:
+            return self.runs.loss(self.stem(inputs, start), data_samples,
+                                  start)
+        features = (self.neck.combine(self.pool(inputs, start)), )
+        if mode == 'loss':
+            return self.head.loss(features, data_samples)
+        return self.head(features)
+
+    def extractor(self, stage: str) -> Extractor:
+        """Images -> features of a frozen stage, as a module."""
+        if stage == 'stem':
+            return Extractor(self.backbone.trunk)
+        names = self.neck.poolings if stage == 'pooled' else ()
+        return Extractor(self.backbone,
+                         [getattr(self.neck, name) for name in names])
+
+    def stem(self, inputs: torch.Tensor,
+             start: str = 'image') -> torch.Tensor:
+        """Images -> features before trained blocks; others pass as they are.
+
+        Without trained blocks, these are the dense features.
+        """
+        return self.backbone.trunk(inputs) if start == 'image' else inputs
+
+    def dense(self, inputs: torch.Tensor,
+              start: str = 'image') -> torch.Tensor:
+        """From a stage to dense features; later ones pass as they are."""
+        if start == 'stem':
+            return self.backbone.tuned(inputs)
+        return self.backbone(inputs)[-1] if start == 'image' else inputs
+
+    def pool(self, inputs: torch.Tensor,
+             start: str = 'image') -> torch.Tensor:
+        """From a stage to pooled features, shape (branches, B, D)."""
+        if start == 'pooled':
+            return inputs.transpose(0, 1)
+        return self.neck.pool(self.dense(inputs, start))
+
+    def predict(self, inputs: torch.Tensor,
+                data_samples: Optional[List[DataSample]] = None,
+                start: str = 'image') -> List[DataSample]:
+        """Predictions, with those of the neck's ``figures`` beside them.
+
+        Returns:
+            list[DataSample]: With ``figures``, name -> predicted label by the
+            text classifier alone, if the head has one.
+        """
+        branches = self.pool(inputs, start)
+        samples = self.head.predict(
+            (self.neck.combine(branches), ), data_samples)
+        found = {}
+        for name, features in self.neck.figures(branches).items():
+            logits = self.head.text_logits(features)
+            if logits is not None:
+                found[name] = mask_classes(logits, samples).argmax(-1).tolist()
+        for number, sample in enumerate(samples):
+            sample.set_field({name: labels[number]
+                              for name, labels in found.items()}, 'figures')
+        return samples
+
+    def _load_from_state_dict(self, state_dict: dict, prefix: str,
+                              *args) -> None:
+        """Refuses what is of another model."""
+        own = {**dict(self.named_parameters()), **dict(self.named_buffers())}
+        free = ('keys', 'labels', 'frozen_sha256')
+        wrong = [
+            key for key, value in state_dict.items()
+            if key.startswith(prefix) and key.split('.')[-1] not in free and (
+                key[len(prefix):] not in own
+                or own[key[len(prefix):]].numel()
+                and own[key[len(prefix):]].shape != value.shape)]
+        if wrong:
+            raise InputError(
+                f'the checkpoint does not fit the model: {wrong[0]} and '
+                f'{len(wrong) - 1} more tensors differ. Use the config in its '
+                'work dir, or the same --clip.')
+        super()._load_from_state_dict(state_dict, prefix, *args)

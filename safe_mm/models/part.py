@@ -1,0 +1,170 @@
+"""What the parts of a classifier declare, and what others may ask of them."""
+from typing import Dict, Optional, Sequence, Tuple
+
+import torch
+from mmpretrain.structures import DataSample
+from torch import nn
+
+from ..errors import InputError
+
+
+class Part(nn.Module):
+    """Base of necks and heads. The defaults suit a part that never changes.
+
+    A part declares what it needs; the classifier, the training loop, the
+    feature cache, the search and the report ask for it and never look at the
+    class of a part.
+
+    Attributes:
+        trainable (Sequence[str]): Glob patterns for the names of the own
+            parameters that gradient descent trains.
+        hyperparameters (Sequence[str]): Names of scalars that may change
+            after training, registered by :meth:`add_hyperparameter`.
+    """
+
+    trainable: Sequence[str] = ()
+    hyperparameters: Sequence[str] = ()
+
+    def add_hyperparameter(self, name: str, value: float) -> None:
+        """Registers a scalar of the config as a buffer.
+
+        It becomes part of the checkpoint once :meth:`choose` has set it; until
+        then, the value of the config holds.
+
+        Raises:
+            InputError: ``value`` is negative or not a number.
+        """
+        number = isinstance(value, (int, float)) and not isinstance(
+            value, bool)
+        if not number or not value >= 0:
+            raise InputError(f'{type(self).__name__}: {name}={value!r} must '
+                             'be a non-negative number.')
+        self.register_buffer(name, torch.tensor(float(value)), False)
+
+    def choose(self, name: str, value: float) -> None:
+        """Sets a hyper-parameter and makes it part of the checkpoint."""
+        getattr(self, name).fill_(value)
+        self._non_persistent_buffers_set.discard(name)
+
+    def _load_from_state_dict(self, state_dict: dict, prefix: str,
+                              *args) -> None:
+        for name in self.hyperparameters:
+            if prefix + name in state_dict:
+                self._non_persistent_buffers_set.discard(name)
+        super()._load_from_state_dict(state_dict, prefix, *args)
+
+
+class Neck(Part):
+    """From dense features to one feature vector for each image.
+
+    Attributes:
+        poolings (Sequence[str]): Names of the submodules that pool dense
+            features. If none of their parameters is trained, features can be
+            cached after pooling.
+        needs_checkpoint (bool): Whether training must start from one.
+    """
+
+    poolings: Sequence[str] = ()
+    needs_checkpoint: bool = False
+
+    def pool(self, dense: torch.Tensor) -> torch.Tensor:
+        """Dense features -> pooled features, shape (branches, B, D)."""
+        return torch.stack([getattr(self, name)(dense)
+                            for name in self.poolings])
+
+    def combine(self, branches: torch.Tensor) -> torch.Tensor:
+        """Pooled features (branches, B, D) -> features (B, D)."""
+        raise NotImplementedError
+
+    def figures(self, branches: torch.Tensor) -> Dict[str, torch.Tensor]:
+        """Features to report beside the combined ones, each (B, D), by name.
+
+        'zero-shot' are those of the unchanged CLIP.
+        """
+        raise NotImplementedError
+
+    def forward(self, features: Sequence[torch.Tensor]
+                ) -> Tuple[torch.Tensor]:
+        """Dense features (of a tuple, the last) -> a tuple of one (B, D)."""
+        if isinstance(features, (tuple, list)):
+            features = features[-1]
+        return (self.combine(self.pool(features)), )
+
+
+class Head(Part):
+    """From features (B, D) to logits (B, N).
+
+    ``logits(*prepare(features))`` are the logits. ``prepare`` does what no
+    hyper-parameter changes, so that a search calls it once.
+
+    Attributes:
+        fits (str): When :meth:`fit` is called: 'after' training with the best
+            weights, 'before' training, or '' if the head has no fit.
+        refit_for (Sequence[str]): Hyper-parameters whose change takes a new
+            fit.
+        finished (Tensor): Whether a head with a fit is ready to predict.
+        in_training (bool): Set while a run trains or validates; a head whose
+            fit comes after training then works without it.
+    """
+
+    fits: str = ''
+    refit_for: Sequence[str] = ()
+    in_training: bool = False
+
+    def prepare(self, features: torch.Tensor) -> tuple:
+        """Features (B, D) -> what :meth:`logits` takes."""
+        return (features, )
+
+    def logits(self, *prepared: torch.Tensor) -> torch.Tensor:
+        """Prepared features -> logits (B, N)."""
+        raise NotImplementedError
+
+    def text_logits(self, features: torch.Tensor) -> Optional[torch.Tensor]:
+        """Logits (B, N) of the text classifier alone; None without text."""
+        return None
+
+    def fit(self, features: torch.Tensor, labels: torch.Tensor,
+            images: torch.Tensor) -> None:
+        """Closed-form training on the features of all training images.
+
+        Args:
+            features (Tensor): Of all views, not normalised, shape (V, D).
+            labels (Tensor): Of the views, shape (V, ).
+            images (Tensor): Which image each view shows, counted from 0,
+                shape (V, ).
+        """
+        raise NotImplementedError
+
+    def reset_fit(self) -> None:
+        """Drops a fit that would act on the training of the neck."""
+
+    def check_finished(self) -> None:
+        """Raises an InputError if the head must be fitted first."""
+        if self.fits and not (self.in_training or self.finished):
+            raise InputError(
+                f'{type(self).__name__} has not been fitted: the checkpoint '
+                'contains no finished fit. Complete the training with '
+                '--resume, or use its best_fitted_*.pth.')
+
+    def forward(self, feats: Sequence[torch.Tensor]) -> torch.Tensor:
+        """A tuple of features, the last of shape (B, D) -> logits (B, N)."""
+        self.check_finished()
+        return self.logits(*self.prepare(feats[-1]))
+
+
+def mask_classes(logits: torch.Tensor,
+                 data_samples: Optional[Sequence[DataSample]]
+                 ) -> torch.Tensor:
+    """Excludes the classes that the data does not have, if it says so.
+
+    Args:
+        logits (Tensor): Shape (B, N).
+        data_samples (Sequence[DataSample], optional): With ``class_ids``, the
+            labels that occur in the data, where these are not all N.
+    """
+    ids = data_samples[0].get('class_ids') if data_samples else None
+    if ids is None:
+        return logits
+    masked = torch.full_like(logits, -torch.inf)
+    masked[:, ids] = logits[:, ids]
+    return masked

@@ -1,0 +1,105 @@
+"""The interface that all pooling layers share."""
+from typing import Optional, Sequence, Tuple
+
+import torch
+from torch import nn
+
+
+class Pooling(nn.Module):
+    """Base of pooling layers: dense features -> one vector for each image.
+
+    A subclass takes over the parameters of a pretrained layer. It implements
+    :meth:`split`, :meth:`token_attention` and :meth:`forward`, and derives
+    from :class:`MapPooling` or :class:`TokenPooling`. An entry in
+    ``safe_mm.poolings.POOLINGS`` makes it known.
+
+    Attributes:
+        supports (str): The visual towers it is split from, for messages.
+        projection (Sequence[str]): Names of the submodules and parameters
+            behind the pooling layer proper. SAFE leaves them frozen unless
+            told otherwise.
+        without_effect (Sequence[str]): Names of parameters that never change
+            the output. They are frozen.
+        width (int): Channels C of the dense features.
+    """
+
+    supports: str
+    projection: Sequence[str] = ()
+    without_effect: Sequence[str] = ()
+    width: int
+
+    @classmethod
+    def split(cls, visual: nn.Module
+              ) -> Optional[Tuple[nn.Module, 'Pooling']]:
+        """Takes the pooling layer off open_clip's visual tower.
+
+        Args:
+            visual (nn.Module): The tower. It becomes the trunk: on return,
+                its output is the dense features.
+
+        Returns:
+            tuple[nn.Module, Pooling]: Trunk and pooling layer, or None, and
+            the tower unchanged, if it pools in another way.
+        """
+        raise NotImplementedError
+
+    def grid(self, dense: torch.Tensor) -> Tuple[int, int]:
+        """Rows and columns (h, w) of the patch grid."""
+        raise NotImplementedError
+
+    def patch_features(self, dense: torch.Tensor) -> torch.Tensor:
+        """The dense features of patches alone, shape (B, h*w, C)."""
+        raise NotImplementedError
+
+    def token_attention(self, dense: torch.Tensor) -> torch.Tensor:
+        """Attention to all tokens, shape (B, H, L); rows sum to one.
+
+        The last h*w of the L tokens are the patches, row by row.
+        """
+        raise NotImplementedError
+
+    def attention(self, dense: torch.Tensor) -> torch.Tensor:
+        """Attention of each head over the patch grid, shape (B, H, h, w).
+
+        What goes to other tokens (a mean token, a class token, registers) is
+        left out, so the sum over the grid is one at most.
+        """
+        h, w = self.grid(dense)
+        weights = self.token_attention(dense)
+        return weights[..., -h * w:].unflatten(-1, (h, w))
+
+
+class MapPooling(Pooling):
+    """Base of poolings whose dense features are maps (B, C, h, w)."""
+
+    def grid(self, dense: torch.Tensor) -> Tuple[int, int]:
+        return tuple(dense.shape[-2:])
+
+    def patch_features(self, dense: torch.Tensor) -> torch.Tensor:
+        return dense.flatten(2).transpose(1, 2)
+
+    def with_mean(self, dense: torch.Tensor) -> torch.Tensor:
+        """The mean token, then those of the patches, (B, 1 + h*w, C)."""
+        x = self.patch_features(dense)
+        return torch.cat([x.mean(dim=1, keepdim=True), x], dim=1)
+
+
+class TokenPooling(Pooling):
+    """Base of poolings whose dense features are tokens (B, K + h*w, C).
+
+    Args:
+        grid (Sequence[int]): Rows and columns (h, w) of the patch grid.
+        leading (int): Number K of tokens in front of the patches (a class
+            token, registers).
+    """
+
+    def __init__(self, grid: Sequence[int], leading: int) -> None:
+        super().__init__()
+        self.grid_size = tuple(grid)
+        self.leading = leading
+
+    def grid(self, dense: torch.Tensor) -> Tuple[int, int]:
+        return self.grid_size
+
+    def patch_features(self, dense: torch.Tensor) -> torch.Tensor:
+        return dense[:, self.leading:]

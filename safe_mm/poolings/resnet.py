@@ -1,0 +1,72 @@
+"""The attention pool of CLIP's ResNets."""
+from typing import Optional, Tuple
+
+import torch
+from open_clip.modified_resnet import ModifiedResNet
+from torch import nn
+
+from .base import MapPooling
+from .single_query import attention_weights, project_heads, seen_from_tokens
+
+
+class AttentionPool(MapPooling):
+    """Pooling layer of CLIP's ResNets; parameters named as in open_clip.
+
+    The mean token is the query. SAFE tunes the whole layer with its output
+    projection, as in the paper. The key bias has no effect and stays frozen.
+
+    Args:
+        attnpool (open_clip.modified_resnet.AttentionPool2d): The layer whose
+            parameters are taken over.
+    """
+
+    supports = 'a ModifiedResNet'
+    without_effect = ('k_proj.bias', )
+
+    def __init__(self, attnpool: nn.Module) -> None:
+        super().__init__()
+        self.num_heads = attnpool.num_heads
+        self.positional_embedding = attnpool.positional_embedding
+        self.q_proj = attnpool.q_proj
+        self.k_proj = attnpool.k_proj
+        self.v_proj = attnpool.v_proj
+        self.c_proj = attnpool.c_proj
+        self.k_proj.bias.requires_grad_(False)
+        self.width = self.q_proj.in_features
+
+    @classmethod
+    def split(cls, visual: nn.Module
+              ) -> Optional[Tuple[nn.Module, 'AttentionPool']]:
+        if not isinstance(visual, ModifiedResNet):
+            return None
+        pool = cls(visual.attnpool)
+        visual.attnpool = nn.Identity()
+        # Convolutions are faster where a pixel's channels lie side by side
+        return visual.to(memory_format=torch.channels_last), pool
+
+    def tokens(self, dense: torch.Tensor) -> torch.Tensor:
+        """The mean token, then F_j, each with its position.
+
+        Args:
+            dense (Tensor): Dense features, shape (B, C, h, w).
+
+        Returns:
+            Tensor: Shape (B, 1 + h*w, C).
+        """
+        return self.with_mean(dense) + self.positional_embedding
+
+    def token_attention(self, dense: torch.Tensor) -> torch.Tensor:
+        """Attention of the mean token, shape (B, H, 1 + h*w)."""
+        return self._attend(self.tokens(dense))
+
+    def _attend(self, tokens: torch.Tensor) -> torch.Tensor:
+        query = seen_from_tokens(
+            self.q_proj(tokens[:, 0]), self.k_proj.weight, self.num_heads)
+        return attention_weights(query, tokens)
+
+    def forward(self, dense: torch.Tensor) -> torch.Tensor:
+        """Dense features (B, C, h, w) -> pooled features (B, embed_dim)."""
+        x = self.tokens(dense)
+        pooled = project_heads(
+            self._attend(x) @ x, self.v_proj.weight, self.v_proj.bias)
+        return self.c_proj(pooled)

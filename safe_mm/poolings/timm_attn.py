@@ -1,0 +1,121 @@
+"""The attention pools that open_clip puts on convolutional timm trunks."""
+from collections import OrderedDict
+from typing import Optional, Tuple
+
+import torch
+from open_clip.timm_model import TimmModel
+from timm.layers import (
+    AttentionPool2d,
+    RotAttentionPool2d,
+    apply_rot_embed_cat,
+    resample_abs_pos_embed,
+)
+from torch import nn
+from torch.nn import functional as F
+
+from .base import MapPooling
+from .single_query import attention_weights, project_heads, seen_from_tokens
+
+
+class AbsAttentionPool(MapPooling):
+    """Pooling layer of ``timm_pool='abs_attn'`` (timm's AttentionPool2d).
+
+    The mean token is the query, as in CLIP's ResNets. Positions are resampled
+    to the grid of the dense features. The layer has an output projection,
+    which SAFE tunes with it. open_clip's ``timm_proj`` behind it, if any,
+    stays frozen.
+
+    Args:
+        head (nn.Sequential): open_clip's head, the timm layer ``pool`` first.
+    """
+
+    supports = "a timm model with timm_pool 'abs_attn'"
+    projection = ('head', )
+    layer_type = AttentionPool2d
+
+    def __init__(self, head: nn.Module) -> None:
+        super().__init__()
+        children = OrderedDict(head.named_children())
+        self.layer = children.pop('pool')
+        self.head = nn.Sequential(children)
+        self.width = self.layer.qkv.in_features
+
+    @classmethod
+    def split(cls, visual: nn.Module
+              ) -> Optional[Tuple[nn.Module, 'AbsAttentionPool']]:
+        if not (isinstance(visual, TimmModel) and isinstance(
+                getattr(visual.head, 'pool', None), cls.layer_type)):
+            return None
+        pool = cls(visual.head)
+        visual.head = nn.Identity()
+        # Convolutions are faster where a pixel's channels lie side by side
+        return visual.to(memory_format=torch.channels_last), pool
+
+    def tokens(self, dense: torch.Tensor) -> torch.Tensor:
+        """The mean token, then F_j, each with its position.
+
+        Args:
+            dense (Tensor): Dense features, shape (B, C, h, w).
+
+        Returns:
+            Tensor: Shape (B, 1 + h*w, C).
+        """
+        positions = resample_abs_pos_embed(
+            self.layer.pos_embed[None], self.grid(dense),
+            self.layer.feat_size, num_prefix_tokens=1)
+        return self.with_mean(dense) + positions
+
+    def token_attention(self, dense: torch.Tensor) -> torch.Tensor:
+        """Attention of the mean token, shape (B, H, 1 + h*w)."""
+        return self._attend(self.tokens(dense), self.grid(dense))
+
+    def _attend(self, tokens: torch.Tensor,
+                grid: Tuple[int, int]) -> torch.Tensor:
+        query_weight, key_weight, _ = self.layer.qkv.weight.chunk(3)
+        query = F.linear(tokens[:, 0], query_weight,
+                         self.layer.qkv.bias.chunk(3)[0])
+        query = seen_from_tokens(query, key_weight, self.layer.num_heads)
+        return attention_weights(query, tokens)
+
+    def forward(self, dense: torch.Tensor) -> torch.Tensor:
+        """Dense features (B, C, h, w) -> pooled features (B, embed_dim)."""
+        x = self.tokens(dense)
+        pooled = project_heads(
+            self._attend(x, self.grid(dense)) @ x,
+            self.layer.qkv.weight.chunk(3)[2], self.layer.qkv.bias.chunk(3)[2])
+        return self.head(self.layer.proj(pooled))
+
+
+class RotAttentionPool(AbsAttentionPool):
+    """Pooling layer of ``timm_pool='rot_attn'`` (timm's RotAttentionPool2d).
+
+    Keys of the grid are rotated by their position (RoPE), so they must be
+    computed; values are projected after the sum, as in the other poolings.
+
+    Args:
+        head (nn.Sequential): open_clip's head, the timm layer ``pool`` first.
+    """
+
+    supports = "a timm model with timm_pool 'rot_attn'"
+    layer_type = RotAttentionPool2d
+
+    def tokens(self, dense: torch.Tensor) -> torch.Tensor:
+        """The mean token, then F_j, shape (B, 1 + h*w, C)."""
+        return self.with_mean(dense)
+
+    def _attend(self, tokens: torch.Tensor,
+                grid: Tuple[int, int]) -> torch.Tensor:
+        layer = self.layer
+        query_weight, key_weight, _ = layer.qkv.weight.chunk(3)
+        query_bias, key_bias, _ = layer.qkv.bias.chunk(3)
+        query = F.linear(tokens[:, :1], query_weight, query_bias)
+        keys = F.linear(tokens, key_weight, key_bias)
+        query, keys = (x.unflatten(-1, (layer.num_heads, -1)).transpose(1, 2)
+                       for x in (query, keys))
+        rope = layer.pos_embed.get_embed(grid)
+        if isinstance(rope, tuple):  # sines and cosines apart, in older timm
+            rope = torch.cat(rope, dim=-1)
+        rotated = apply_rot_embed_cat(keys[:, :, 1:], rope)
+        keys = torch.cat([keys[:, :, :1], rotated.type_as(keys)], dim=2)
+        scores = (query * layer.scale) @ keys.transpose(-2, -1)
+        return scores.softmax(dim=-1)[:, :, 0]

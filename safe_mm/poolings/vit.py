@@ -1,0 +1,78 @@
+"""The last block of open_clip's ViT."""
+from typing import Optional, Tuple
+
+import torch
+from open_clip.transformer import ResidualAttentionBlock, VisionTransformer
+from torch import nn
+from torch.nn import functional as F
+
+from .base import TokenPooling
+from .single_query import attend_normed, standardise
+
+
+class LastBlockPool(TokenPooling):
+    """Last block of a ViT, as the pooling layer (SAFE, Sec. IV-A).
+
+    The class token is the query; the residual and the MLP belong to the
+    block, of which only the class token is computed. Norm and projection
+    behind the block follow.
+
+    Args:
+        visual (open_clip.transformer.VisionTransformer): Whose last block,
+            norm and projection are taken over.
+    """
+
+    supports = 'a VisionTransformer pooled by its class token'
+    projection = ('ln_post', 'proj')
+
+    def __init__(self, visual: nn.Module) -> None:
+        super().__init__(visual.grid_size, leading=1)
+        self.block = visual.transformer.resblocks[-1]
+        self.ln_post = visual.ln_post
+        self.proj = visual.proj
+        self.width = len(self.proj)
+
+    @classmethod
+    def split(cls, visual: nn.Module
+              ) -> Optional[Tuple[nn.Module, 'LastBlockPool']]:
+        if not (isinstance(visual, VisionTransformer)
+                and visual.attn_pool is None and visual.pool_type == 'tok'
+                and isinstance(visual.transformer.resblocks[-1],
+                               ResidualAttentionBlock)):
+            return None
+        pool = cls(visual)
+        visual.transformer.resblocks = visual.transformer.resblocks[:-1]
+        return without_pooling(visual), pool
+
+    def token_attention(self, dense: torch.Tensor) -> torch.Tensor:
+        """Attention of the class token, shape (B, H, 1 + h*w)."""
+        return self._attend(standardise(dense, self.block.ln_1))[0]
+
+    def _attend(self, tokens: torch.Tensor
+                ) -> Tuple[torch.Tensor, torch.Tensor]:
+        """Attention, and the values that it pools, shape (B, C)."""
+        attn, norm = self.block.attn, self.block.ln_1
+        query_weight, key_weight, value_weight = attn.in_proj_weight.chunk(3)
+        query_bias, _, value_bias = attn.in_proj_bias.chunk(3)
+        query = F.linear(norm.weight * tokens[:, 0] + norm.bias, query_weight,
+                         query_bias)
+        return attend_normed(query, tokens, norm, key_weight, value_weight,
+                             value_bias, attn.num_heads)
+
+    def forward(self, dense: torch.Tensor) -> torch.Tensor:
+        """Tokens (B, 1 + h*w, C) -> pooled features (B, embed_dim)."""
+        block = self.block
+        _, pooled = self._attend(standardise(dense, block.ln_1))
+        x = dense[:, 0] + block.ls_1(block.attn.out_proj(pooled))
+        x = x + block.ls_2(block.mlp(block.ln_2(x)))
+        return self.ln_post(x) @ self.proj
+
+
+def without_pooling(visual: VisionTransformer) -> VisionTransformer:
+    """Makes open_clip's ViT return all tokens, as its last block does."""
+    visual.attn_pool = None
+    visual.ln_post = nn.Identity()
+    visual.proj = None
+    visual.pool_type = 'none'
+    visual.output_tokens = False
+    return visual

@@ -1,1 +1,0 @@
-"""Many few-shot tasks: what they are, what they cost, running them."""

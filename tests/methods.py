@@ -1,0 +1,86 @@
+"""Every method on coloured shapes and a small CLIP, for tests."""
+from pathlib import Path
+from typing import NamedTuple
+
+from .conftest import ROOT
+
+SHAPES = """
+_base_ = '{config}'
+dataset_name = 'shapes'
+dataset = dict(
+    data_root='{data}', data_prefix='shapes', ann_file='', templates='a {{}}.')
+model = dict(classes=dataset)
+default_hooks = dict(
+    checkpoint=dict(interval=5),
+    feature_cache=dict(type='safe_mm.FeatureCacheHook', root='{root}'))
+param_scheduler = None
+"""
+LOADERS = """
+train_dataloader = dict(num_workers=0, dataset=dataset)
+val_dataloader = dict(num_workers=0, dataset=dataset)
+"""
+TRAIN = """
+train_cfg = dict(max_iters=10, val_interval=5)
+"""
+
+
+class Method(NamedTuple):
+    """What a test must know of a method.
+
+    Attributes:
+        name (str): Of its config.
+        trains (bool): By gradient descent.
+        fits (bool): In closed form.
+        starts_at_zero_shot (bool): Whether its predictions before training
+            are those of zero-shot CLIP.
+        exact (bool): Whether a repeated fit gives the same weights; L-BFGS
+            stops at a tolerance.
+    """
+    name: str
+    trains: bool = True
+    fits: bool = False
+    starts_at_zero_shot: bool = True
+    exact: bool = True
+
+
+METHODS = [
+    Method('zero-shot', trains=False),
+    Method('tip-adapter', trains=False, fits=True),
+    Method('tip-adapter-f', fits=True),
+    Method('linear-probe', trains=False, fits=True, starts_at_zero_shot=False,
+           exact=False),
+    Method('gda', trains=False, fits=True),
+    Method('clip-adapter', starts_at_zero_shot=False),
+    Method('safe'),
+    Method('safe-a', fits=True),
+    Method('safe_gda', fits=True),
+    Method('safe_linear-probe', fits=True, exact=False),
+    Method('fine-tune'),
+]
+RUN = [method for method in METHODS if method.name != 'zero-shot']
+
+
+def write_config(method: Method, folder: Path, data: str,
+                 *more: str) -> Path:
+    """A config of a method on the shapes, for ten iterations.
+
+    Args:
+        method (Method): The method.
+        folder (Path): For the config and the feature cache.
+        data (str): Data root.
+        more (str): Lines to add.
+    """
+    text = SHAPES.format(config=ROOT / 'configs' / f'{method.name}.py',
+                         data=data, root=folder / 'cache')
+    text += 'test_dataloader = dict(num_workers=0, dataset=dataset)\n'
+    text += LOADERS if method.name != 'zero-shot' else ''
+    text += TRAIN if method.trains and method.name != 'zero-shot' else ''
+    file = folder / f'{method.name}.py'
+    folder.mkdir(parents=True, exist_ok=True)
+    file.write_text(text + '\n'.join(more))
+    return file
+
+
+def options(*more: str) -> list:
+    """Options of tools: a small CLIP, four shots."""
+    return ['--clip', 'creatures-rn:seed1', '--shots', 4, *more]

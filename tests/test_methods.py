@@ -1,0 +1,215 @@
+"""One suite for all methods: a new one is a line in methods.py."""
+import json
+import shutil
+from argparse import ArgumentParser
+
+import mmengine
+import pytest
+import torch
+from mmengine.config import Config
+from mmpretrain import get_model
+
+from safe_mm.checkpoint import read_checkpoint
+from safe_mm.config import load_config
+from safe_mm.errors import InputError
+from safe_mm.models.slim import _tensors
+from safe_mm.options import add_common_options
+from safe_mm.registry import MODELS
+
+from .conftest import fails, run_tool, weights
+from .methods import METHODS, RUN, options, write_config
+from .test_processes import launch
+
+
+def named(methods: list):
+    return pytest.mark.parametrize('method', methods, ids=lambda m: m.name)
+
+
+def build(method, folder, shapes):
+    parser = ArgumentParser()
+    add_common_options(parser)
+    file = write_config(method, folder, shapes)
+    args = [str(file), *map(str, options()[:2])]
+    return MODELS.build(load_config(parser.parse_args(args)).model)
+
+
+@pytest.fixture(scope='module')
+def trained(shapes, tmp_path_factory):
+    """A method's config and the work dir of its training, made once."""
+    known = {}
+
+    def train(method):
+        if method.name not in known:
+            folder = tmp_path_factory.mktemp(method.name)
+            file = write_config(method, folder, shapes)
+            run_tool('train', file, *options('--work-dir', folder / 'run'))
+            known[method.name] = file, folder / 'run'
+        return known[method.name]
+
+    return train
+
+
+def best(work_dir):
+    """The weights that tools/test.py would take."""
+    files = list(work_dir.glob('best_fitted_*.pth')) or list(
+        work_dir.glob('best_*.pth'))
+    file, = files
+    return file
+
+
+@named([m for m in METHODS if m.starts_at_zero_shot])
+def test_starts_at_zero_shot(method, tmp_path, shapes):
+    """Logits before training point to the same classes, with equal margins."""
+    zero = build(METHODS[0], tmp_path, shapes).eval()
+    model = build(method, tmp_path, shapes).eval()
+    model.head.in_training = True
+    images = torch.rand(4, 3, 160, 160)
+    with torch.no_grad():
+        torch.testing.assert_close(model(images), zero(images), rtol=1e-4,
+                                   atol=1e-4)
+
+
+@named(RUN)
+def test_only_what_is_declared_changes(method, trained, tmp_path, shapes):
+    """Every other tensor is as it was built, bit by bit."""
+    file, work_dir = trained(method)
+    model = build(method, tmp_path, shapes)
+    before = {k: v.clone() for k, v in _tensors(model).items()}
+    declared = model.trainable
+    assert bool(declared) == method.trains
+    model.load_state_dict(weights(best(work_dir)), strict=False)
+    after = _tensors(model)
+    changed = [k for k in before if not torch.equal(before[k], after[k])]
+    fitted = {'head.weight', 'head.bias', 'head.keys', 'head.labels',
+              'head.finished'}
+    assert set(changed) - fitted <= set(declared)
+    assert set(changed) & (set(declared) if method.trains else fitted)
+
+
+@named(RUN)
+def test_cached_equals_streamed(method, trained, tmp_path, shapes):
+    file, cached = trained(method)
+    run_tool('train', file, *options(
+        '--work-dir', tmp_path, '--cfg-options',
+        'default_hooks.feature_cache=None'))
+    assert best(cached).name == best(tmp_path).name
+    one, two = weights(best(cached)), weights(best(tmp_path))
+    assert one.keys() == two.keys()
+    for key, value in one.items():
+        if method.exact or not key.startswith('head.'):
+            torch.testing.assert_close(two[key], value, rtol=1e-4, atol=1e-4)
+    scores = [read_checkpoint(str(best(folder)))['message_hub'][
+        'runtime_info']['best_score'] for folder in (cached, tmp_path)]
+    assert scores[0] == pytest.approx(scores[1])
+
+
+@named(RUN)
+def test_save_load_and_test_agree(method, trained, tmp_path, shapes):
+    """tools/test.py, get_model, and the config in the work dir."""
+    file, work_dir = trained(method)
+    run_tool('test', file, work_dir, *options()[:2], '--work-dir', tmp_path,
+             '--out', tmp_path / 'out.json', '--out-item', 'metrics')
+    found = mmengine.load(tmp_path / 'out.json')['accuracy/top1']
+    own = work_dir / f'{method.name}.py'
+    model = get_model(str(own), pretrained=str(best(work_dir)))
+    dataset = Config.fromfile(own).test_dataloader.dataset
+    from mmpretrain.datasets import build_dataset
+    hits = [sample.pred_label.item() == sample.gt_label.item()
+            for sample in predict(model, build_dataset(dataset))]
+    assert 100 * sum(hits) / len(hits) == pytest.approx(found, abs=1e-4)
+
+
+def predict(model, dataset) -> list:
+    batch = [dataset[i] for i in range(len(dataset))]
+    with torch.no_grad():
+        return model.test_step(dict(
+            inputs=torch.stack([one['inputs'] for one in batch]),
+            data_samples=[one['data_samples'] for one in batch]))
+
+
+@named([m for m in RUN if m.trains])
+def test_killed_run_resumes(method, trained, tmp_path):
+    """From the checkpoint of half its length, to the same bits."""
+    file, work_dir = trained(method)
+    shutil.copy(work_dir / 'iter_5.pth', tmp_path)
+    for half in work_dir.glob('best_accuracy*_5.pth'):
+        shutil.copy(half, tmp_path)
+    run_tool('train', file, *options('--work-dir', tmp_path, '--resume'))
+    whole, resumed = weights(best(work_dir)), weights(best(tmp_path))
+    for key, value in whole.items():
+        assert torch.equal(value, resumed[key]), key
+
+
+@named([m for m in RUN if m.name in (
+    'tip-adapter', 'tip-adapter-f', 'gda', 'clip-adapter', 'safe-a',
+    'fine-tune')])
+def test_two_processes_equal_one(method, trained, tmp_path):
+    """With half the batch each."""
+    file, work_dir = trained(method)
+    half = Config.fromfile(file).train_dataloader.batch_size // 2
+    launch('train', 2, *options(
+        '--work-dir', tmp_path, '--cfg-options',
+        f'train_dataloader.batch_size={half}'), config=file)
+    one, two = weights(best(work_dir)), weights(best(tmp_path))
+    for key, value in one.items():
+        torch.testing.assert_close(two[key], value, rtol=1e-4, atol=1e-4)
+
+
+@named(RUN)
+def test_joint_training_equals_alone_or_is_refused(method, tmp_path, shapes):
+    file = write_config(
+        method, tmp_path, shapes,
+        'grid = dict(lr=[1e-2, 1e-3], weight_decay=[0.01])')
+    args = options('--work-dir', tmp_path / 'joint', '--grid')
+    if not method.trains or method.name == 'tip-adapter-f':
+        fails('--grid and --seeds do not support', 'train', file, *args)
+        return
+    run_tool('train', file, *args)
+    log = next((tmp_path / 'joint').glob('*/*.log')).read_text()
+    chosen = next(x for x in log.splitlines() if x.endswith('chosen'))
+    run_tool('train', file, *options(
+        '--work-dir', tmp_path / 'alone', '--cfg-options',
+        'optim_wrapper.optimizer.weight_decay=0.01',
+        'optim_wrapper.optimizer.lr='
+        + chosen.split('lr=')[1].split()[0]))
+    one, two = (weights(best(tmp_path / name)) for name in ('joint', 'alone'))
+    for key, value in one.items():
+        torch.testing.assert_close(two[key], value, rtol=1e-4, atol=1e-4)
+
+
+@named(METHODS)
+def test_sweep_agrees_with_test(method, trained, tmp_path, shapes):
+    """A result's accuracy is what tools/test.py measures of its weights."""
+    file = write_config(method, tmp_path, shapes)
+    run_tool('sweep', file, '--work-dir', tmp_path / 'sweep', '--clips',
+             options()[1], '--shots', 4, '--seeds', 1)
+    result, = (tmp_path / 'sweep').rglob('result.json')
+    found = json.loads(result.read_text())
+    own = [result.parent] if method.name != 'zero-shot' else []
+    run_tool('test', file, *own, *options()[:2], '--work-dir', tmp_path,
+             '--out', tmp_path / 'out.json', '--out-item', 'metrics')
+    tested = mmengine.load(tmp_path / 'out.json')
+    assert tested.pop('accuracy/top1') == pytest.approx(
+        found['test']['test'].pop('accuracy'), abs=1e-4)
+    assert {k.split('/')[1]: v for k, v in tested.items()
+            if k.startswith('figure/')} == pytest.approx(
+                found['test']['test'], abs=1e-4)
+
+
+def test_unfinished_and_foreign_checkpoints_are_refused(trained, tmp_path):
+    """By the model itself, so for all who load one."""
+    by_name = {method.name: method for method in RUN}
+    file, work_dir = trained(by_name['safe-a'])
+    cfg = str(work_dir / 'safe-a.py')
+    unfinished = get_model(cfg, pretrained=str(work_dir / 'iter_10.pth'))
+    with pytest.raises(InputError, match='has not been fitted'):
+        unfinished(torch.rand(1, 3, 160, 160))
+    other = Config.fromfile(cfg)
+    other.model.clip.model_name = 'creatures-vit'
+    with pytest.raises(InputError, match='does not fit the model'):
+        get_model(other, pretrained=str(best(work_dir)))
+    state = weights(best(work_dir))
+    state['backbone.frozen_sha256'] = state['backbone.frozen_sha256'] + 1
+    torch.save(dict(state_dict=state, meta={}), tmp_path / 'other.pth')
+    with pytest.raises(InputError, match='other frozen weights'):
+        get_model(cfg, pretrained=str(tmp_path / 'other.pth'))
