@@ -1,5 +1,5 @@
 # make demo: SAFE at 1, 4 and 16 shots, a table and two pictures.
-# make test: all tests.
+# make test: all tests, in two processes.
 # make bench: time and memory beside the stock modules.
 PYTHON ?= python3
 VENV ?= .venv
@@ -12,7 +12,7 @@ demo: $(INSTALLED)
 	$(BIN)/python tools/demo.py configs/safe_creatures.py
 
 test: $(INSTALLED)
-	$(BIN)/python -m pytest tests
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest tests -n 2 --dist loadfile
 
 bench: $(INSTALLED)
 	$(BIN)/python tools/benchmark.py --out work_dirs/benchmark.json

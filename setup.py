@@ -71,6 +71,6 @@ setup(
         ],
         'mmcv-lite': ['mmcv-lite>=2.0,<2.4'],
         'ray': ['ray>=2.9'],
-        'tests': ['pytest', 'ray>=2.9', 'ruff'],
+        'tests': ['pytest', 'pytest-xdist', 'ray>=2.9', 'ruff'],
     },
     zip_safe=False)

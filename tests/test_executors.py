@@ -20,9 +20,11 @@ SAMPLES = '--shots', 1, 2, 4, '--seeds', 1, 2
 def alone(tmp_path_factory, shapes):
     """Config files, and the figures of one process."""
     folder = tmp_path_factory.mktemp('alone')
+    threads = torch.get_num_threads()
     torch.set_num_threads(1)  # as the other processes
     files = configs(folder, shapes, *METHODS)
     found = figures(run(folder, *files, *SAMPLES))
+    torch.set_num_threads(threads)
     assert len(found) == 24
     return files, found
 
