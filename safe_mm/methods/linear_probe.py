@@ -4,21 +4,30 @@ Radford et al., 2021, Sec. 3.2 and Appendix A: scikit-learn's L-BFGS, at most
 1,000 iterations, L2 strength chosen on validation images. As in CoOp's
 evaluation, features follow the projection and are not normalised.
 """
-from typing import Mapping, Optional, Sequence, Tuple, Union
+from typing import (
+    TYPE_CHECKING,
+    Mapping,
+    Optional,
+    Sequence,
+    Tuple,
+    Union,
+)
 
 import numpy as np
 import torch
-from sklearn.linear_model import LogisticRegression
 from torch.nn import functional as F
 
 from ..clip import SplitCLIP
 from ..registry import MODELS
 from .zero_shot import CROSS_ENTROPY, TextClsHead
 
+if TYPE_CHECKING:
+    from sklearn.linear_model import LogisticRegression
+
 MAX_ITER = 1000
 
 
-def logistic_regression(solver: LogisticRegression, features: np.ndarray,
+def logistic_regression(solver: 'LogisticRegression', features: np.ndarray,
                         labels: np.ndarray
                         ) -> Tuple[np.ndarray, np.ndarray]:
     """Minimises the cross-entropy of all samples + ||W||^2 / (2 C).
@@ -72,6 +81,7 @@ class LinearProbeHead(TextClsHead):
                  classes: Union[Sequence[str], Mapping[str, list]] = (),
                  loss: dict = CROSS_ENTROPY,
                  init_cfg: Optional[dict] = None) -> None:
+        from sklearn.linear_model import LogisticRegression  # takes a second
         super().__init__(clip, classes if text else (), loss=loss,
                          init_cfg=init_cfg)
         self.add_hyperparameter('C', C)
