@@ -19,6 +19,7 @@ bench: $(INSTALLED)
 
 lint: $(INSTALLED)
 	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
 
 $(INSTALLED): setup.py requirements/constraints.txt
 	$(PYTHON) -m venv $(VENV)

@@ -1,4 +1,5 @@
 """Installs safe_mm; ``configs/`` and ``tools/`` travel in ``safe_mm/.mim``."""
+
 import os
 import shutil
 from pathlib import Path
@@ -27,7 +28,8 @@ class BuildWithMim(build_py):
                 ROOT / name,
                 Path(self.build_lib, 'safe_mm', '.mim', name),
                 ignore=shutil.ignore_patterns('__pycache__'),
-                dirs_exist_ok=True)
+                dirs_exist_ok=True,
+            )
 
 
 def version() -> str:
@@ -65,12 +67,10 @@ setup(
         # Two families of distributions provide the same modules, and mmcv
         # comes in two builds: nothing here replaces one that is there.
         'openmmlab': ['mmengine>=0.10.4,<1', 'mmpretrain>=1.2,<2'],
-        'onedl': [
-            'onedl-mmengine>=0.10.4,<1', 'onedl-mmpretrain>=1.3,<2',
-            'onedl-mmcv>=2.3,<2.4'
-        ],
+        'onedl': ['onedl-mmengine>=0.10.4,<1', 'onedl-mmpretrain>=1.3,<2', 'onedl-mmcv>=2.3,<2.4'],
         'mmcv-lite': ['mmcv-lite>=2.0,<2.4'],
         'ray': ['ray>=2.9'],
         'tests': ['pytest', 'pytest-xdist', 'ray>=2.9', 'ruff'],
     },
-    zip_safe=False)
+    zip_safe=False,
+)

@@ -8,22 +8,20 @@
 # 71.40 / 74.44 at 1/2/4/8/16 shots. Its public code trains for 50 to 200
 # epochs of random crops; here for 3,200 iterations on two fixed views of each
 # image, and few-shot validation chooses the iteration.
-_base_ = [
-    './_base_/datasets/caltech101.py',
-    './_base_/default_runtime.py',
-]
+_base_ = ['./_base_/datasets/caltech101.py', './_base_/default_runtime.py']
 model = dict(
     type='safe_mm.CLIPClassifier',
     clip=dict(model_name='RN50', pretrained='openai'),
     classes={{_base_.dataset}},
     neck=dict(type='safe_mm.CLIPAdapter', ratio=0.2),
-    head=dict(type='safe_mm.TextClsHead'))
+    head=dict(type='safe_mm.TextClsHead'),
+)
 default_hooks = dict(feature_cache=dict(type='safe_mm.FeatureCacheHook'))
 
 train_dataloader = dict(batch_size=32)
 optim_wrapper = dict(
-    type='OptimWrapper',
-    optimizer=dict(type='SGD', lr=2e-3, momentum=0.9, weight_decay=5e-4))
+    type='OptimWrapper', optimizer=dict(type='SGD', lr=2e-3, momentum=0.9, weight_decay=5e-4)
+)
 grid = dict(lr=[2e-2, 2e-3, 2e-4], weight_decay=[5e-4])
 param_scheduler = [dict(type='CosineAnnealingLR', by_epoch=False, end=3200)]
 train_cfg = dict(by_epoch=False, max_iters=3200, val_interval=100)

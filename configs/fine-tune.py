@@ -10,4 +10,5 @@ _base_ = './safe.py'
 
 model = dict(
     backbone=dict(type='safe_mm.CLIPTrunk', tune_blocks=1),
-    neck=dict(_delete_=True, type='safe_mm.FineTunedPool'))
+    neck=dict(_delete_=True, type='safe_mm.FineTunedPool'),
+)

@@ -16,7 +16,8 @@ model = dict(
     clip=dict(model_name='RN50', pretrained='openai'),
     classes={{_base_.dataset}},
     neck=dict(type='safe_mm.CLIPPool'),
-    head=dict(type='safe_mm.GDAHead'))
+    head=dict(type='safe_mm.GDAHead'),
+)
 default_hooks = dict(feature_cache=dict(type='safe_mm.FeatureCacheHook'))
 search = dict(alpha=[1e-4, 1e-3, 1e-2, 0.1, 1, 10, 100])
 
@@ -29,4 +30,6 @@ train_dataloader = dict(
             {{_base_.load}},
             dict(type='safe_mm.CLIPRandomCrop', scale=(0.5, 1)),
             {{_base_.pack}},
-        ]))
+        ],
+    )
+)

@@ -16,6 +16,7 @@ model = dict(
     clip=dict(model_name='RN50', pretrained='openai'),
     classes={{_base_.dataset}},
     neck=dict(type='safe_mm.CLIPPool'),
-    head=dict(type='safe_mm.LinearProbeHead'))
+    head=dict(type='safe_mm.LinearProbeHead'),
+)
 default_hooks = dict(feature_cache=dict(type='safe_mm.FeatureCacheHook'))
 search = dict(C=[1e-4, 1e-3, 1e-2, 0.1, 1, 10])

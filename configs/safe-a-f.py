@@ -8,5 +8,4 @@
 # Trains N * K * D parameters. The schedule is Tip-Adapter-F's here.
 _base_ = ['./tip-adapter-f.py']
 
-model = dict(
-    neck=dict(type='safe_mm.BlendedAttentionPool', beta=0.5, frozen=True))
+model = dict(neck=dict(type='safe_mm.BlendedAttentionPool', beta=0.5, frozen=True))

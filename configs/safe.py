@@ -17,4 +17,5 @@ model = dict(
     clip=dict(model_name='RN50', pretrained='openai'),
     classes={{_base_.dataset}},
     neck=dict(type='safe_mm.BlendedAttentionPool', beta=0.5),
-    head=dict(type='safe_mm.TextClsHead'))
+    head=dict(type='safe_mm.TextClsHead'),
+)

@@ -11,7 +11,8 @@ model = dict(
     clip=dict(model_name='creatures-rn', pretrained='seed1'),
     classes={{_base_.dataset}},
     neck=dict(type='safe_mm.BlendedAttentionPool', beta=0.5),
-    head=dict(type='safe_mm.TextClsHead'))
+    head=dict(type='safe_mm.TextClsHead'),
+)
 default_hooks = dict(feature_cache=dict(type='safe_mm.FeatureCacheHook'))
 
 # The best of the grid by few-shot validation, see docs/creatures.md

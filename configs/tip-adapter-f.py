@@ -11,7 +11,7 @@ _base_ = './tip-adapter.py'
 model = dict(head=dict(train_keys=True))
 train_dataloader = dict(batch_size=256)
 optim_wrapper = dict(
-    optimizer=dict(
-        _delete_=True, type='AdamW', lr=1e-3, eps=1e-4, weight_decay=0.01))
+    optimizer=dict(_delete_=True, type='AdamW', lr=1e-3, eps=1e-4, weight_decay=0.01)
+)
 param_scheduler = [dict(type='CosineAnnealingLR', by_epoch=False, end=200)]
 train_cfg = dict(max_iters=200, val_interval=20)

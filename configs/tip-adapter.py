@@ -14,5 +14,6 @@ model = dict(
     clip=dict(model_name='RN50', pretrained='openai'),
     classes={{_base_.dataset}},
     neck=dict(type='safe_mm.CLIPPool'),
-    head=dict(type='safe_mm.CacheHead'))
+    head=dict(type='safe_mm.CacheHead'),
+)
 default_hooks = dict(feature_cache=dict(type='safe_mm.FeatureCacheHook'))

@@ -14,7 +14,8 @@ model = dict(
     clip=dict(model_name='RN50', pretrained='openai'),
     classes={{_base_.dataset}},
     neck=dict(type='safe_mm.CLIPPool'),
-    head=dict(type='safe_mm.TextClsHead'))
+    head=dict(type='safe_mm.TextClsHead'),
+)
 train_dataloader = None
 val_dataloader = None
 val_evaluator = None

@@ -1,4 +1,5 @@
 """SAFE, few-shot fine-tuning of CLIP's pooling layer, for OpenMMLab."""
+
 from .environment import check_environment
 from .version import __version__
 

@@ -1,4 +1,5 @@
 """Runs a tool from anywhere: python -m safe_mm train CONFIG ..."""
+
 import runpy
 import sys
 from pathlib import Path

@@ -1,4 +1,5 @@
 """Where pooling layers look."""
+
 from typing import Dict, Iterable
 
 import torch
@@ -25,8 +26,7 @@ def attention_map(pool: Pooling, features: torch.Tensor) -> torch.Tensor:
     return weights / weights.flatten(1).sum(-1)[:, None, None]
 
 
-def attention_maps(model: CLIPClassifier,
-                   features: torch.Tensor) -> Dict[str, torch.Tensor]:
+def attention_maps(model: CLIPClassifier, features: torch.Tensor) -> Dict[str, torch.Tensor]:
     """Attention of each pooling layer of a model, and of all together.
 
     Args:
@@ -37,8 +37,9 @@ def attention_maps(model: CLIPClassifier,
         dict[str, Tensor]: By the name of the layer, and 'combined' as the
         neck combines its branches; shape (B, h, w), maps that sum to one.
     """
-    maps = {name: attention_map(getattr(model.neck, name), features)
-            for name in model.neck.poolings}
+    maps = {
+        name: attention_map(getattr(model.neck, name), features) for name in model.neck.poolings
+    }
     combined = model.neck.combine(torch.stack(list(maps.values())))
     return dict(maps, combined=combined / combined.sum((1, 2), keepdim=True))
 
@@ -60,8 +61,9 @@ def attention_share(maps: torch.Tensor, masks: torch.Tensor) -> torch.Tensor:
 
 
 @torch.no_grad()
-def attention_on_part(model: CLIPClassifier, loader: Iterable[dict],
-                      masks: torch.Tensor) -> Dict[str, float]:
+def attention_on_part(
+    model: CLIPClassifier, loader: Iterable[dict], masks: torch.Tensor
+) -> Dict[str, float]:
     """Share of each pooling's attention on a part, in percent, mean of images.
 
     Args:
@@ -79,10 +81,8 @@ def attention_on_part(model: CLIPClassifier, loader: Iterable[dict],
     for batch in loader:
         batch = model.data_preprocessor(batch)
         dense = model.dense(batch['inputs'], batch.get('start', 'image'))
-        here = masks[start:start + len(dense)]
+        here = masks[start : start + len(dense)]
         for name, spread in attention_maps(model, dense).items():
-            shares.setdefault(name, []).append(
-                attention_share(spread, here.to(spread.device)))
+            shares.setdefault(name, []).append(attention_share(spread, here.to(spread.device)))
         start += len(dense)
-    return {name: 100 * torch.cat(share).mean().item()
-            for name, share in shares.items()}
+    return {name: 100 * torch.cat(share).mean().item() for name, share in shares.items()}

@@ -1,4 +1,5 @@
 """Checkpoints of plain tensors and values, read without running code."""
+
 import logging
 from pathlib import Path
 from typing import Any, Optional
@@ -23,8 +24,7 @@ def read_checkpoint(path: str) -> dict:
     """
     checkpoint = safe_load(Path(path))
     if not isinstance(checkpoint, dict) or 'state_dict' not in checkpoint:
-        raise InputError(f'{path} is not a checkpoint of a training run: it '
-                         'has no state_dict.')
+        raise InputError(f'{path} is not a checkpoint of a training run: it has no state_dict.')
     return checkpoint
 
 
@@ -38,10 +38,7 @@ def find_checkpoint(folder: str, pattern: str) -> Optional[str]:
     Raises:
         InputError: There are such files, and none can be read.
     """
-    files = sorted(
-        Path(folder).glob(pattern),
-        key=lambda file: file.stat().st_mtime,
-        reverse=True)
+    files = sorted(Path(folder).glob(pattern), key=lambda file: file.stat().st_mtime, reverse=True)
     errors = []
     for file in files:
         try:
@@ -49,8 +46,7 @@ def find_checkpoint(folder: str, pattern: str) -> Optional[str]:
             return str(file)
         except InputError as error:
             errors.append(error)
-            print_log(
-                f'Ignored: {error}', 'current', level=logging.WARNING)
+            print_log(f'Ignored: {error}', 'current', level=logging.WARNING)
     if errors:
         raise errors[0]
     return None
@@ -70,8 +66,7 @@ def plain(value: Any) -> Any:
         return type(value)(v for v in items if v is not _DROPPED)
     if isinstance(value, (np.generic, np.ndarray)):
         return value.tolist()
-    if value is None or isinstance(value,
-                                   (torch.Tensor, str, int, float, bool)):
+    if value is None or isinstance(value, (torch.Tensor, str, int, float, bool)):
         return value
     return _DROPPED
 

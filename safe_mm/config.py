@@ -1,4 +1,5 @@
 """From a config file and command line options to a config ready to run."""
+
 import atexit
 import difflib
 import inspect
@@ -25,9 +26,19 @@ from .validate import validate_config
 
 # Settings that a config need not have: what mmengine's Runner and the tools
 # look up, and what other configs of a sweep have
-OPTIONAL = ('find_unused_parameters', 'model_wrapper_cfg', 'sync_bn',
-            'compile', 'activation_checkpointing', 'efficient_conv_bn_eval',
-            'tta_model', 'tta_pipeline', 'variants', 'grid', 'search')
+OPTIONAL = (
+    'find_unused_parameters',
+    'model_wrapper_cfg',
+    'sync_bn',
+    'compile',
+    'activation_checkpointing',
+    'efficient_conv_bn_eval',
+    'tta_model',
+    'tta_pipeline',
+    'variants',
+    'grid',
+    'search',
+)
 # Given as options, these are set wherever they occur in a config
 EVERYWHERE = ('data_root', 'shots', 'seed')
 LOADERS = ('train_dataloader', 'val_dataloader', 'test_dataloader')
@@ -57,11 +68,15 @@ def load_config(args: Namespace) -> Config:
         if option is not None or key in args.cfg_options:
             count = set_everywhere(cfg._cfg_dict, key, cfg[key])
             if option is not None and not count:
-                raise InputError(f'--{key.replace("_", "-")} has no effect: '
-                                 f'nothing in {args.config} has {key}.')
+                raise InputError(
+                    f'--{key.replace("_", "-")} has no effect: nothing in {args.config} has {key}.'
+                )
     merge_options(cfg, args.cfg_options)  # nested options have priority
-    cfg.work_dir = args.work_dir or cfg.get('work_dir') or default_work_dir(
-        cfg, args.config, getattr(args, 'seeds', []))
+    cfg.work_dir = (
+        args.work_dir
+        or cfg.get('work_dir')
+        or default_work_dir(cfg, args.config, getattr(args, 'seeds', []))
+    )
     hooks = cfg.get('default_hooks', {})
     if 'feature_cache' in hooks and not hooks.feature_cache:
         hooks.pop('feature_cache')  # mmengine takes None for its own only
@@ -81,8 +96,7 @@ def merge_options(cfg: Config, options: dict) -> None:
     try:
         cfg.merge_from_dict(options)
     except (KeyError, TypeError, IndexError) as error:
-        raise InputError(f'--cfg-options {" ".join(options)}: {error}'
-                         ) from None
+        raise InputError(f'--cfg-options {" ".join(options)}: {error}') from None
 
 
 def name_classes(cfg: Config) -> None:
@@ -98,8 +112,7 @@ def name_classes(cfg: Config) -> None:
 
 def has_fused_adamw() -> bool:
     """Whether torch's AdamW can update all weights in one pass over them."""
-    return torch.cuda.is_available() or digit_version(
-        torch.__version__) >= digit_version('2.4')
+    return torch.cuda.is_available() or digit_version(torch.__version__) >= digit_version('2.4')
 
 
 def apply_hardware_defaults(cfg: Config, args: Namespace) -> None:
@@ -110,15 +123,13 @@ def apply_hardware_defaults(cfg: Config, args: Namespace) -> None:
     """
     gpu = torch.cuda.is_available()
     if args.amp and not gpu:
-        raise InputError('--amp needs a GPU, and torch finds none. Run '
-                         'without --amp.')
+        raise InputError('--amp needs a GPU, and torch finds none. Run without --amp.')
     optimizer = (cfg.get('optim_wrapper') or {}).get('optimizer', {})
     if optimizer.get('type') == 'AdamW' and has_fused_adamw():
         optimizer.setdefault('fused', True)  # one pass over the weights
     for loader in LOADERS:
         if cfg.get(loader):
-            cfg[loader].setdefault('pin_memory',
-                                   gpu and not args.no_pin_memory)
+            cfg[loader].setdefault('pin_memory', gpu and not args.no_pin_memory)
             if not cfg[loader].num_workers:
                 cfg[loader].persistent_workers = False
     cfg.launcher = args.launcher
@@ -132,8 +143,10 @@ def find_config(path: str) -> str:
     for candidate in (Path(path), carried):
         if candidate.is_file():
             return str(candidate)
-    raise InputError(f'the config file {path} does not exist, neither here '
-                     f'nor among those of the package in {carried.parents[1]}')
+    raise InputError(
+        f'the config file {path} does not exist, neither here '
+        f'nor among those of the package in {carried.parents[1]}'
+    )
 
 
 def check_options(cfg: Config, options: dict) -> None:
@@ -146,18 +159,21 @@ def check_options(cfg: Config, options: dict) -> None:
     for option in options:
         first = option.split('.')[0]
         if first not in known:
-            near = [path for path in paths_of(cfg._cfg_dict)
-                    if path.endswith(f'.{option}')]
+            near = [path for path in paths_of(cfg._cfg_dict) if path.endswith(f'.{option}')]
             near += difflib.get_close_matches(first, known)
             raise InputError(
                 f'--cfg-options {option}: the config has no {first!r}. Near '
-                f'matches: {", ".join(near) or "none"}.')
+                f'matches: {", ".join(near) or "none"}.'
+            )
 
 
 def paths_of(node: Any, path: str = '') -> Iterator[str]:
     """Of all settings of a config, in the form of ``--cfg-options``."""
-    items = node.items() if isinstance(node, dict) else (
-        enumerate(node) if isinstance(node, (list, tuple)) else ())
+    items = (
+        node.items()
+        if isinstance(node, dict)
+        else (enumerate(node) if isinstance(node, (list, tuple)) else ())
+    )
     for key, child in items:
         yield f'{path}{key}'
         yield from paths_of(child, f'{path}{key}.')
@@ -194,8 +210,9 @@ def parse_clip(text: str) -> Tuple[str, Optional[str]]:
         return name, None if weights == 'None' else weights
     tags = weight_tags(base_name(name))
     if not tags:
-        raise InputError(f'--clip {text} needs weights: --clip {text}:WEIGHTS,'
-                         ' a file, or None for random ones.')
+        raise InputError(
+            f'--clip {text} needs weights: --clip {text}:WEIGHTS, a file, or None for random ones.'
+        )
     return name, 'openai' if 'openai' in tags else tags[0]
 
 
@@ -203,10 +220,8 @@ def use_clip(cfg: Config, model_name: str, pretrained: Optional[str]) -> None:
     """Puts a CLIP, with its view of a picture, in place of the config's."""
     cfg.model.clip = dict(model_name=model_name, pretrained=pretrained)
     view = preprocess_cfg(model_name, pretrained)
-    for step in find_types(cfg._cfg_dict, 'safe_mm.CLIPCrop',
-                           'safe_mm.CLIPRandomCrop'):
-        step.update(size=view.size, interpolation=view.interpolation,
-                    resize_mode=view.resize_mode)
+    for step in find_types(cfg._cfg_dict, 'safe_mm.CLIPCrop', 'safe_mm.CLIPRandomCrop'):
+        step.update(size=view.size, interpolation=view.interpolation, resize_mode=view.resize_mode)
 
 
 def find_types(node: Any, *names: str) -> Iterator[dict]:
@@ -229,8 +244,7 @@ def dataset_base(name: str) -> Config:
     bases = {path.stem: path for path in sorted(folder.glob('*.py'))}
     if name not in bases:
         near = difflib.get_close_matches(name, bases) or bases
-        raise InputError(f'the dataset {name!r} is not known; there are '
-                         f'{", ".join(near)}.')
+        raise InputError(f'the dataset {name!r} is not known; there are {", ".join(near)}.')
     return Config.fromfile(bases[name])
 
 
@@ -246,8 +260,7 @@ def use_dataset(cfg: Config, name: str) -> None:
     """
     base = dataset_base(name)
     if not isinstance(cfg.get('dataset'), dict):
-        raise InputError(f'--dataset {name} has no effect: the config has no '
-                         'dataset=dict(...).')
+        raise InputError(f'--dataset {name} has no effect: the config has no dataset=dict(...).')
     nodes = [cfg[loader].dataset for loader in LOADERS if cfg.get(loader)]
     for node in nodes:
         for key in cfg.dataset:
@@ -261,8 +274,7 @@ def use_dataset(cfg: Config, name: str) -> None:
     cfg.dataset_name = name
 
 
-def default_work_dir(cfg: Config, config_file: str,
-                     seeds: Sequence[int] = ()) -> str:
+def default_work_dir(cfg: Config, config_file: str, seeds: Sequence[int] = ()) -> str:
     """``work_dirs/CONFIG``, and a folder for each few-shot task."""
     run = [cfg.dataset_name] if 'dataset_name' in cfg else []
     names = {key: cfg[key] for key in ('shots', 'seed') if key in cfg}
@@ -279,18 +291,18 @@ def join_processes_without_gpu(cfg: Config) -> None:
         InputError: The launcher is not torchrun.
     """
     if cfg.launcher != 'pytorch':
-        raise InputError(f'--launcher {cfg.launcher} needs GPUs. Without any,'
-                         ' use torchrun (tools/dist_train.sh).')
+        raise InputError(
+            f'--launcher {cfg.launcher} needs GPUs. Without any,'
+            ' use torchrun (tools/dist_train.sh).'
+        )
     if not dist.is_initialized():
         dist.init_process_group('gloo')
         # Left to itself, it may abort a process that is about to end
-        atexit.register(
-            lambda: dist.is_initialized() and dist.destroy_process_group())
+        atexit.register(lambda: dist.is_initialized() and dist.destroy_process_group())
     cfg.model_wrapper_cfg = dict(
         type='safe_mm.DistributedClassifier',
         device_ids=None,
         broadcast_buffers=False,
-        find_unused_parameters=cfg.get('find_unused_parameters', False))
-    print_log(
-        f'{dist.get_world_size()} processes without a GPU, joined by gloo',
-        'current')
+        find_unused_parameters=cfg.get('find_unused_parameters', False),
+    )
+    print_log(f'{dist.get_world_size()} processes without a GPU, joined by gloo', 'current')

@@ -1,4 +1,5 @@
 """One check that the installed versions fit together."""
+
 from importlib.metadata import PackageNotFoundError, version
 from typing import Dict, Optional, Tuple
 
@@ -8,17 +9,26 @@ from .version import __version__
 
 # module: (distributions that provide it, versions that fit, what to install)
 REQUIREMENTS = {
-    'torch': (('torch', ), '>=2.1', 'torch'),
+    'torch': (('torch',), '>=2.1', 'torch'),
     # A tag tells whether it needs QuickGELU from 2.29 on.
-    'open_clip': (('open_clip_torch', ), '>=2.29,<4', 'open_clip_torch'),
+    'open_clip': (('open_clip_torch',), '>=2.29,<4', 'open_clip_torch'),
     # From 0.10.4 on, a resumed run skips the data it has seen, and the last
     # iteration is validated.
-    'mmengine': (('mmengine', 'mmengine-lite', 'onedl-mmengine'),
-                 '>=0.10.4,<1', 'mmengine (or onedl-mmengine)'),
-    'mmcv': (('mmcv', 'mmcv-lite', 'onedl-mmcv'), '>=2.0,<2.4',
-             'mmcv-lite (or mmcv, or onedl-mmcv)'),
-    'mmpretrain': (('mmpretrain', 'onedl-mmpretrain'), '>=1.2,<2',
-                   'mmpretrain (or onedl-mmpretrain)'),
+    'mmengine': (
+        ('mmengine', 'mmengine-lite', 'onedl-mmengine'),
+        '>=0.10.4,<1',
+        'mmengine (or onedl-mmengine)',
+    ),
+    'mmcv': (
+        ('mmcv', 'mmcv-lite', 'onedl-mmcv'),
+        '>=2.0,<2.4',
+        'mmcv-lite (or mmcv, or onedl-mmcv)',
+    ),
+    'mmpretrain': (
+        ('mmpretrain', 'onedl-mmpretrain'),
+        '>=1.2,<2',
+        'mmpretrain (or onedl-mmpretrain)',
+    ),
 }
 
 
@@ -46,28 +56,35 @@ def find_problem() -> Optional[str]:
     for module, (distributions, fits, remedy) in REQUIREMENTS.items():
         found = installed(distributions)
         if not found:
-            return (f'{module} is not installed. Install it by: pip install '
-                    f'"{remedy.split(" ")[0]}{fits}"; any of '
-                    f'{", ".join(distributions)} will do.')
+            return (
+                f'{module} is not installed. Install it by: pip install '
+                f'"{remedy.split(" ")[0]}{fits}"; any of '
+                f'{", ".join(distributions)} will do.'
+            )
         if len(found) > 1:
-            return (f'{" and ".join(found)} are both installed and both '
-                    f'provide the module {module}. Uninstall all of them, '
-                    'then install one.')
+            return (
+                f'{" and ".join(found)} are both installed and both '
+                f'provide the module {module}. Uninstall all of them, '
+                'then install one.'
+            )
         name, number = next(iter(found.items()))
         if not SpecifierSet(fits).contains(number, prereleases=True):
-            return (f'{name} {number} is installed, but safe_mm needs '
-                    f'{module} {fits}. Install it by: pip install '
-                    f'"{name}{fits}"')
+            return (
+                f'{name} {number} is installed, but safe_mm needs '
+                f'{module} {fits}. Install it by: pip install '
+                f'"{name}{fits}"'
+            )
 
     # mmpretrain 1.2 replaces names by None when an import of its multimodal
     # package fails, which newer transformers make happen: no model can then
     # be built at all.
     pair = installed(('pycocotools', 'transformers', 'mmpretrain'))
-    if len(pair) == 3 and SpecifierSet('>=4.57').contains(
-            pair['transformers'], prereleases=True):
-        return (f'mmpretrain {pair["mmpretrain"]} cannot build models beside '
-                f'pycocotools and transformers {pair["transformers"]}. Remedy:'
-                ' pip install "transformers<4.57", or uninstall pycocotools.')
+    if len(pair) == 3 and SpecifierSet('>=4.57').contains(pair['transformers'], prereleases=True):
+        return (
+            f'mmpretrain {pair["mmpretrain"]} cannot build models beside '
+            f'pycocotools and transformers {pair["transformers"]}. Remedy:'
+            ' pip install "transformers<4.57", or uninstall pycocotools.'
+        )
     return None
 
 

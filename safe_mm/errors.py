@@ -1,4 +1,5 @@
 """The one exception type for input that a user can correct."""
+
 import sys
 from contextlib import contextmanager
 

@@ -1,4 +1,5 @@
 """Evaluation of a model, and the metric of a neck's figures."""
+
 from typing import Dict, List, Sequence
 
 import torch
@@ -24,19 +25,19 @@ class FigureAccuracy(BaseMetric):
         """Notes which figures are right, for each image."""
         for sample in data_samples:
             label = int(sample['gt_label'])
-            self.results.append({
-                name: predicted == label
-                for name, predicted in sample.get('figures', {}).items()})
+            self.results.append(
+                {name: predicted == label for name, predicted in sample.get('figures', {}).items()}
+            )
 
     def compute_metrics(self, results: List[dict]) -> Dict[str, float]:
         """The share of images, in percent."""
-        return {name: 100 * sum(hits[name] for hits in results) / len(results)
-                for name in results[0]}
+        return {
+            name: 100 * sum(hits[name] for hits in results) / len(results) for name in results[0]
+        }
 
 
 @torch.no_grad()
-def evaluate(model: BaseClassifier, loader: DataLoader,
-             metrics: List[dict]) -> Dict[str, float]:
+def evaluate(model: BaseClassifier, loader: DataLoader, metrics: List[dict]) -> Dict[str, float]:
     """The metrics of a config, as in mmengine's loops.
 
     Args:
@@ -54,6 +55,9 @@ def evaluate(model: BaseClassifier, loader: DataLoader,
     for batch in loader:
         evaluator.process(model.test_step(batch), batch)
     found = evaluator.evaluate(len(loader.dataset))
-    return {'accuracy' if name == 'accuracy/top1' else
-            name.replace('figure/', ''): round(float(value), 4)
-            for name, value in found.items()}
+    return {
+        'accuracy' if name == 'accuracy/top1' else name.replace('figure/', ''): round(
+            float(value), 4
+        )
+        for name, value in found.items()
+    }

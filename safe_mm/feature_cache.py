@@ -3,6 +3,7 @@
 The stages before it are frozen and the training views are fixed, so a run
 that reads its features from disk learns the same as one that computes them.
 """
+
 import hashlib
 import os
 import shutil
@@ -29,8 +30,7 @@ VERSION = 3  # of the files
 ROOT = '~/.cache/safe_mm/features'
 
 
-def cache_key(model: nn.Module, dataset: BaseDataset, stage: str,
-              dtype: torch.dtype) -> str:
+def cache_key(model: nn.Module, dataset: BaseDataset, stage: str, dtype: torch.dtype) -> str:
     """SHA-256 of all that the features depend on.
 
     That is the weights before the stage, the preprocessing, the view, and
@@ -49,22 +49,32 @@ def cache_key(model: nn.Module, dataset: BaseDataset, stage: str,
     preprocessor = model.data_preprocessor
     modules = model.extractor(stage)
     # The text of a module tells GELU from QuickGELU, its weights do not
-    weights = digest({**dict(modules.named_parameters()),
-                      **dict(modules.named_buffers())})
-    for part in (VERSION, stage, modules, weights, dtype,
-                 *dataset.pipeline.transforms, preprocessor,
-                 preprocessor.to_rgb, preprocessor.mean.flatten().tolist(),
-                 preprocessor.std.flatten().tolist()):
+    weights = digest({**dict(modules.named_parameters()), **dict(modules.named_buffers())})
+    for part in (
+        VERSION,
+        stage,
+        modules,
+        weights,
+        dtype,
+        *dataset.pipeline.transforms,
+        preprocessor,
+        preprocessor.to_rgb,
+        preprocessor.mean.flatten().tolist(),
+        preprocessor.std.flatten().tolist(),
+    ):
         if ' object at 0x' in str(part):
             raise InputError(
                 f'features cannot be cached: {type(part).__name__} has no '
-                '__repr__ that shows its settings.')
+                '__repr__ that shows its settings.'
+            )
         sha.update(f'{part}\n'.encode())
     for i in range(len(dataset)):
         info = dataset.get_data_info(i)
         file = os.stat(info['img_path'])
-        sha.update(f'{info["img_path"]} {file.st_size} {file.st_mtime_ns} '
-                   f'{info.get("mirror", False)}\n'.encode())
+        sha.update(
+            f'{info["img_path"]} {file.st_size} {file.st_mtime_ns} '
+            f'{info.get("mirror", False)}\n'.encode()
+        )
     if getattr(dataset, 'views', None):  # drawn by the dataset's seed
         sha.update(f'{dataset.views} views, seed {dataset.seed}'.encode())
     return sha.hexdigest()
@@ -81,24 +91,24 @@ def check_cacheable(model: nn.Module, dataset: BaseDataset) -> None:
     if not transforms or not isinstance(transforms[-1], PackInputs):
         raise InputError(
             f'features of {type(dataset).__name__} cannot be cached: it needs '
-            'a pipeline of its own that ends in PackInputs.')
-    remedy = ('and cached features would be those of one draw. Remove it, or '
-              'the hook safe_mm.FeatureCacheHook.')
+            'a pipeline of its own that ends in PackInputs.'
+        )
+    remedy = (
+        'and cached features would be those of one draw. Remove it, or '
+        'the hook safe_mm.FeatureCacheHook.'
+    )
     fixed = getattr(dataset, 'views', None)
     for transform in transforms:
         if getattr(transform, '_methods_with_randomness', ()) and not fixed:
-            raise InputError(f'{type(transform).__name__} in the pipeline '
-                             f'is random, {remedy}')
+            raise InputError(f'{type(transform).__name__} in the pipeline is random, {remedy}')
     with torch.random.fork_rng(devices=[]):  # of the CPU
         images = [dataset[0]['inputs'] for _ in range(8)]
     if not all(torch.equal(image, images[0]) for image in images):
         raise InputError(f'the pipeline is random, {remedy}')
     if not hasattr(model.data_preprocessor, 'to_rgb'):
-        raise InputError('features cannot be cached without a '
-                         'CLIPDataPreprocessor.')
+        raise InputError('features cannot be cached without a CLIPDataPreprocessor.')
     if getattr(model.data_preprocessor, 'batch_augments', None):
-        raise InputError('data_preprocessor.batch_augments is random, '
-                         f'{remedy}')
+        raise InputError(f'data_preprocessor.batch_augments is random, {remedy}')
 
 
 class CachedFeatures(Dataset):
@@ -111,8 +121,7 @@ class CachedFeatures(Dataset):
         dataset (BaseDataset): The images.
     """
 
-    def __init__(self, folder: Path, key: str, stage: str,
-                 dataset: BaseDataset) -> None:
+    def __init__(self, folder: Path, key: str, stage: str, dataset: BaseDataset) -> None:
         self.folder, self.key, self.stage = folder, key, stage
         self.dataset = dataset
         self._chunks: Dict[int, safe_open] = {}
@@ -155,10 +164,10 @@ class CachedFeatures(Dataset):
     def is_complete(self, chunk: int) -> bool:
         """Whether a chunk's file exists and is intact."""
         with suppress(OSError, SafetensorError), safe_open(
-                self.file(chunk), 'pt') as file:  # refuses truncated files
+            self.file(chunk), 'pt'
+        ) as file:  # refuses truncated files
             shape = file.get_slice('features').get_shape()
-            return file.metadata() == self.stamp(chunk) and (
-                shape[0] == len(self.images(chunk)))
+            return file.metadata() == self.stamp(chunk) and (shape[0] == len(self.images(chunk)))
         return False
 
     def stamp(self, chunk: int) -> Dict[str, str]:
@@ -169,9 +178,9 @@ class CachedFeatures(Dataset):
 def collate(samples: List[dict]) -> Dict[str, Any]:
     """Mmengine's default, with one ``start`` for the batch."""
     start = samples[0]['start']
-    batch = default_collate([
-        dict(inputs=s['inputs'], data_samples=s['data_samples'])
-        for s in samples])
+    batch = default_collate(
+        [dict(inputs=s['inputs'], data_samples=s['data_samples']) for s in samples]
+    )
     return dict(batch, start=start)
 
 
@@ -181,13 +190,15 @@ def stack_images(samples: List[dict]) -> Dict[str, torch.Tensor]:
 
 
 @torch.no_grad()
-def cache_features(model: nn.Module,
-                   dataset: BaseDataset,
-                   stage: str,
-                   root: Path,
-                   dtype: torch.dtype = torch.float32,
-                   num_workers: int = 0,
-                   desc: str = 'features') -> CachedFeatures:
+def cache_features(
+    model: nn.Module,
+    dataset: BaseDataset,
+    stage: str,
+    root: Path,
+    dtype: torch.dtype = torch.float32,
+    num_workers: int = 0,
+    desc: str = 'features',
+) -> CachedFeatures:
     """Features of a dataset, computed unless they are on disk already.
 
     The processes of a distributed run share the work. A run that was killed
@@ -219,32 +230,41 @@ def cache_features(model: nn.Module,
     missing = cached.missing()
     barrier()  # all processes have the same list
     if missing:
-        _compute(cached, missing[get_rank()::get_world_size()], model, dtype,
-                 num_workers, desc)
+        _compute(cached, missing[get_rank() :: get_world_size()], model, dtype, num_workers, desc)
     model.train(was_training)
     barrier()
     if missing and cached.missing():
-        raise InputError(f'{cached.folder} lacks features that another '
-                         'process should have written. Set the root of '
-                         'safe_mm.FeatureCacheHook to a shared folder.')
+        raise InputError(
+            f'{cached.folder} lacks features that another '
+            'process should have written. Set the root of '
+            'safe_mm.FeatureCacheHook to a shared folder.'
+        )
     return cached
 
 
-def _compute(cached: CachedFeatures, chunks: List[int], model: nn.Module,
-             dtype: torch.dtype, num_workers: int, desc: str) -> None:
+def _compute(
+    cached: CachedFeatures,
+    chunks: List[int],
+    model: nn.Module,
+    dtype: torch.dtype,
+    num_workers: int,
+    desc: str,
+) -> None:
     """Computes and writes the features of some chunks."""
     extract = model.extractor(cached.stage)
     loader = DataLoader(
-        cached.dataset, batch_sampler=[list(cached.images(c)) for c in chunks],
-        num_workers=num_workers, collate_fn=stack_images)
+        cached.dataset,
+        batch_sampler=[list(cached.images(c)) for c in chunks],
+        num_workers=num_workers,
+        collate_fn=stack_images,
+    )
     bar = tqdm(loader, desc, unit=f'x{CHUNK}', disable=not is_main_process())
     for chunk, batch in zip(chunks, bar):
         images = model.data_preprocessor(batch)['inputs']
-        with torch.autocast(images.device.type, torch.bfloat16,
-                            enabled=dtype == torch.bfloat16):
-            features = torch.cat([
-                extract(part) for part in images.split(
-                    CHUNK if images.is_cuda else CPU_BATCH)]).to('cpu', dtype)
+        with torch.autocast(images.device.type, torch.bfloat16, enabled=dtype == torch.bfloat16):
+            features = torch.cat(
+                [extract(part) for part in images.split(CHUNK if images.is_cuda else CPU_BATCH)]
+            ).to('cpu', dtype)
         _save(cached, chunk, features.contiguous())
 
 
@@ -253,7 +273,8 @@ def _save(cached: CachedFeatures, chunk: int, features: torch.Tensor) -> None:
     if not features.isfinite().all():
         raise InputError(
             f'features exceed the range of {features.dtype}. Set dtype='
-            '"float32" of safe_mm.FeatureCacheHook.')
+            '"float32" of safe_mm.FeatureCacheHook.'
+        )
     size = features.numel() * features.element_size()
     file = cached.file(chunk)
     draft = file.with_suffix(f'.{os.getpid()}')
@@ -269,12 +290,12 @@ def _save(cached: CachedFeatures, chunk: int, features: torch.Tensor) -> None:
             draft.unlink()
 
 
-def _no_room(cached: CachedFeatures, error: Exception,
-             size: int = 0) -> InputError:
+def _no_room(cached: CachedFeatures, error: Exception, size: int = 0) -> InputError:
     """The message if a file of ``size`` bytes cannot be written."""
     left = size * len(cached.missing()) / 1e9
     more = f' (about {left:.1f} GB are left to write)' if size else ''
     return InputError(
         f'features cannot be written to {cached.folder}{more}: {error}. '
         'Completed files are kept. Free some space, or set another root or '
-        'dtype="float16" of safe_mm.FeatureCacheHook.')
+        'dtype="float16" of safe_mm.FeatureCacheHook.'
+    )

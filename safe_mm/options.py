@@ -2,14 +2,14 @@
 
 Nothing heavy is imported here, so that ``--help`` answers at once.
 """
+
 from argparse import ArgumentParser
 from typing import Optional
 
 from mmengine.config import DictAction
 
 
-def add_common_options(parser: ArgumentParser,
-                       configs: Optional[str] = None) -> None:
+def add_common_options(parser: ArgumentParser, configs: Optional[str] = None) -> None:
     """Options that training and testing have in common.
 
     Args:
@@ -19,30 +19,25 @@ def add_common_options(parser: ArgumentParser,
     """
     parser.add_argument('config', nargs=configs, help='config file')
     parser.add_argument('--work-dir', help='folder for logs and checkpoints')
+    parser.add_argument('--dataset', help='a dataset of configs/_base_/datasets, such as dtd')
     parser.add_argument(
-        '--dataset', help='a dataset of configs/_base_/datasets, such as dtd')
-    parser.add_argument(
-        '--clip', metavar='NAME[:WEIGHTS]',
-        help='an open_clip model and its weights, a tag or a file; OpenAI\'s '
-        'without WEIGHTS')
+        '--clip',
+        metavar='NAME[:WEIGHTS]',
+        help="an open_clip model and its weights, a tag or a file; OpenAI's without WEIGHTS",
+    )
     parser.add_argument('--data-root', help='folder of the datasets')
     parser.add_argument('--shots', type=int, help='training images a class')
     parser.add_argument(
-        '--seed',
-        type=int,
-        help='seed of the few-shot sample and of the training run')
-    parser.add_argument(
-        '--amp', action='store_true', help='automatic mixed precision')
+        '--seed', type=int, help='seed of the few-shot sample and of the training run'
+    )
+    parser.add_argument('--amp', action='store_true', help='automatic mixed precision')
     parser.add_argument('--no-pin-memory', action='store_true')
     parser.add_argument(
         '--cfg-options',
         nargs='+',
         action=DictAction,
         default={},
-        help='override settings of the config, in the form key=value; lists '
-        'as key="[a,b]"')
-    parser.add_argument(
-        '--launcher',
-        choices=['none', 'pytorch', 'slurm', 'mpi'],
-        default='none')
+        help='override settings of the config, in the form key=value; lists as key="[a,b]"',
+    )
+    parser.add_argument('--launcher', choices=['none', 'pytorch', 'slurm', 'mpi'], default='none')
     parser.add_argument('--local_rank', '--local-rank', type=int, default=0)

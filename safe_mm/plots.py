@@ -1,4 +1,5 @@
 """Pictures of results, by matplotlib."""
+
 import math
 from itertools import product
 from pathlib import Path
@@ -12,10 +13,14 @@ if TYPE_CHECKING:
     from .search import Choice
 
 
-def plot_accuracy(curves: Dict[str, Dict[str, Sequence[float]]],
-                  shots: Sequence[int], title: str, path: Path,
-                  one_scale: bool = False,
-                  errors: Optional[Dict[str, dict]] = None) -> None:
+def plot_accuracy(
+    curves: Dict[str, Dict[str, Sequence[float]]],
+    shots: Sequence[int],
+    title: str,
+    path: Path,
+    one_scale: bool = False,
+    errors: Optional[Dict[str, dict]] = None,
+) -> None:
     """Accuracy against shots, a panel for each dataset or test variant.
 
     Args:
@@ -33,20 +38,29 @@ def plot_accuracy(curves: Dict[str, Dict[str, Sequence[float]]],
     if len(curves) > columns:  # as few empty places as can be
         columns = min((4, 3, 5), key=lambda n: -len(curves) % n)
     rows = math.ceil(len(curves) / columns)
-    figure = Figure((max(6, 3.4 * columns), 1.2 + 2.8 * rows),
-                    layout='constrained')
+    figure = Figure((max(6, 3.4 * columns), 1.2 + 2.8 * rows), layout='constrained')
     panels = figure.subplots(rows, columns, squeeze=False, sharey=one_scale)
-    for panel in panels.flatten()[len(curves):]:
+    for panel in panels.flatten()[len(curves) :]:
         panel.set_axis_off()
     for panel, (name, lines) in zip(panels.flatten(), curves.items()):
         for label, values in lines.items():
             if label.startswith('zero-shot'):
-                panel.axhline(np.nanmean(values) if np.isfinite(values).any()
-                              else np.nan, color='k', ls='--', label=label)
+                panel.axhline(
+                    np.nanmean(values) if np.isfinite(values).any() else np.nan,
+                    color='k',
+                    ls='--',
+                    label=label,
+                )
                 continue
-            panel.errorbar(shots, values,
-                           errors and errors[name][label], marker='o',
-                           markersize=4, capsize=2, label=label)
+            panel.errorbar(
+                shots,
+                values,
+                errors and errors[name][label],
+                marker='o',
+                markersize=4,
+                capsize=2,
+                label=label,
+            )
         panel.set_xscale('log', base=2)
         panel.set_xticks(shots, [str(k) for k in shots])
         panel.set_xlim(shots[0] / 1.3, shots[-1] * 1.3)
@@ -66,9 +80,13 @@ def add_legend(figure: Figure, panel: Axes) -> None:
     figure.legend(handles, labels, loc='outside lower center', ncols=columns)
 
 
-def plot_attention(images: List[np.ndarray], masks: List[np.ndarray],
-                   maps: Dict[str, List[np.ndarray]], names: List[str],
-                   path: Path) -> None:
+def plot_attention(
+    images: List[np.ndarray],
+    masks: List[np.ndarray],
+    maps: Dict[str, List[np.ndarray]],
+    names: List[str],
+    path: Path,
+) -> None:
     """Attention over pictures, a row for each and a column for each pooling.
 
     Args:
@@ -81,8 +99,7 @@ def plot_attention(images: List[np.ndarray], masks: List[np.ndarray],
         path (Path): The PNG to write.
     """
     columns = ['picture', *maps]
-    figure = Figure((2.2 * len(columns), 2.2 * len(images)),
-                    layout='constrained')
+    figure = Figure((2.2 * len(columns), 2.2 * len(images)), layout='constrained')
     grid = figure.subplots(len(images), len(columns), squeeze=False)
     top = max(m.max() for column in maps.values() for m in column)
     for row, (image, mask) in enumerate(zip(images, masks)):
@@ -97,15 +114,17 @@ def plot_attention(images: List[np.ndarray], masks: List[np.ndarray],
                 shown = panel.imshow(
                     maps[column][row],
                     extent=(-0.5, width - 0.5, height - 0.5, -0.5),
-                    cmap='Reds', alpha=0.8 * (maps[column][row] / top)**0.5,
-                    vmin=0, vmax=top)
+                    cmap='Reds',
+                    alpha=0.8 * (maps[column][row] / top) ** 0.5,
+                    vmin=0,
+                    vmax=top,
+                )
         grid[row][0].set_ylabel(names[row])
     figure.colorbar(shown, ax=grid, label='share of attention in a cell')
     figure.savefig(path, dpi=120)
 
 
-def plot_gain(curves: Dict[str, Dict[str, Dict[float, float]]],
-              path: Path) -> None:
+def plot_gain(curves: Dict[str, Dict[str, Dict[float, float]]], path: Path) -> None:
     """What blending adds against beta, a panel for each test variant.
 
     Args:
@@ -116,8 +135,7 @@ def plot_gain(curves: Dict[str, Dict[str, Dict[float, float]]],
     panels = figure.subplots(1, len(curves), sharey=True, squeeze=False)[0]
     for panel, (name, lines) in zip(panels, curves.items()):
         for label, gain in lines.items():
-            panel.plot(list(gain), list(gain.values()), 'o-', markersize=4,
-                       label=label)
+            panel.plot(list(gain), list(gain.values()), 'o-', markersize=4, label=label)
         panel.axhline(0, color='k', linewidth=0.8)
         panel.set(title=name, xlabel='beta')
         panel.grid(alpha=0.3)
@@ -137,27 +155,35 @@ def plot_search(choice: 'Choice', path: Path) -> None:
         path (Path): The PNG to write.
     """
     names = list(choice.tried)
-    *outer, rows, columns = ['', ''][len(names):] + names
+    *outer, rows, columns = ['', ''][len(names) :] + names
     tried = {'': [0], **choice.tried}
     chosen = {'': 0, **choice.chosen}
     panels = list(product(*(tried[name] for name in outer)))
-    grids = choice.accuracy.reshape(len(panels), len(tried[rows]),
-                                    len(tried[columns]))
+    grids = choice.accuracy.reshape(len(panels), len(tried[rows]), len(tried[columns]))
     figure = Figure((1 + 3.2 * len(panels), 4), layout='constrained')
     axes = figure.subplots(1, len(panels), sharey=True, squeeze=False)[0]
     for panel, values, grid in zip(axes, panels, grids):
-        shown = panel.imshow(grid, vmin=choice.accuracy.min().item(),
-                             vmax=choice.accuracy.max().item(), origin='lower',
-                             aspect='auto', cmap='viridis')
-        panel.set_xticks(range(len(tried[columns])),
-                         [f'{value:g}' for value in tried[columns]])
-        panel.set_yticks(range(len(tried[rows])),
-                         [f'{value:g}' for value in tried[rows]])
-        panel.set(xlabel=columns, title=', '.join(
-            f'{name} {value:g}' for name, value in zip(outer, values)))
+        shown = panel.imshow(
+            grid,
+            vmin=choice.accuracy.min().item(),
+            vmax=choice.accuracy.max().item(),
+            origin='lower',
+            aspect='auto',
+            cmap='viridis',
+        )
+        panel.set_xticks(range(len(tried[columns])), [f'{value:g}' for value in tried[columns]])
+        panel.set_yticks(range(len(tried[rows])), [f'{value:g}' for value in tried[rows]])
+        panel.set(
+            xlabel=columns,
+            title=', '.join(f'{name} {value:g}' for name, value in zip(outer, values)),
+        )
         if list(values) == [chosen[name] for name in outer]:
-            panel.plot(tried[columns].index(chosen[columns]),
-                       tried[rows].index(chosen[rows]), 'r*', markersize=14)
+            panel.plot(
+                tried[columns].index(chosen[columns]),
+                tried[rows].index(chosen[rows]),
+                'r*',
+                markersize=14,
+            )
     axes[0].set_ylabel(rows)
     figure.colorbar(shown, ax=axes, label='accuracy (%)')
     figure.suptitle(f'{choice.images} validation images; star: chosen')

@@ -1,4 +1,5 @@
 """Pooled features of a whole dataset, for all that needs no gradient."""
+
 from typing import NamedTuple
 
 import torch
@@ -21,14 +22,16 @@ class Pooled(NamedTuple):
         labels (Tensor): Shape (V, ).
         images (Tensor): Which image each view shows, counted from 0, (V, ).
     """
+
     branches: torch.Tensor
     labels: torch.Tensor
     images: torch.Tensor
 
 
 @torch.no_grad()
-def pool_dataset(model: CLIPClassifier, dataset: Dataset, num_workers: int = 0,
-                 desc: str = 'pooled features') -> Pooled:
+def pool_dataset(
+    model: CLIPClassifier, dataset: Dataset, num_workers: int = 0, desc: str = 'pooled features'
+) -> Pooled:
     """Pools a dataset; all processes share the work and get the whole.
 
     Args:
@@ -41,13 +44,17 @@ def pool_dataset(model: CLIPClassifier, dataset: Dataset, num_workers: int = 0,
     each = -(-count // world)  # the same for all: gathering requires it
     mine = [i % count for i in range(get_rank(), each * world, world)]
     cached = isinstance(dataset, CachedFeatures)
-    loader = DataLoader(dataset, BATCH, sampler=mine, num_workers=num_workers,
-                        collate_fn=collate if cached else default_collate)
+    loader = DataLoader(
+        dataset,
+        BATCH,
+        sampler=mine,
+        num_workers=num_workers,
+        collate_fn=collate if cached else default_collate,
+    )
     was_training = model.training
     model.eval()
     branches, labels = [], []
-    for batch in tqdm(loader, desc, unit=f'x{BATCH}', leave=False,
-                      disable=not is_main_process()):
+    for batch in tqdm(loader, desc, unit=f'x{BATCH}', leave=False, disable=not is_main_process()):
         batch = model.data_preprocessor(batch)
         labels += [sample.gt_label for sample in batch.pop('data_samples')]
         branches.append(model.pool(**batch).transpose(0, 1))
@@ -58,13 +65,16 @@ def pool_dataset(model: CLIPClassifier, dataset: Dataset, num_workers: int = 0,
 
     labels = whole(torch.cat(labels))
     return Pooled(
-        whole(torch.cat(branches)).transpose(0, 1), labels,
-        image_of_view(dataset).to(labels.device))
+        whole(torch.cat(branches)).transpose(0, 1), labels, image_of_view(dataset).to(labels.device)
+    )
 
 
 def image_of_view(dataset: Dataset) -> torch.Tensor:
     """Which image each view of a dataset shows, counted from 0."""
     number: dict = {}
-    return torch.tensor([
-        number.setdefault(dataset.get_data_info(i)['img_path'], len(number))
-        for i in range(len(dataset))])
+    return torch.tensor(
+        [
+            number.setdefault(dataset.get_data_info(i)['img_path'], len(number))
+            for i in range(len(dataset))
+        ]
+    )

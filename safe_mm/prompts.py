@@ -1,4 +1,5 @@
 """Prompts: what the text encoder is told about each class."""
+
 import json
 import re
 from pathlib import Path
@@ -11,19 +12,22 @@ from .errors import InputError
 # The seven of OpenAI's 80 templates that few-shot work uses for ImageNet;
 # the full sets come from open_clip.
 OPENAI_IMAGENET_SUB = (
-    'itap of a {}.', 'a bad photo of the {}.', 'a origami {}.',
-    'a photo of the large {}.', 'a {} in a video game.', 'art of the {}.',
-    'a photo of the small {}.')
+    'itap of a {}.',
+    'a bad photo of the {}.',
+    'a origami {}.',
+    'a photo of the large {}.',
+    'a {} in a video game.',
+    'art of the {}.',
+    'a photo of the small {}.',
+)
 
 TEMPLATE_SETS = {
-    'openai_imagenet':
-    [template('{}') for template in open_clip.OPENAI_IMAGENET_TEMPLATES],
+    'openai_imagenet': [template('{}') for template in open_clip.OPENAI_IMAGENET_TEMPLATES],
     'openai_imagenet_sub': OPENAI_IMAGENET_SUB,
 }
 
 
-def class_prompts(classes: Sequence[str],
-                  templates: Union[str, Sequence[str]]) -> List[List[str]]:
+def class_prompts(classes: Sequence[str], templates: Union[str, Sequence[str]]) -> List[List[str]]:
     """The sentences that describe each class.
 
     Args:
@@ -50,15 +54,18 @@ def class_prompts(classes: Sequence[str],
             raise InputError(
                 f'{template!r} is not a template: it has no {{}} for the '
                 'class name, and is neither a .json file nor one of the sets '
-                f'{", ".join(TEMPLATE_SETS)}.')
+                f'{", ".join(TEMPLATE_SETS)}.'
+            )
         if re.search('[a-z]{2}', template) and ' ' not in template:
             raise InputError(
                 f'the template {template!r} has no space. mmengine takes '
                 'spaces out of --cfg-options: write templates into a config, '
-                'or a .json file.')
+                'or a .json file.'
+            )
     if not templates:
-        raise InputError('templates is empty: give at least one template, '
-                         'such as "a photo of a {}."')
+        raise InputError(
+            'templates is empty: give at least one template, such as "a photo of a {}."'
+        )
     return [[t.replace('{}', name) for t in templates] for name in names]
 
 
@@ -67,16 +74,19 @@ def _from_json(names: List[str], path: Path) -> List[List[str]]:
         sentences = json.loads(path.read_text(encoding='utf-8'))
         sentences = {k.replace('_', ' '): v for k, v in sentences.items()}
     except (OSError, ValueError, AttributeError) as error:
-        raise InputError(f'{path} cannot be read as a JSON file of '
-                         f'{{class: [sentences]}}: {error}') from None
+        raise InputError(
+            f'{path} cannot be read as a JSON file of {{class: [sentences]}}: {error}'
+        ) from None
     missing = [name for name in names if not _is_texts(sentences.get(name))]
     if missing:
         raise InputError(
             f'{path} has no list of sentences for {len(missing)} of '
-            f'{len(names)} classes: {", ".join(missing[:5])}.')
+            f'{len(names)} classes: {", ".join(missing[:5])}.'
+        )
     return [sentences[name] for name in names]
 
 
 def _is_texts(value: Any) -> bool:
-    return isinstance(value, list) and len(value) > 0 and all(
-        isinstance(text, str) for text in value)
+    return (
+        isinstance(value, list) and len(value) > 0 and all(isinstance(text, str) for text in value)
+    )

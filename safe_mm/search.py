@@ -3,6 +3,7 @@
 All settings are tried on features that were pooled once, by the model's own
 logits. Test data plays no part in it.
 """
+
 from itertools import product
 from typing import Dict, List, NamedTuple, Optional, Sequence, Set
 
@@ -27,6 +28,7 @@ class Choice(NamedTuple):
         images (int): How many validation images there were.
         ties (str): How little they distinguish the settings.
     """
+
     chosen: Dict[str, float]
     tried: Space
     accuracy: torch.Tensor
@@ -45,33 +47,34 @@ def search_space(model: CLIPClassifier, space: Optional[Space]) -> Space:
     space, known = dict(space or {}), known_names(Part)
     for name, values in space.items():
         if name not in known:
-            raise InputError(f'search.{name} is not known; there are '
-                             f'{", ".join(sorted(known))}.')
-        if not isinstance(values, (list, tuple)) or not values or not all(
-                isinstance(v, (int, float)) and v >= 0 for v in values):
-            raise InputError(f'search.{name}={values!r} must be a list of '
-                             'non-negative numbers.')
+            raise InputError(f'search.{name} is not known; there are {", ".join(sorted(known))}.')
+        if (
+            not isinstance(values, (list, tuple))
+            or not values
+            or not all(isinstance(v, (int, float)) and v >= 0 for v in values)
+        ):
+            raise InputError(f'search.{name}={values!r} must be a list of non-negative numbers.')
     # A trained head belongs to the features it was trained on
-    parts = [model.head] if model.head.fits == 'before' else [
-        model.neck, model.head]
+    parts = [model.head] if model.head.fits == 'before' else [model.neck, model.head]
     own = [name for part in parts for name in part.hyperparameters]
     lacks = [name for name in model.head.hyperparameters if name not in space]
     if model.head.fits and lacks:
         raise InputError(
             f'the config has no values of {", ".join(lacks)} to search. Set '
-            f'search=dict({"=[...], ".join(lacks)}=[...]).')
+            f'search=dict({"=[...], ".join(lacks)}=[...]).'
+        )
     return {name: space[name] for name in own if name in space}
 
 
 def known_names(part: type) -> Set[str]:
     """Hyper-parameters of a class of parts and of all its subclasses."""
-    return set(part.hyperparameters).union(
-        *map(known_names, part.__subclasses__()))
+    return set(part.hyperparameters).union(*map(known_names, part.__subclasses__()))
 
 
 @torch.no_grad()
-def search(model: CLIPClassifier, space: Space, validation: Pooled,
-           training: Optional[Pooled] = None) -> Choice:
+def search(
+    model: CLIPClassifier, space: Space, validation: Pooled, training: Optional[Pooled] = None
+) -> Choice:
     """Tries every setting; the most accurate on validation images wins.
 
     Ties are broken by the least cross-entropy there, then by the order of
@@ -97,9 +100,12 @@ def search(model: CLIPClassifier, space: Space, validation: Pooled,
             set_hyperparameters(model, dict(zip(inner, own)))
             logits = model.head.logits(*prepared)
             hits = logits.argmax(-1) == validation.labels
-            results.append((
-                100 * hits.double().mean().item(),
-                -F.cross_entropy(logits, validation.labels).item()))
+            results.append(
+                (
+                    100 * hits.double().mean().item(),
+                    -F.cross_entropy(logits, validation.labels).item(),
+                )
+            )
     settings = list(product(*outer.values(), *inner.values()))
     best = settings[results.index(max(results))]
     chosen = dict(zip([*outer, *inner], best))
@@ -108,10 +114,12 @@ def search(model: CLIPClassifier, space: Space, validation: Pooled,
     if training is not None and outer:
         fit(model, training)
     accuracy = torch.tensor([r[0] for r in results]).reshape(
-        [len(values) for values in (*outer.values(), *inner.values())])
+        [len(values) for values in (*outer.values(), *inner.values())]
+    )
     images = len(validation.labels)
-    return Choice(chosen, {**outer, **inner}, accuracy, images,
-                  tie_summary(accuracy.flatten(), images))
+    return Choice(
+        chosen, {**outer, **inner}, accuracy, images, tie_summary(accuracy.flatten(), images)
+    )
 
 
 def set_hyperparameters(model: CLIPClassifier, values: dict) -> None:
@@ -123,29 +131,34 @@ def set_hyperparameters(model: CLIPClassifier, values: dict) -> None:
 @torch.no_grad()
 def fit(model: CLIPClassifier, training: Pooled) -> None:
     """Fits the head to the features of the training images."""
-    model.head.fit(model.neck.combine(training.branches), training.labels,
-                   training.images)
+    model.head.fit(model.neck.combine(training.branches), training.labels, training.images)
 
 
 def tie_summary(accuracy: torch.Tensor, images: int) -> str:
     """How many settings are as good as the best, in words."""
     best, one = accuracy.max(), 100 / images
-    return (f'{(accuracy == best).sum().item()} of {len(accuracy)} settings '
-            f'are best on {images} validation images, '
-            f'{(accuracy >= best - 1.001 * one).sum().item()} within one '
-            'image of it')
+    return (
+        f'{(accuracy == best).sum().item()} of {len(accuracy)} settings '
+        f'are best on {images} validation images, '
+        f'{(accuracy >= best - 1.001 * one).sum().item()} within one '
+        'image of it'
+    )
 
 
 def summary(choice: Choice) -> List[str]:
     """The choice in words, a line each."""
-    lines = ['Search on validation images: {}, accuracy {:.2f} %'.format(
-        ', '.join(f'{name} = {value:g}'
-                  for name, value in choice.chosen.items()),
-        choice.accuracy.max()), choice.ties + '.']
-    edges = [name for name, value in choice.chosen.items()
-             if len(choice.tried[name]) > 1
-             and value == max(choice.tried[name])]
+    lines = [
+        'Search on validation images: {}, accuracy {:.2f} %'.format(
+            ', '.join(f'{name} = {value:g}' for name, value in choice.chosen.items()),
+            choice.accuracy.max(),
+        ),
+        choice.ties + '.',
+    ]
+    edges = [
+        name
+        for name, value in choice.chosen.items()
+        if len(choice.tried[name]) > 1 and value == max(choice.tried[name])
+    ]
     if edges:
-        lines.append(f'The largest {" and ".join(edges)} was chosen: a wider '
-                     'range may be better.')
+        lines.append(f'The largest {" and ".join(edges)} was chosen: a wider range may be better.')
     return lines

@@ -1,4 +1,5 @@
 """Reading files of tensors without running anything that they carry."""
+
 import pickle
 from pathlib import Path
 from typing import Any, Callable
@@ -36,7 +37,8 @@ def safe_load(path: Path, load: Callable[[Path], Any] = torch_load) -> Any:
             f'{path} is refused: it holds more than tensors and plain values,'
             ' which could run code when loaded, or is damaged; nothing of it '
             'was run. Ask its author for .safetensors or a plain state dict. '
-            f'({_first_line(error)})') from None
+            f'({_first_line(error)})'
+        ) from None
     except Exception as error:  # damaged bytes make loaders raise anything
         raise InputError(
             f'{path} cannot be read; it may be truncated or of another '

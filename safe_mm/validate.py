@@ -1,4 +1,5 @@
 """Checks a config for unknown keys and types, before anything is loaded."""
+
 import difflib
 import inspect
 from typing import Any, Callable, Iterable, Optional, Set
@@ -6,13 +7,7 @@ from typing import Any, Callable, Iterable, Optional, Set
 from mmengine import registry as mmengine_registry
 from mmengine.config import Config
 from mmengine.registry import Registry
-from mmengine.runner import (
-    EpochBasedTrainLoop,
-    IterBasedTrainLoop,
-    LogProcessor,
-    TestLoop,
-    ValLoop,
-)
+from mmengine.runner import EpochBasedTrainLoop, IterBasedTrainLoop, LogProcessor, TestLoop, ValLoop
 from mmengine.runner.utils import set_random_seed
 from mmpretrain import registry as mmpretrain_registry
 from torch.utils.data import DataLoader
@@ -27,11 +22,13 @@ MORE = dict(
     optim_wrapper={'constructor', 'paramwise_cfg'},
     param_scheduler={'convert_to_iter_based'},
     train_cfg={'by_epoch'},
-    dataloader={'dataset', 'num_batch_per_epoch'})
+    dataloader={'dataset', 'num_batch_per_epoch'},
+)
 PLAIN = dict(
     env_cfg={'cudnn_benchmark', 'mp_cfg', 'dist_cfg', 'resource_limit'},
     grid={'lr', 'weight_decay'},
-    auto_scale_lr={'base_batch_size', 'enable'})
+    auto_scale_lr={'base_batch_size', 'enable'},
+)
 # Parts of a CLIPClassifier whose type need not be said
 IMPLIED = {'model.clip': SplitCLIP, 'model.backbone': 'safe_mm.CLIPTrunk'}
 
@@ -42,11 +39,18 @@ def validate_config(cfg: Config) -> None:
     Raises:
         InputError: Names the key or type, its place, and near matches.
     """
-    loop = IterBasedTrainLoop if not cfg.get('train_cfg', {}) or (
-        'max_iters' in cfg.train_cfg) else EpochBasedTrainLoop
+    loop = (
+        IterBasedTrainLoop
+        if not cfg.get('train_cfg', {}) or ('max_iters' in cfg.train_cfg)
+        else EpochBasedTrainLoop
+    )
     untyped = dict(
-        train_cfg=loop, val_cfg=ValLoop, test_cfg=TestLoop,
-        log_processor=LogProcessor, randomness=set_random_seed)
+        train_cfg=loop,
+        val_cfg=ValLoop,
+        test_cfg=TestLoop,
+        log_processor=LogProcessor,
+        randomness=set_random_seed,
+    )
     for name, node in cfg._cfg_dict.items():
         if name in PLAIN and isinstance(node, dict):
             check_keys(name, node, PLAIN[name])
@@ -54,14 +58,21 @@ def validate_config(cfg: Config) -> None:
             walk(name, node, untyped[name], MORE.get(name, set()))
         elif name.endswith('_dataloader') and isinstance(node, dict):
             walk(name, node, DataLoader, MORE['dataloader'])
-        elif name in ('optim_wrapper', 'param_scheduler', 'visualizer',
-                      'default_hooks', 'custom_hooks', 'val_evaluator',
-                      'test_evaluator', 'model', 'tta_model'):
+        elif name in (
+            'optim_wrapper',
+            'param_scheduler',
+            'visualizer',
+            'default_hooks',
+            'custom_hooks',
+            'val_evaluator',
+            'test_evaluator',
+            'model',
+            'tta_model',
+        ):
             walk(name, node, None, MORE.get(name, set()))
 
 
-def walk(path: str, node: Any, kind: Optional[Callable] = None,
-         more: Iterable[str] = ()) -> None:
+def walk(path: str, node: Any, kind: Optional[Callable] = None, more: Iterable[str] = ()) -> None:
     """Checks a node of a config and all below it.
 
     Args:
@@ -93,7 +104,8 @@ def check_keys(path: str, node: dict, allowed: Set[str]) -> None:
             raise InputError(
                 f'unknown key {path}.{key}. Near matches: '
                 f'{", ".join(near) or "none"}; allowed: '
-                f'{", ".join(sorted(allowed - EVERY_TYPE))}.')
+                f'{", ".join(sorted(allowed - EVERY_TYPE))}.'
+            )
 
 
 def find_type(path: str, name: Any) -> Optional[Callable]:
@@ -114,8 +126,9 @@ def find_type(path: str, name: Any) -> Optional[Callable]:
                 scope = f'{own.scope}.' if own.scope == 'safe_mm' else ''
                 known |= {scope + key for key in own.module_dict}
     near = difflib.get_close_matches(name, known)
-    raise InputError(f'{path}.type={name!r} is not known. Near matches: '
-                     f'{", ".join(near) or "none"}.')
+    raise InputError(
+        f'{path}.type={name!r} is not known. Near matches: {", ".join(near) or "none"}.'
+    )
 
 
 def parameters(kind: Callable) -> Optional[Set[str]]:
@@ -126,13 +139,11 @@ def parameters(kind: Callable) -> Optional[Set[str]]:
     if not inspect.isclass(kind):
         steps = [kind]
     else:
-        steps = [vars(base)['__init__'] for base in kind.__mro__[:-1]
-                 if '__init__' in vars(base)]
+        steps = [vars(base)['__init__'] for base in kind.__mro__[:-1] if '__init__' in vars(base)]
     names: Set[str] = set()
     for step in steps:
         own = inspect.signature(step).parameters.values()
-        names |= {p.name for p in own if p.kind in (
-            p.POSITIONAL_OR_KEYWORD, p.KEYWORD_ONLY)}
+        names |= {p.name for p in own if p.kind in (p.POSITIONAL_OR_KEYWORD, p.KEYWORD_ONLY)}
         if not any(p.kind is p.VAR_KEYWORD for p in own):
             return names - {'self'}
     return None

@@ -1,4 +1,5 @@
 """What tests share: small CLIPs, drawn pictures, the tools as functions."""
+
 import json
 import runpy
 import socket
@@ -38,8 +39,11 @@ SHORT = [
 def short(iters: int, *more: str) -> list:
     """Options for a run of ``iters`` iterations."""
     return [
-        '--cfg-options', *SHORT, f'train_cfg.max_iters={iters}',
-        f'param_scheduler.1.end={iters}', *more
+        '--cfg-options',
+        *SHORT,
+        f'train_cfg.max_iters={iters}',
+        f'param_scheduler.1.end={iters}',
+        *more,
     ]
 
 
@@ -120,7 +124,13 @@ def fails(message: str, name: str, *args: str):
 def trained(shapes, tmp_path_factory):
     """Work dir of a short run of tools/train.py."""
     work_dir = tmp_path_factory.mktemp('trained')
-    run_tool('train', CONFIG, '--data-root', shapes, '--work-dir', work_dir,
-             *short(120, 'train_cfg.val_interval=30',
-                    'default_hooks.checkpoint.interval=30'))
+    run_tool(
+        'train',
+        CONFIG,
+        '--data-root',
+        shapes,
+        '--work-dir',
+        work_dir,
+        *short(120, 'train_cfg.val_interval=30', 'default_hooks.checkpoint.interval=30'),
+    )
     return work_dir

@@ -1,4 +1,5 @@
 """Every method on coloured shapes and a small CLIP, for tests."""
+
 from pathlib import Path
 from typing import NamedTuple
 
@@ -36,6 +37,7 @@ class Method(NamedTuple):
         exact (bool): Whether a repeated fit gives the same weights; L-BFGS
             stops at a tolerance.
     """
+
     name: str
     trains: bool = True
     fits: bool = False
@@ -47,8 +49,7 @@ METHODS = [
     Method('zero-shot', trains=False),
     Method('tip-adapter', trains=False, fits=True),
     Method('tip-adapter-f', fits=True),
-    Method('linear-probe', trains=False, fits=True, starts_at_zero_shot=False,
-           exact=False),
+    Method('linear-probe', trains=False, fits=True, starts_at_zero_shot=False, exact=False),
     Method('gda', trains=False, fits=True),
     Method('clip-adapter', starts_at_zero_shot=False),
     Method('safe'),
@@ -60,8 +61,7 @@ METHODS = [
 RUN = [method for method in METHODS if method.name != 'zero-shot']
 
 
-def write_config(method: Method, folder: Path, data: str,
-                 *more: str) -> Path:
+def write_config(method: Method, folder: Path, data: str, *more: str) -> Path:
     """A config of a method on the shapes, for ten iterations.
 
     Args:
@@ -70,8 +70,9 @@ def write_config(method: Method, folder: Path, data: str,
         data (str): Data root.
         more (str): Lines to add.
     """
-    text = SHAPES.format(config=ROOT / 'configs' / f'{method.name}.py',
-                         data=data, root=folder / 'cache')
+    text = SHAPES.format(
+        config=ROOT / 'configs' / f'{method.name}.py', data=data, root=folder / 'cache'
+    )
     text += 'test_dataloader = dict(num_workers=0, dataset=dataset)\n'
     text += LOADERS if method.name != 'zero-shot' else ''
     text += TRAIN if method.trains and method.name != 'zero-shot' else ''

@@ -1,4 +1,5 @@
 """A small data set of coloured shapes, in a folder for each class."""
+
 import random
 from pathlib import Path
 
@@ -12,12 +13,11 @@ SIZE = 96
 def draw(color: str, rng: random.Random) -> Image.Image:
     """A shape of any kind, size and place on a grey ground among dots."""
     shape = rng.choice(SHAPES)
-    image = Image.new('RGB', (SIZE, SIZE), (rng.randrange(80, 180), ) * 3)
+    image = Image.new('RGB', (SIZE, SIZE), (rng.randrange(80, 180),) * 3)
     pen = ImageDraw.Draw(image)
     for _ in range(12):
         x, y = rng.randrange(SIZE), rng.randrange(SIZE)
-        pen.ellipse((x, y, x + 6, y + 6),
-                    fill=tuple(rng.randrange(256) for _ in range(3)))
+        pen.ellipse((x, y, x + 6, y + 6), fill=tuple(rng.randrange(256) for _ in range(3)))
     side = rng.randrange(SIZE // 4, SIZE // 2)
     x, y = rng.randrange(SIZE - side), rng.randrange(SIZE - side)
     box = (x, y, x + side, y + side)
@@ -26,8 +26,7 @@ def draw(color: str, rng: random.Random) -> Image.Image:
     elif shape == 'square':
         pen.rectangle(box, fill=color)
     else:
-        pen.polygon((x, y + side, x + side, y + side, x + side // 2, y),
-                    fill=color)
+        pen.polygon((x, y + side, x + side, y + side, x + side // 2, y), fill=color)
     return image
 
 

@@ -1,4 +1,5 @@
 """Short sweeps, for tests."""
+
 import json
 from pathlib import Path
 
@@ -6,16 +7,20 @@ from .conftest import ROOT, run_tool
 from .methods import METHODS, write_config
 
 CONFIGS = ROOT / 'configs'
-SHORT = ['train_cfg.max_iters=2', 'train_cfg.val_interval=1',
-         'param_scheduler=None', 'train_dataloader.num_workers=0',
-         'val_dataloader.num_workers=0', 'test_dataloader.num_workers=0']
+SHORT = [
+    'train_cfg.max_iters=2',
+    'train_cfg.val_interval=1',
+    'param_scheduler=None',
+    'train_dataloader.num_workers=0',
+    'val_dataloader.num_workers=0',
+    'test_dataloader.num_workers=0',
+]
 
 
 def configs(folder: Path, data: str, *names: str) -> list:
     """Config files of methods on the coloured shapes."""
     by_name = {method.name: method for method in METHODS}
-    return [write_config(by_name[name], folder / 'configs', data)
-            for name in names]
+    return [write_config(by_name[name], folder / 'configs', data) for name in names]
 
 
 def options(folder: Path, *args) -> list:
@@ -28,8 +33,7 @@ def results(folder: Path) -> dict:
     found = {}
     for file in (folder / 'sweep').rglob('result.json'):
         result = json.loads(file.read_text())
-        found[tuple(result[key] for key in (
-            'method', 'dataset', 'shots', 'seed'))] = result
+        found[tuple(result[key] for key in ('method', 'dataset', 'shots', 'seed'))] = result
     return found
 
 
@@ -40,5 +44,4 @@ def run(folder: Path, *args) -> dict:
 
 def figures(found: dict) -> dict:
     """What must be the same wherever a run is executed."""
-    return {key: (result['test'], result.get('validation'))
-            for key, result in found.items()}
+    return {key: (result['test'], result.get('validation')) for key, result in found.items()}

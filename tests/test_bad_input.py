@@ -1,4 +1,5 @@
 """Each fault of the input gets one short message."""
+
 import pytest
 import torch
 from mmengine.config import Config
@@ -15,42 +16,73 @@ from .test_clip_weights import Payload
 def test_payload_in_a_checkpoint(shapes, tmp_path):
     marker, path = tmp_path / 'marker', tmp_path / 'evil.pth'
     torch.save(dict(state_dict={}, evil=Payload(marker)), path)
-    fails('evil.pth is refused', 'test', CONFIG, path, '--data-root', shapes,
-          '--work-dir', tmp_path)
-    fails('evil.pth is refused', 'train', CONFIG, '--resume', path,
-          '--data-root', shapes, '--work-dir', tmp_path)
+    fails(
+        'evil.pth is refused', 'test', CONFIG, path, '--data-root', shapes, '--work-dir', tmp_path
+    )
+    fails(
+        'evil.pth is refused',
+        'train',
+        CONFIG,
+        '--resume',
+        path,
+        '--data-root',
+        shapes,
+        '--work-dir',
+        tmp_path,
+    )
     assert not marker.exists()
 
 
 def test_payload_in_load_from(shapes, tmp_path):
     marker, path = tmp_path / 'marker', tmp_path / 'evil.pth'
     torch.save(dict(state_dict={}, evil=Payload(marker)), path)
-    fails('evil.pth is refused', 'train', CONFIG, '--data-root', shapes,
-          '--work-dir', tmp_path, '--cfg-options', f'load_from={path}')
-    fails('evil.pth does not exist; it should be a local file', 'train',
-          CONFIG, '--data-root', shapes, '--work-dir', tmp_path,
-          '--cfg-options', 'load_from=http://127.0.0.1/evil.pth')
+    fails(
+        'evil.pth is refused',
+        'train',
+        CONFIG,
+        '--data-root',
+        shapes,
+        '--work-dir',
+        tmp_path,
+        '--cfg-options',
+        f'load_from={path}',
+    )
+    fails(
+        'evil.pth does not exist; it should be a local file',
+        'train',
+        CONFIG,
+        '--data-root',
+        shapes,
+        '--work-dir',
+        tmp_path,
+        '--cfg-options',
+        'load_from=http://127.0.0.1/evil.pth',
+    )
     assert not marker.exists()
 
 
 def test_names_of_results(trained, shapes, tmp_path):
     options = ['--data-root', shapes, '--work-dir', tmp_path, '--out']
     fails('ends in .pkl', 'test', CONFIG, trained, *options, 'x.json')
-    fails('ends in .json', 'test', CONFIG, trained, *options, 'x.txt',
-          '--out-item', 'metrics')
+    fails('ends in .json', 'test', CONFIG, trained, *options, 'x.txt', '--out-item', 'metrics')
 
 
 def test_bad_checkpoints(trained, shapes, tmp_path):
     options = ['--data-root', shapes, '--work-dir', tmp_path]
-    fails('gone.pth does not exist', 'test', CONFIG, tmp_path / 'gone.pth',
-          *options)
+    fails('gone.pth does not exist', 'test', CONFIG, tmp_path / 'gone.pth', *options)
     torn = tmp_path / 'torn.pth'
     torn.write_bytes((trained / 'iter_120.pth').read_bytes()[:-5000])
-    fails('torn.pth cannot be read; it may be truncated', 'test', CONFIG,
-          torn, *options)
+    fails('torn.pth cannot be read; it may be truncated', 'test', CONFIG, torn, *options)
     fails('no best_', 'test', CONFIG, tmp_path, *options)
-    fails('does not fit the model: neck.*same --clip', 'test', CONFIG,
-          trained, *options, '--clip', f'{TINY_RN}:None')
+    fails(
+        'does not fit the model: neck.*same --clip',
+        'test',
+        CONFIG,
+        trained,
+        *options,
+        '--clip',
+        f'{TINY_RN}:None',
+    )
 
 
 @pytest.mark.parametrize('part', ['backbone', 'neck'])
@@ -60,8 +92,7 @@ def test_checkpoint_on_other_frozen_weights(trained, shapes, tmp_path, part):
     checkpoint['state_dict'][f'{part}.frozen_sha256'][0] += 1
     torch.save(checkpoint, path)
     message = 'other frozen weights than .*tiny-vit.json:None.*same --clip'
-    fails(message, 'test', CONFIG, path, '--data-root', shapes, '--work-dir',
-          tmp_path)
+    fails(message, 'test', CONFIG, path, '--data-root', shapes, '--work-dir', tmp_path)
     with pytest.raises(InputError, match=message):
         get_model(Config.fromfile(trained / 'tiny.py'), pretrained=str(path))
 
@@ -72,50 +103,77 @@ def test_data_with_other_classes(trained, tmp_path):
     for file in (tmp_path / 'shapes' / 'red_shape').glob('*'):
         file.unlink()
     (tmp_path / 'shapes' / 'red_shape').rmdir()
-    fails('trained on 6 classes, and the data has 5; .*yellow_shape', 'test',
-          CONFIG, trained, '--data-root', tmp_path, '--work-dir', tmp_path)
+    fails(
+        'trained on 6 classes, and the data has 5; .*yellow_shape',
+        'test',
+        CONFIG,
+        trained,
+        '--data-root',
+        tmp_path,
+        '--work-dir',
+        tmp_path,
+    )
     # The config in the work dir has the names that were trained
-    fails('the model has 6 classes, and the data has 5; .*yellow_shape',
-          'test', trained / 'tiny.py', trained, '--data-root', tmp_path,
-          '--work-dir', tmp_path)
+    fails(
+        'the model has 6 classes, and the data has 5; .*yellow_shape',
+        'test',
+        trained / 'tiny.py',
+        trained,
+        '--data-root',
+        tmp_path,
+        '--work-dir',
+        tmp_path,
+    )
 
 
 def test_model_with_other_classes(shapes, tmp_path):
-    fails('the model has 2 classes, and the data has 6; they differ, first '
-          "'a' against 'blue_shape'", 'train', CONFIG, '--data-root', shapes,
-          '--work-dir', tmp_path, *short(8, 'model.classes=[a,b]'))
+    fails(
+        "the model has 2 classes, and the data has 6; they differ, first 'a' against 'blue_shape'",
+        'train',
+        CONFIG,
+        '--data-root',
+        shapes,
+        '--work-dir',
+        tmp_path,
+        *short(8, 'model.classes=[a,b]'),
+    )
 
 
-@pytest.mark.parametrize('args,message', [
-    (['--data-root', '/nowhere'], 'nowhere/shapes does not exist'),
-    (['--shots', '0'], 'shots=0'),
-    (['--cfg-options', 'model.clip.pretrained=gone.pt'], 'gone.pt'),
-    (['--clip', f'{TINY_RN}:gone.pt'], 'gone.pt'),
-    (['--clip', TINY_RN], '--clip .*tiny-rn.json needs weights'),
-    (['--dataset', 'dtdd'], "'dtdd' is not known; there are dtd"),
-    (['--launcher', 'slurm'], 'needs GPUs'),
-    (['--amp'], '--amp needs a GPU'),
-    (['--cfg-options', 'lr=1'], "no 'lr'.*optim_wrapper.optimizer.lr"),
-    (['--cfg-options', 'optim_wraper.optimizer.lr=1'],
-     "no 'optim_wraper'.*optim_wrapper"),
-    (['--cfg-options', 'model.neck.beta=-1'], 'beta=-1'),
-    (['--cfg-options', 'model.classes.templates=a photo of {}.'],
-     "'aphotoof{}.' has no space"),
-    (['--cfg-options', 'param_scheduler.0.start_lr=0'], 'start_lr=0'),
-])
+@pytest.mark.parametrize(
+    'args,message',
+    [
+        (['--data-root', '/nowhere'], 'nowhere/shapes does not exist'),
+        (['--shots', '0'], 'shots=0'),
+        (['--cfg-options', 'model.clip.pretrained=gone.pt'], 'gone.pt'),
+        (['--clip', f'{TINY_RN}:gone.pt'], 'gone.pt'),
+        (['--clip', TINY_RN], '--clip .*tiny-rn.json needs weights'),
+        (['--dataset', 'dtdd'], "'dtdd' is not known; there are dtd"),
+        (['--launcher', 'slurm'], 'needs GPUs'),
+        (['--amp'], '--amp needs a GPU'),
+        (['--cfg-options', 'lr=1'], "no 'lr'.*optim_wrapper.optimizer.lr"),
+        (['--cfg-options', 'optim_wraper.optimizer.lr=1'], "no 'optim_wraper'.*optim_wrapper"),
+        (['--cfg-options', 'model.neck.beta=-1'], 'beta=-1'),
+        (['--cfg-options', 'model.classes.templates=a photo of {}.'], "'aphotoof{}.' has no space"),
+        (['--cfg-options', 'param_scheduler.0.start_lr=0'], 'start_lr=0'),
+    ],
+)
 def test_bad_options(shapes, tmp_path, args, message):
     if torch.cuda.is_available() and args[0] in ('--launcher', '--amp'):
         pytest.skip('there is a GPU')
-    fails(message, 'train', CONFIG, '--data-root', shapes, '--work-dir',
-          tmp_path, *args)
+    fails(message, 'train', CONFIG, '--data-root', shapes, '--work-dir', tmp_path, *args)
 
 
 def test_metric_that_is_not_measured(shapes, tmp_path):
-    fails("save_best='accuracy/top9' is not a metric of this run: "
-          'accuracy/top1', 'train', CONFIG, '--data-root', shapes,
-          '--work-dir', tmp_path,
-          *short(8, 'train_cfg.val_interval=2',
-                 'default_hooks.checkpoint.save_best=accuracy/top9'))
+    fails(
+        "save_best='accuracy/top9' is not a metric of this run: accuracy/top1",
+        'train',
+        CONFIG,
+        '--data-root',
+        shapes,
+        '--work-dir',
+        tmp_path,
+        *short(8, 'train_cfg.val_interval=2', 'default_hooks.checkpoint.save_best=accuracy/top9'),
+    )
 
 
 def test_missing_config():
@@ -123,5 +181,14 @@ def test_missing_config():
 
 
 def test_resume_from_an_empty_folder(shapes, tmp_path):
-    fails('has no iter_', 'train', CONFIG, '--data-root', shapes,
-          '--work-dir', tmp_path / 'work', '--resume', tmp_path)
+    fails(
+        'has no iter_',
+        'train',
+        CONFIG,
+        '--data-root',
+        shapes,
+        '--work-dir',
+        tmp_path / 'work',
+        '--resume',
+        tmp_path,
+    )

@@ -1,4 +1,5 @@
 """A CLIP loaded in parts, against open_clip's whole model."""
+
 import json
 from pathlib import Path
 
@@ -6,11 +7,7 @@ import numpy as np
 import open_clip
 import pytest
 import torch
-from open_clip.transform import (
-    PreprocessCfg,
-    image_transform_v2,
-    merge_preprocess_dict,
-)
+from open_clip.transform import PreprocessCfg, image_transform_v2, merge_preprocess_dict
 from PIL import Image
 from safetensors.torch import save_file
 
@@ -22,8 +19,7 @@ from safe_mm.registry import MODELS, TRANSFORMS
 from .conftest import TINY_RN, TINY_VIT
 
 # With fewer layers, the others are like these
-ARCHITECTURES = ['RN50x4', 'RN50x16', 'RN50x64', 'ViT-B-32-quickgelu',
-                 'ViT-L-14-336']
+ARCHITECTURES = ['RN50x4', 'RN50x16', 'RN50x64', 'ViT-B-32-quickgelu', 'ViT-L-14-336']
 
 
 def open_clip_model(path: str) -> open_clip.CLIP:
@@ -68,8 +64,7 @@ def test_text_encoder():
     reference, split = open_clip_model(TINY_VIT), SplitCLIP(TINY_VIT, None)
     texts = [f'a photo of {i} cats.' for i in range(5)]
     with torch.no_grad():
-        expected = reference.encode_text(
-            open_clip.get_tokenizer('tiny-vit')(texts), normalize=True)
+        expected = reference.encode_text(open_clip.get_tokenizer('tiny-vit')(texts), normalize=True)
     torch.testing.assert_close(split.encode_text(texts), expected)
     assert split.text.visual is None
 
@@ -85,18 +80,22 @@ def test_texts_go_through_in_batches(monkeypatch):
 def test_weights_are_read_once(tmp_path, monkeypatch):
     """By a classifier, for all of its parts."""
     import safe_mm.clip.loading as module
+
     path = tmp_path / 'clip.safetensors'
     state = open_clip_model(TINY_VIT).state_dict()
     save_file({k: v.contiguous() for k, v in state.items()}, str(path))
     reads = []
     read = module.read_state_dict
-    monkeypatch.setattr(module, 'read_state_dict',
-                        lambda p: reads.append(p) or read(p))
-    MODELS.build(dict(
-        type='safe_mm.CLIPClassifier',
-        clip=dict(model_name=TINY_VIT, pretrained=str(path)),
-        neck=dict(type='safe_mm.BlendedAttentionPool'),
-        head=dict(type='safe_mm.TextClsHead'), classes=['a', 'b']))
+    monkeypatch.setattr(module, 'read_state_dict', lambda p: reads.append(p) or read(p))
+    MODELS.build(
+        dict(
+            type='safe_mm.CLIPClassifier',
+            clip=dict(model_name=TINY_VIT, pretrained=str(path)),
+            neck=dict(type='safe_mm.BlendedAttentionPool'),
+            head=dict(type='safe_mm.TextClsHead'),
+            classes=['a', 'b'],
+        )
+    )
     assert reads == [path]
 
 
@@ -125,22 +124,23 @@ def test_pretrained_has_no_default():
         SplitCLIP(model_name=TINY_RN)
 
 
-@pytest.mark.parametrize('name,message', [
-    ('RN5O', 'RN50'),
-    ('RN50x4x', 'Near matches: RN50x4'),
-    ('nowhere/arch.json', 'No such file'),
-])
+@pytest.mark.parametrize(
+    'name,message',
+    [('RN5O', 'RN50'), ('RN50x4x', 'Near matches: RN50x4'), ('nowhere/arch.json', 'No such file')],
+)
 def test_unknown_or_unfit_architecture(name, message):
     with pytest.raises(InputError, match=message):
         SplitCLIP(name, None)
 
 
-@pytest.mark.parametrize('content,message', [
-    ('42', 'lacks embed_dim'),
-    ('{"embed_dim": 8', 'cannot be read'),
-    ('{"embed_dim": 8, "vision_cfg": {"depth": 1}, "text_cfg": {}}',
-     'cannot build.*depth'),
-])
+@pytest.mark.parametrize(
+    'content,message',
+    [
+        ('42', 'lacks embed_dim'),
+        ('{"embed_dim": 8', 'cannot be read'),
+        ('{"embed_dim": 8, "vision_cfg": {"depth": 1}, "text_cfg": {}}', 'cannot build.*depth'),
+    ],
+)
 def test_bad_architecture_file(tmp_path, content, message):
     path = tmp_path / f'bad{abs(hash(content))}.json'
     path.write_text(content)
@@ -162,12 +162,15 @@ def test_preprocessing_comes_from_open_clip():
     assert preprocess_cfg('ViT-L-14-336', 'openai').size == 336
     inception = preprocess_cfg('ViT-L-14', 'laion2b_s32b_b82k')
     assert inception.mean == (0.5, 0.5, 0.5)
-    assert preprocess_cfg('RN50-quickgelu', 'openai').mean == (
-        open_clip.OPENAI_DATASET_MEAN)
+    assert preprocess_cfg('RN50-quickgelu', 'openai').mean == (open_clip.OPENAI_DATASET_MEAN)
 
 
-TAGS = [('ViT-B-16-SigLIP', 'webli'), ('ViT-B-16-SigLIP2', 'webli'),
-        ('coca_ViT-B-32', 'laion2b_s13b_b90k'), ('RN50', 'openai')]
+TAGS = [
+    ('ViT-B-16-SigLIP', 'webli'),
+    ('ViT-B-16-SigLIP2', 'webli'),
+    ('coca_ViT-B-32', 'laion2b_s13b_b90k'),
+    ('RN50', 'openai'),
+]
 
 
 @pytest.mark.parametrize('name,tag', TAGS)
@@ -176,19 +179,32 @@ def test_preprocessing_is_open_clips(name, tag):
     if name not in open_clip.list_models():
         pytest.skip('open_clip is too old')
     expected = image_transform_v2(
-        PreprocessCfg(**dict(
-            merge_preprocess_dict(
-                PreprocessCfg(), open_clip.get_pretrained_cfg(name, tag)),
-            size=(224, 224))), is_train=False)
+        PreprocessCfg(
+            **dict(
+                merge_preprocess_dict(PreprocessCfg(), open_clip.get_pretrained_cfg(name, tag)),
+                size=(224, 224),
+            )
+        ),
+        is_train=False,
+    )
     cfg = preprocess_cfg(name, tag)
     rng = np.random.default_rng(0)
     image = rng.integers(0, 256, (90, 160, 3), dtype=np.uint8)
-    crop = TRANSFORMS.build(dict(
-        type='safe_mm.CLIPCrop', size=cfg.size,
-        interpolation=cfg.interpolation, resize_mode=cfg.resize_mode))
-    normalise = MODELS.build(dict(
-        type='safe_mm.CLIPDataPreprocessor', to_rgb=False,
-        clip=dict(model_name=name, pretrained=tag)))
+    crop = TRANSFORMS.build(
+        dict(
+            type='safe_mm.CLIPCrop',
+            size=cfg.size,
+            interpolation=cfg.interpolation,
+            resize_mode=cfg.resize_mode,
+        )
+    )
+    normalise = MODELS.build(
+        dict(
+            type='safe_mm.CLIPDataPreprocessor',
+            to_rgb=False,
+            clip=dict(model_name=name, pretrained=tag),
+        )
+    )
     pixels = torch.from_numpy(crop(dict(img=image))['img'].copy())
     ours = normalise(dict(inputs=pixels.permute(2, 0, 1)[None]))['inputs'][0]
     torch.testing.assert_close(ours, expected(Image.fromarray(image)))
@@ -209,8 +225,7 @@ def test_images_that_are_not_square(tmp_path):
     clip = dict(model_name=str(path), pretrained=None)
     assert preprocess_cfg(**clip).size == (32, 64)
     assert SplitCLIP(**clip).image_size == (32, 64)
-    crop = TRANSFORMS.build(dict(type='safe_mm.CLIPCrop',
-                                 size=preprocess_cfg(**clip).size))
+    crop = TRANSFORMS.build(dict(type='safe_mm.CLIPCrop', size=preprocess_cfg(**clip).size))
     image = np.zeros((100, 70, 3), np.uint8)
     assert crop(dict(img=image))['img_shape'] == (32, 64)
     trunk = MODELS.build(dict(type='safe_mm.CLIPTrunk', clip=clip))

@@ -1,4 +1,5 @@
 """Weights in each of their real formats, good and bad."""
+
 import json
 import pickle
 import time
@@ -30,7 +31,7 @@ def model(request):
     with torch.no_grad():
         for parameter in clip.parameters():
             parameter.add_(0.02 * torch.randn_like(parameter))
-        clip.logit_scale.fill_(3.)
+        clip.logit_scale.fill_(3.0)
     return clip
 
 
@@ -58,20 +59,15 @@ def save_torchscript(clip: open_clip.CLIP, path: str) -> None:
 
 
 FORMATS = {
-    'clip.safetensors':
-    lambda m, p: save_file({k: v.contiguous()
-                            for k, v in m.state_dict().items()}, p),
-    'state_dict.pt':
-    lambda m, p: torch.save(m.state_dict(), p),
-    'training.pt':
-    lambda m, p: torch.save(
-        dict(
-            epoch=3,
-            name='run',
-            state_dict={f'module.{k}': v
-                        for k, v in m.state_dict().items()}), p),
-    'torchscript.pt':
-    save_torchscript,
+    'clip.safetensors': lambda m, p: save_file(
+        {k: v.contiguous() for k, v in m.state_dict().items()}, p
+    ),
+    'state_dict.pt': lambda m, p: torch.save(m.state_dict(), p),
+    'training.pt': lambda m, p: torch.save(
+        dict(epoch=3, name='run', state_dict={f'module.{k}': v for k, v in m.state_dict().items()}),
+        p,
+    ),
+    'torchscript.pt': save_torchscript,
 }
 
 
@@ -113,7 +109,8 @@ def test_payload_is_refused_and_not_run(tmp_path, legacy):
     torch.save(
         dict(state_dict={'a': torch.zeros(1)}, evil=Payload(marker)),
         path,
-        _use_new_zipfile_serialization=not legacy)
+        _use_new_zipfile_serialization=not legacy,
+    )
     with pytest.raises(InputError, match='refused.*nothing of it was run'):
         SplitCLIP(TINY_RN, str(path))
     assert not marker.exists()
@@ -193,16 +190,21 @@ def test_damaged_directory(name, tmp_path):
 
 
 class Several(torch.nn.Module):
-
     def __init__(self):
         super().__init__()
         self.inner = torch.nn.BatchNorm1d(3)
         self.again = self.inner
         self.empty = torch.nn.Parameter(torch.zeros(0, 3))
-        for dtype in (torch.uint8, torch.int8, torch.int16, torch.float16,
-                      torch.bfloat16, torch.float64, torch.bool):
-            self.register_buffer(f'x_{dtype}'.replace('.', '_'),
-                                 torch.ones(2, 3, dtype=dtype).T)
+        for dtype in (
+            torch.uint8,
+            torch.int8,
+            torch.int16,
+            torch.float16,
+            torch.bfloat16,
+            torch.float64,
+            torch.bool,
+        ):
+            self.register_buffer(f'x_{dtype}'.replace('.', '_'), torch.ones(2, 3, dtype=dtype).T)
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         return self.inner(x)
@@ -224,8 +226,9 @@ def test_torchscript_equals_its_own_loader(tmp_path):
 def test_wrong_architecture(tmp_path):
     path = tmp_path / 'rn.pt'
     torch.save(open_clip_model(TINY_RN).state_dict(), path)
-    with pytest.raises(InputError, match='rn.pt does not hold the weights of'
-                       '.*tiny-vit.*model_name'):
+    with pytest.raises(
+        InputError, match='rn.pt does not hold the weights of.*tiny-vit.*model_name'
+    ):
         SplitCLIP(TINY_VIT, str(path))
 
 
@@ -242,16 +245,18 @@ def test_unknown_tag_lists_tags():
         SplitCLIP('RN50', 'opnai')
 
 
-@pytest.mark.parametrize('model_name,tag,quick', [
-    ('RN50', 'openai', True),
-    ('ViT-B-16', 'laion2b_s34b_b88k', False),
-])
+@pytest.mark.parametrize(
+    'model_name,tag,quick', [('RN50', 'openai', True), ('ViT-B-16', 'laion2b_s34b_b88k', False)]
+)
 def test_no_network(monkeypatch, tmp_path, model_name, tag, quick):
     """One short message, at once, that says which file to fetch."""
     import urllib.request
+
     monkeypatch.setattr(
-        urllib.request, 'urlopen', lambda *args, **kwargs: (_ for _ in ()).
-        throw(urllib.error.URLError(OSError('no route'))))
+        urllib.request,
+        'urlopen',
+        lambda *args, **kwargs: (_ for _ in ()).throw(urllib.error.URLError(OSError('no route'))),
+    )
     monkeypatch.setattr('safe_mm.clip.weights._cached', lambda cfg: None)
     start = time.time()
     with pytest.raises(InputError) as error:
@@ -272,14 +277,17 @@ def test_cache_of_openai_package(monkeypatch, tmp_path):
     assert find_weights('RN50', 'openai').name == 'RN50.pt'
 
 
-@pytest.mark.parametrize('content,message', [
-    ({0: torch.zeros(1)}, 'does not hold the weights'),
-    (dict(state_dict=torch.zeros(1)), 'a Tensor, not a state dict'),
-    (dict(state_dict=None), 'a NoneType, not a state dict'),
-    (dict(epoch=3), 'no tensors'),
-    ([1, 2], 'a list, not a state dict'),
-    (dict(logit_scale=torch.zeros(3)), 'does not hold the weights'),
-])
+@pytest.mark.parametrize(
+    'content,message',
+    [
+        ({0: torch.zeros(1)}, 'does not hold the weights'),
+        (dict(state_dict=torch.zeros(1)), 'a Tensor, not a state dict'),
+        (dict(state_dict=None), 'a NoneType, not a state dict'),
+        (dict(epoch=3), 'no tensors'),
+        ([1, 2], 'a list, not a state dict'),
+        (dict(logit_scale=torch.zeros(3)), 'does not hold the weights'),
+    ],
+)
 def test_other_content(content, message, tmp_path):
     torch.save(content, tmp_path / 'weights.pt')
     with pytest.raises(InputError, match=f'weights.pt.*{message}'):
@@ -294,13 +302,16 @@ def test_bad_sidecar(tmp_path):
         SplitCLIP(TINY_VIT, str(path))
 
 
-@pytest.mark.parametrize('model_name,needed,quick', [
-    ('RN50', True, True),
-    ('RN50', False, False),
-    ('RN50', None, False),
-    ('RN50-quickgelu', True, True),
-    ('RN50-quickgelu', None, True),
-])
+@pytest.mark.parametrize(
+    'model_name,needed,quick',
+    [
+        ('RN50', True, True),
+        ('RN50', False, False),
+        ('RN50', None, False),
+        ('RN50-quickgelu', True, True),
+        ('RN50-quickgelu', None, True),
+    ],
+)
 def test_activation_follows_the_weights(model_name, needed, quick):
     assert choose_activation(model_name, needed, 'weights') is quick
 
@@ -314,6 +325,7 @@ def test_sidecar_tells_the_activation(tmp_path):
     path = tmp_path / 'open_clip_model.safetensors'
     FORMATS['clip.safetensors'](open_clip_model(TINY_VIT), str(path))
     (tmp_path / 'open_clip_config.json').write_text(
-        '{"model_cfg": {"quick_gelu": true}, "preprocess_cfg": {}}')
+        '{"model_cfg": {"quick_gelu": true}, "preprocess_cfg": {}}'
+    )
     split = SplitCLIP(TINY_VIT, str(path))
     assert type(split.pool.block.mlp.gelu).__name__ == 'QuickGELU'

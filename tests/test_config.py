@@ -1,4 +1,5 @@
 """Configs, and options that rule in them."""
+
 import copy
 import re
 from argparse import ArgumentParser
@@ -7,12 +8,7 @@ from pathlib import Path
 import pytest
 from mmengine.config import Config
 
-from safe_mm.config import (
-    LOADERS,
-    dataset_base,
-    load_config,
-    use_dataset,
-)
+from safe_mm.config import LOADERS, dataset_base, load_config, use_dataset
 from safe_mm.errors import InputError
 from safe_mm.options import add_common_options
 from safe_mm.registry import MODELS
@@ -30,8 +26,16 @@ def read(path: Path, *args: str) -> Config:
 
 
 def test_shared_keys_rule_everywhere(shapes):
-    cfg = config('--shots', 4, '--seed', 3, '--data-root', shapes,
-                 '--cfg-options', 'val_dataloader.dataset.seed=9')
+    cfg = config(
+        '--shots',
+        4,
+        '--seed',
+        3,
+        '--data-root',
+        shapes,
+        '--cfg-options',
+        'val_dataloader.dataset.seed=9',
+    )
     assert cfg.train_dataloader.dataset.shots == 4
     assert cfg.train_dataloader.dataset.seed == 3
     assert cfg.val_dataloader.dataset.seed == 9  # a nested option wins
@@ -46,10 +50,10 @@ def test_clip_brings_its_view_of_a_picture(shapes):
     assert cfg.model.clip == dict(model_name='RN50x64', pretrained='openai')
     for loader in LOADERS:
         crop = cfg[loader].dataset.pipeline[1]
-        assert crop == dict(type='safe_mm.CLIPCrop', size=448,
-                            interpolation='bicubic', resize_mode='shortest')
-    for text, pretrained in (('RN50:x.pt', 'x.pt'), ('RN50:None', None),
-                             ('creatures-rn', 'seed1')):
+        assert crop == dict(
+            type='safe_mm.CLIPCrop', size=448, interpolation='bicubic', resize_mode='shortest'
+        )
+    for text, pretrained in (('RN50:x.pt', 'x.pt'), ('RN50:None', None), ('creatures-rn', 'seed1')):
         clip = config('--data-root', shapes, '--clip', text).model.clip
         assert clip.model_name == text.split(':')[0]
         assert clip.pretrained == pretrained
@@ -72,11 +76,13 @@ def test_dataset_brings_its_classes(tmp_path):
 def test_values_nested_in_a_config_are_kept(shapes, tmp_path):
     """Without options, a user's own config is taken as it is."""
     own = tmp_path / 'own.py'
-    own.write_text(f"_base_ = ['{CONFIG}']\n"
-                   "randomness = dict(seed=7)\n"
-                   f"model = dict(classes=dict(data_root='{shapes}'))\n"
-                   "train_dataloader = dict(dataset=dict(shots=2))\n"
-                   "test_dataloader = dict(dataset=dict(data_root='/else'))")
+    own.write_text(
+        f"_base_ = ['{CONFIG}']\n"
+        'randomness = dict(seed=7)\n'
+        f"model = dict(classes=dict(data_root='{shapes}'))\n"
+        'train_dataloader = dict(dataset=dict(shots=2))\n'
+        "test_dataloader = dict(dataset=dict(data_root='/else'))"
+    )
     cfg = read(own)
     assert cfg.randomness.seed == 7
     assert cfg.train_dataloader.dataset.shots == 2
@@ -90,13 +96,15 @@ def test_configs_follow_the_protocol():
     assert cfg.optim_wrapper.optimizer.type == 'AdamW'
     assert cfg.train_dataloader.batch_size == 8
     assert cfg.train_dataloader.dataset.mirror
-    assert (cfg.train_cfg.max_iters, cfg.train_cfg.val_interval) == (12800,
-                                                                     100)
+    assert (cfg.train_cfg.max_iters, cfg.train_cfg.val_interval) == (12800, 100)
     warmup, cosine = cfg.param_scheduler
-    assert (warmup.type, warmup.start_lr, warmup.end) == ('safe_mm.WarmupLR',
-                                                          1e-5, 50)
-    assert (cosine.type, cosine.begin, cosine.end,
-            cosine.get('eta_min', 0)) == ('CosineAnnealingLR', 50, 12800, 0)
+    assert (warmup.type, warmup.start_lr, warmup.end) == ('safe_mm.WarmupLR', 1e-5, 50)
+    assert (cosine.type, cosine.begin, cosine.end, cosine.get('eta_min', 0)) == (
+        'CosineAnnealingLR',
+        50,
+        12800,
+        0,
+    )
     assert cfg.model.neck.beta == 0.5
     assert cfg.default_hooks.checkpoint.interval == 100
 
@@ -132,8 +140,9 @@ def test_each_dataset_goes_with_each_config(name):
         assert cfg.get('variants') == base.get('variants')
         assert {**cfg.model, 'classes': 0} == {**old.model, 'classes': 0}
         for loader in filter(cfg.get, LOADERS):
-            kept = {key: value for key, value in old[loader].dataset.items()
-                    if key not in old.dataset}
+            kept = {
+                key: value for key, value in old[loader].dataset.items() if key not in old.dataset
+            }
             assert cfg[loader].dataset == {**kept, **base.dataset}
 
 
@@ -142,11 +151,19 @@ def test_datasets_by_a_wrong_name():
         config('--dataset', 'imagnet')
 
 
-@pytest.mark.parametrize('option', [
-    'find_unused_parameters=True', 'resume=False', 'grid.lr=[1]',
-    'custom_hooks.0.priority=LOW', 'auto_scale_lr.enable=True',
-    'search.alpha=[1]', 'env_cfg.cudnn_benchmark=True', 'launcher=none'
-])
+@pytest.mark.parametrize(
+    'option',
+    [
+        'find_unused_parameters=True',
+        'resume=False',
+        'grid.lr=[1]',
+        'custom_hooks.0.priority=LOW',
+        'auto_scale_lr.enable=True',
+        'search.alpha=[1]',
+        'env_cfg.cudnn_benchmark=True',
+        'launcher=none',
+    ],
+)
 def test_options_that_a_config_need_not_have(shapes, option):
     config('--data-root', shapes, '--cfg-options', option)
 

@@ -1,4 +1,5 @@
 """The drawn world: exact on any machine, true to its masks and captions."""
+
 import hashlib
 import json
 import random
@@ -10,14 +11,7 @@ from mmengine.config import Config
 
 from safe_mm.creatures import anatomy, raster, world
 from safe_mm.creatures.captions import MENTIONS, TEMPLATES, caption
-from safe_mm.creatures.draw import (
-    GROUNDS,
-    KNOWN_GROUNDS,
-    NEW_GROUNDS,
-    PARTS,
-    SIZE,
-    draw,
-)
+from safe_mm.creatures.draw import GROUNDS, KNOWN_GROUNDS, NEW_GROUNDS, PARTS, SIZE, draw
 from safe_mm.errors import InputError
 from safe_mm.registry import DATASETS
 
@@ -35,6 +29,7 @@ def sha(*arrays: np.ndarray) -> str:
 def inside(x: int, y: int, points: list) -> bool:
     """Even-odd rule at one point, in exact fractions."""
     from fractions import Fraction
+
     hit = False
     for (x0, y0), (x1, y1) in zip(points, points[1:] + points[:1]):
         if (y0 > y) != (y1 > y):
@@ -47,15 +42,15 @@ def inside(x: int, y: int, points: list) -> bool:
 def test_polygons_cover_the_centres_inside(seed):
     rng = random.Random(seed)
     size = 12
-    points = [(rng.randrange(-40, 240), rng.randrange(-40, 240))
-              for _ in range(rng.randrange(3, 8))]
+    points = [
+        (rng.randrange(-40, 240), rng.randrange(-40, 240)) for _ in range(rng.randrange(3, 8))
+    ]
     picture = np.zeros((size, size), bool)
     box, mask = raster.fill_polygon(np.array(points), size)
     picture[box] = mask
     for row in range(size):
         for column in range(size):
-            assert picture[row, column] == inside(16 * column + 8,
-                                                  16 * row + 8, points)
+            assert picture[row, column] == inside(16 * column + 8, 16 * row + 8, points)
 
 
 def test_sines_are_pinned():
@@ -96,11 +91,10 @@ def test_masks_and_keypoints(ground):
         picture = draw(attributes(rng, pattern='striped'), ground, rng)
         assert picture.image.shape == (SIZE, SIZE, 3)
         assert set(np.unique(picture.parts)) == set(range(len(PARTS)))
-        for name, part in (('eye', ('eye', )), ('body', ('body', 'pattern'))):
+        for name, part in (('eye', ('eye',)), ('body', ('body', 'pattern'))):
             x, y = picture.keypoints[name]
             assert PARTS[picture.parts[int(y), int(x)]] in part
-        edge = np.concatenate([picture.parts[[0, -1]].ravel(),
-                               picture.parts[:, [0, -1]].ravel()])
+        edge = np.concatenate([picture.parts[[0, -1]].ravel(), picture.parts[:, [0, -1]].ravel()])
         seen = {PARTS[part] for part in np.unique(edge)}
         assert seen <= {'ground', 'ears'}  # of which a tip may be cut off
         assert (edge > 0).sum() < 12
@@ -113,8 +107,7 @@ def test_classes_differ_in_one_part_alone(task):
         pictures = []
         for kind in (first, second):
             rng = random.Random('same')
-            pictures.append(
-                draw(attributes(rng, **{task: kind}), 'sand', rng))
+            pictures.append(draw(attributes(rng, **{task: kind}), 'sand', rng))
         one, two = pictures
         part = PARTS.index(task)
         shown = (one.parts == part) | (two.parts == part)
@@ -168,8 +161,9 @@ def few(monkeypatch):
 
 
 def content(folder) -> dict:
-    return {str(f.relative_to(folder)): f.read_bytes()
-            for f in sorted(folder.rglob('*')) if f.is_file()}
+    return {
+        str(f.relative_to(folder)): f.read_bytes() for f in sorted(folder.rglob('*')) if f.is_file()
+    }
 
 
 def test_two_builds_are_identical(few, tmp_path):
@@ -178,20 +172,19 @@ def test_two_builds_are_identical(few, tmp_path):
     assert one == two
     other = content(world.build_task(tmp_path / 'c', 'tail', 1))
     assert other.keys() == one.keys()
-    assert other['images/train_seen_thin_000.png'] != one[
-        'images/train_seen_thin_000.png']
+    assert other['images/train_seen_thin_000.png'] != one['images/train_seen_thin_000.png']
 
 
 def test_a_task_on_disk(few, tmp_path):
     folder = world.build_task(tmp_path, 'pattern', 0)
     index = json.loads((folder / 'index.json').read_text())
     assert len(index) == 8 * (3 + 2 + 3 * 2)
-    splits = {v: json.loads((folder / f'{v}.json').read_text())
-              for v in world.VARIANTS}
+    splits = {v: json.loads((folder / f'{v}.json').read_text()) for v in world.VARIANTS}
     for variant, split in splits.items():
         assert split['train'] == splits['seen']['train']
         assert {part: len(items) for part, items in split.items()} == dict(
-            train=24, val=16, test=16)
+            train=24, val=16, test=16
+        )
         for name, label, kind in split['test']:
             assert index[name]['attributes']['pattern'] == kind
             assert anatomy.PATTERNS[label] == kind
@@ -200,8 +193,7 @@ def test_a_task_on_disk(few, tmp_path):
 
 
 def test_a_failed_build_leaves_nothing(few, tmp_path, monkeypatch):
-    monkeypatch.setattr(world, 'caption',
-                        lambda *args: (_ for _ in ()).throw(OSError('full')))
+    monkeypatch.setattr(world, 'caption', lambda *args: (_ for _ in ()).throw(OSError('full')))
     with pytest.raises(OSError, match='full'):
         world.build_task(tmp_path, 'ears', 0)
     assert not [f for f in tmp_path.rglob('*') if f.is_file()]
@@ -231,11 +223,11 @@ def test_dataset(few, tmp_path):
         split='train',
         shots=2,
         mirror=True,
-        data_root=str(tmp_path))
+        data_root=str(tmp_path),
+    )
     dataset = DATASETS.build(cfg)
     assert len(dataset) == 10 * 2 * 2
-    assert dataset.metainfo == dict(
-        classes=anatomy.EARS, templates='a creature with {} ears.')
+    assert dataset.metainfo == dict(classes=anatomy.EARS, templates='a creature with {} ears.')
     before = content(tmp_path)
     test = DATASETS.build({**cfg, 'split': 'test', 'variant': 'grounds'})
     assert len(test) == 40  # all, each with its mirror image

@@ -1,4 +1,5 @@
 """The few-shot dataset and CLIP's view of its pictures."""
+
 import json
 from pathlib import Path
 
@@ -19,9 +20,8 @@ from .conftest import TINY_VIT
 
 PIPELINE = [
     dict(
-        type='LoadImageFromFile',
-        imdecode_backend='pillow',
-        color_type='color_ignore_orientation'),
+        type='LoadImageFromFile', imdecode_backend='pillow', color_type='color_ignore_orientation'
+    ),
     dict(type='safe_mm.CLIPCrop'),
     dict(type='PackInputs'),
 ]
@@ -55,9 +55,12 @@ def build(root: Path, split: str = 'train', **kwargs):
                     data_root=str(root),
                     data_prefix='images',
                     ann_file='split.json',
-                    pipeline=PIPELINE),
-                **kwargs
-            }))
+                    pipeline=PIPELINE,
+                ),
+                **kwargs,
+            },
+        )
+    )
 
 
 def test_pixels_equal_open_clip(photos):
@@ -68,9 +71,8 @@ def test_pixels_equal_open_clip(photos):
     Image.open(path).save(path, exif=exif)
     dataset = build(photos, mirror=True)
     normalise = MODELS.build(
-        dict(
-            type='safe_mm.CLIPDataPreprocessor',
-            clip=dict(model_name='RN50', pretrained='openai')))
+        dict(type='safe_mm.CLIPDataPreprocessor', clip=dict(model_name='RN50', pretrained='openai'))
+    )
     transform = image_transform_v2(PreprocessCfg(), is_train=False)
     assert len(dataset) == 12
     for i in range(12):
@@ -80,8 +82,7 @@ def test_pixels_equal_open_clip(photos):
         if i >= 6:
             expected = expected.flip(-1)
         assert packed['data_samples'][0].flip == (i >= 6)
-        torch.testing.assert_close(
-            packed['inputs'][0], expected, rtol=0, atol=2e-6)
+        torch.testing.assert_close(packed['inputs'][0], expected, rtol=0, atol=2e-6)
 
 
 def crop_of(model_name: str, pretrained: str = None) -> dict:
@@ -120,8 +121,10 @@ def test_shots(photos):
 
 def test_short_classes_are_named(photos, monkeypatch):
     lines = []
-    monkeypatch.setattr('safe_mm.datasets.few_shot.print_log',
-                        lambda message, *args, **kwargs: lines.append(message))
+    monkeypatch.setattr(
+        'safe_mm.datasets.few_shot.print_log',
+        lambda message, *args, **kwargs: lines.append(message),
+    )
     build(photos, shots=5)
     assert len(lines) == 1
     assert '2 classes have fewer than 5' in lines[0]
@@ -130,8 +133,10 @@ def test_short_classes_are_named(photos, monkeypatch):
 
 def test_class_without_training_images_is_named(photos, monkeypatch):
     lines = []
-    monkeypatch.setattr('safe_mm.datasets.few_shot.print_log',
-                        lambda message, *args, **kwargs: lines.append(message))
+    monkeypatch.setattr(
+        'safe_mm.datasets.few_shot.print_log',
+        lambda message, *args, **kwargs: lines.append(message),
+    )
     split = json.loads((photos / 'split.json').read_text())
     split['train'] = split['train'][::2]
     (photos / 'split.json').write_text(json.dumps(split))
@@ -142,7 +147,8 @@ def test_class_without_training_images_is_named(photos, monkeypatch):
 def test_longest_side_resize(photos, tmp_path):
     """Models with another way to resize keep it."""
     (tmp_path / 'open_clip_config.json').write_text(
-        json.dumps(dict(preprocess_cfg=dict(resize_mode='longest'))))
+        json.dumps(dict(preprocess_cfg=dict(resize_mode='longest')))
+    )
     (tmp_path / 'x.pt').touch()
     crop = TRANSFORMS.build(crop_of(TINY_VIT, str(tmp_path / 'x.pt')))
     image = np.zeros((40, 100, 3), np.uint8)
@@ -154,8 +160,11 @@ def test_longest_side_resize(photos, tmp_path):
 def test_missing_images_are_counted(photos):
     (photos / 'images' / '1.jpg').unlink()
     (photos / 'images' / '3.jpg').unlink()
-    with pytest.raises(InputError, match=r'1.jpg does not exist, nor do 1 mor'
-                       r'e of the 6'):
+    with pytest.raises(
+        InputError,
+        match=r'1.jpg does not exist, nor do 1 mor'
+        r'e of the 6',
+    ):
         build(photos)
 
 
@@ -172,20 +181,22 @@ def test_no_image_at_all_is_named(photos):
         build(photos)[0]
 
 
-@pytest.mark.parametrize('wrong,message', [
-    (dict(split='training'), "split='training'"),
-    (dict(shots=0), 'shots=0'),
-    (dict(ann_file='nothing.json'), 'nothing.json does not exist'),
-    (dict(data_prefix='nowhere'), 'nowhere.0.jpg does not exist'),
-])
+@pytest.mark.parametrize(
+    'wrong,message',
+    [
+        (dict(split='training'), "split='training'"),
+        (dict(shots=0), 'shots=0'),
+        (dict(ann_file='nothing.json'), 'nothing.json does not exist'),
+        (dict(data_prefix='nowhere'), 'nowhere.0.jpg does not exist'),
+    ],
+)
 def test_bad_arguments(photos, wrong, message):
     with pytest.raises(InputError, match=message):
         build(photos, **wrong)
 
 
 def test_split_without_the_part(photos):
-    (photos / 'split.json').write_text(
-        json.dumps(dict(train=[['0.jpg', 0, 'cat']])))
+    (photos / 'split.json').write_text(json.dumps(dict(train=[['0.jpg', 0, 'cat']])))
     with pytest.raises(InputError, match="no images for 'test'"):
         build(photos, 'test')
 
@@ -200,6 +211,8 @@ def test_open_clip_constants_are_not_repeated():
     preprocessor = MODELS.build(
         dict(
             type='safe_mm.CLIPDataPreprocessor',
-            clip=dict(model_name='ViT-L-14', pretrained='laion2b_s32b_b82k')))
+            clip=dict(model_name='ViT-L-14', pretrained='laion2b_s32b_b82k'),
+        )
+    )
     assert preprocessor.mean.flatten().tolist() == [127.5] * 3
     assert open_clip.OPENAI_DATASET_MEAN[0] != 0.5

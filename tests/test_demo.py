@@ -1,4 +1,5 @@
 """The demo, on a few pictures and iterations."""
+
 import numpy as np
 import pytest
 import torch
@@ -17,16 +18,31 @@ CONFIG = ROOT / 'configs' / 'safe_creatures.py'
 def test_demo(monkeypatch, tmp_path, capsys):
     monkeypatch.setattr(world, 'COUNTS', dict(train=2, val=1, test=2))
     run_tool(
-        'demo', CONFIG, '--work-dir', tmp_path / 'demo', '--data-root',
-        tmp_path / 'world', '--shots', 1, '--dataset', 'tail',
-        '--cfg-options', 'train_cfg.max_iters=2', 'train_cfg.val_interval=1',
-        'train_dataloader.num_workers=0', 'val_dataloader.num_workers=0',
+        'demo',
+        CONFIG,
+        '--work-dir',
+        tmp_path / 'demo',
+        '--data-root',
+        tmp_path / 'world',
+        '--shots',
+        1,
+        '--dataset',
+        'tail',
+        '--cfg-options',
+        'train_cfg.max_iters=2',
+        'train_cfg.val_interval=1',
+        'train_dataloader.num_workers=0',
+        'val_dataloader.num_workers=0',
         'test_dataloader.num_workers=0',
-        f'default_hooks.feature_cache.root={tmp_path}/cache')
+        f'default_hooks.feature_cache.root={tmp_path}/cache',
+    )
     table = capsys.readouterr().out
     assert 'Dataset tail: accuracy in percent, mean of 3 seeds' in table
-    rows = [line.split()[-3:] for line in table.splitlines()
-            if 'shots  SAFE' in line or line.startswith('zero-shot')]
+    rows = [
+        line.split()[-3:]
+        for line in table.splitlines()
+        if 'shots  SAFE' in line or line.startswith('zero-shot')
+    ]
     cells = [float(cell) for row in rows for cell in row]
     assert len(cells) == 9  # of three methods and three variants
     assert all(0 <= cell <= 100 for cell in cells)
@@ -36,18 +52,20 @@ def test_demo(monkeypatch, tmp_path, capsys):
         assert str(tmp_path / 'demo' / f'{name}.png') in table
 
 
-@pytest.mark.parametrize('name, beta', [
-    ('beta=0', 0.), ('beta=0.5', 0.5), ('beta=2', 2.), ('zero-shot', 1e9)])
+@pytest.mark.parametrize(
+    'name, beta', [('beta=0', 0.0), ('beta=0.5', 0.5), ('beta=2', 2.0), ('zero-shot', 1e9)]
+)
 def test_figures_are_the_models_accuracy(name, beta):
     """Against the model itself, in eval mode, with its neck's beta."""
     model = CLIPClassifier(
         clip=dict(model_name=TINY_RN, pretrained=None),
         neck=dict(type='safe_mm.BlendedAttentionPool', beta=beta),
         head=dict(type='safe_mm.TextClsHead'),
-        classes=list('abcdefgh')).eval()
+        classes=list('abcdefgh'),
+    ).eval()
     torch.manual_seed(0)
     pool = model.neck.attn_pool_o
-    side = int((len(pool.positional_embedding) - 1)**0.5)
+    side = int((len(pool.positional_embedding) - 1) ** 0.5)
     features = torch.randn(40, pool.width, side, side)
     with torch.no_grad():
         for parameter in model.neck.attn_pool_f.parameters():
@@ -60,17 +78,20 @@ def test_figures_are_the_models_accuracy(name, beta):
     labels[:10] = (labels[:10] + 1) % 8  # wrong on a quarter
 
     class Loader(list):
-
         class dataset(list):  # noqa: N801
             metainfo = {}
 
     Loader.dataset = Loader.dataset(range(40))
     loader = Loader(
         dict(
-            inputs=features[part], start='dense',
-            data_samples=[DataSample().set_gt_label(k) for k in labels[part]])
-        for part in (slice(0, 25), slice(25, 40)))
-    found = evaluate(model, loader, [dict(type='Accuracy', topk=(1, )),
-                                     dict(type='safe_mm.FigureAccuracy')])
+            inputs=features[part],
+            start='dense',
+            data_samples=[DataSample().set_gt_label(k) for k in labels[part]],
+        )
+        for part in (slice(0, 25), slice(25, 40))
+    )
+    found = evaluate(
+        model, loader, [dict(type='Accuracy', topk=(1,)), dict(type='safe_mm.FigureAccuracy')]
+    )
     assert found['accuracy'] == found[name] == 75.0
     assert len(set(found.values())) > 3  # beta matters here

@@ -1,4 +1,5 @@
 """The documented example of a new method, through all tools."""
+
 import re
 import sys
 
@@ -14,21 +15,41 @@ def test_a_new_method(tmp_path, shapes, monkeypatch, capsys):
     text = (ROOT / 'docs' / 'methods.md').read_text()
     for block in re.findall(r'```python\n(# (\S+)\n.*?)```', text, re.DOTALL):
         code, name = block
-        (tmp_path / name).write_text(code.replace(
-            "'configs/", f"'{ROOT}/configs/"))
+        (tmp_path / name).write_text(code.replace("'configs/", f"'{ROOT}/configs/"))
     monkeypatch.syspath_prepend(str(tmp_path))
-    file = write_config(Method('tip-adapter', trains=False, fits=True),
-                        tmp_path / 'run', shapes)
-    file.write_text(file.read_text().replace(
-        str(ROOT / 'configs' / 'tip-adapter.py'),
-        str(tmp_path / 'prototype_config.py')))
+    file = write_config(Method('tip-adapter', trains=False, fits=True), tmp_path / 'run', shapes)
+    file.write_text(
+        file.read_text().replace(
+            str(ROOT / 'configs' / 'tip-adapter.py'), str(tmp_path / 'prototype_config.py')
+        )
+    )
     file = file.rename(file.with_name('prototype.py'))
     run_tool('train', file, *options('--work-dir', tmp_path / 'own'))
-    run_tool('test', file, tmp_path / 'own', *options()[:2], '--work-dir',
-             tmp_path, '--out', tmp_path / 'out.json', '--out-item', 'metrics')
-    run_tool('sweep', file, '--work-dir', tmp_path / 'sweep', '--clips',
-             options()[1], '--shots', 4, '--seeds', 1)
-    result, = results(tmp_path).values()
+    run_tool(
+        'test',
+        file,
+        tmp_path / 'own',
+        *options()[:2],
+        '--work-dir',
+        tmp_path,
+        '--out',
+        tmp_path / 'out.json',
+        '--out-item',
+        'metrics',
+    )
+    run_tool(
+        'sweep',
+        file,
+        '--work-dir',
+        tmp_path / 'sweep',
+        '--clips',
+        options()[1],
+        '--shots',
+        4,
+        '--seeds',
+        1,
+    )
+    (result,) = results(tmp_path).values()
     assert result['hyperparameters']['alpha'] in (0, 0.5, 1, 2)
     tested = mmengine.load(tmp_path / 'out.json')['accuracy/top1']
     assert abs(result['test']['test']['accuracy'] - tested) < 1e-4

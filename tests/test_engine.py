@@ -1,4 +1,5 @@
 """Schedule, checkpoints and hooks, part by part."""
+
 import os
 
 import numpy as np
@@ -14,14 +15,13 @@ from safe_mm.errors import InputError, exit_on_input_error
 from safe_mm.models.slim import digest, frozen_keys
 
 
-@pytest.mark.parametrize('base', [1e-4, 1e-5, 1e-6, 0.])
+@pytest.mark.parametrize('base', [1e-4, 1e-5, 1e-6, 0.0])
 def test_schedule(base):
     """Warm-up from 1e-5, never above the base rate, then to zero."""
-    optimizer = OptimWrapper(
-        torch.optim.AdamW([torch.zeros(1, requires_grad=True)], lr=base))
+    optimizer = OptimWrapper(torch.optim.AdamW([torch.zeros(1, requires_grad=True)], lr=base))
     schedulers = [
         WarmupLR(optimizer, start_lr=1e-5, end=50),
-        CosineAnnealingLR(optimizer, by_epoch=False, begin=50, end=200)
+        CosineAnnealingLR(optimizer, by_epoch=False, begin=50, end=200),
     ]
     rates = []
     for _ in range(200):
@@ -43,22 +43,21 @@ def test_plain_is_what_the_safe_loader_reads(tmp_path):
         tensor=torch.ones(2),
         scalar=np.float64(3.5),
         array=np.arange(3),
-        buffer=HistoryBuffer([1.], [1]),
-        nested=[dict(a=(1, 'x', None, HistoryBuffer()))])
+        buffer=HistoryBuffer([1.0], [1]),
+        nested=[dict(a=(1, 'x', None, HistoryBuffer()))],
+    )
     torch.save(plain(value), tmp_path / 'plain.pth')
     read = torch.load(tmp_path / 'plain.pth', weights_only=True)
     assert read.pop('tensor').tolist() == [1, 1]
-    assert read == dict(
-        scalar=3.5, array=[0, 1, 2], nested=[dict(a=(1, 'x', None))])
+    assert read == dict(scalar=3.5, array=[0, 1, 2], nested=[dict(a=(1, 'x', None))])
 
 
 def test_frozen_keys():
-    model = torch.nn.Sequential(
-        torch.nn.BatchNorm2d(2), torch.nn.BatchNorm2d(2))
+    model = torch.nn.Sequential(torch.nn.BatchNorm2d(2), torch.nn.BatchNorm2d(2))
     model[0].requires_grad_(False)
     assert set(frozen_keys(model)) == {
-        f'0.{name}' for name in ('weight', 'bias', 'running_mean',
-                                 'running_var', 'num_batches_tracked')
+        f'0.{name}'
+        for name in ('weight', 'bias', 'running_mean', 'running_var', 'num_batches_tracked')
     }
 
 
@@ -67,15 +66,16 @@ def test_digest_sees_names_and_values():
     assert digest(dict(a=a, b=b)) == digest(dict(b=b, a=a))
     assert digest(dict(a=a, b=b)) != digest(dict(a=b, b=a))
     assert digest(dict(a=a)) != digest(dict(b=a))
-    assert digest(dict(a=a)) != digest(dict(a=torch.tensor([0., 1e-30, 0.])))
+    assert digest(dict(a=a)) != digest(dict(a=torch.tensor([0.0, 1e-30, 0.0])))
 
 
 def test_failed_save_leaves_the_old_file(tmp_path, monkeypatch):
     path = tmp_path / 'file'
     backend = AtomicLocalBackend()
     backend.put(b'old', str(path))
-    monkeypatch.setattr('mmengine.fileio.LocalBackend.put',
-                        lambda *args: (_ for _ in ()).throw(OSError('full')))
+    monkeypatch.setattr(
+        'mmengine.fileio.LocalBackend.put', lambda *args: (_ for _ in ()).throw(OSError('full'))
+    )
     with pytest.raises(OSError, match='full'):
         backend.put(b'new', str(path))
     assert path.read_bytes() == b'old'
@@ -103,14 +103,14 @@ def test_checkpoints_are_written_whole():
 
 
 def test_tools_print_the_bare_message():
-    with pytest.raises(SystemExit, match='^error: the remedy$'), \
-            exit_on_input_error():
+    with pytest.raises(SystemExit, match='^error: the remedy$'), exit_on_input_error():
         try:
             raise InputError('the remedy')
         except InputError as error:  # as a registry does
             raise InputError(f'class `X` in y.py: {error}')  # noqa: B904
-    with pytest.raises(SystemExit, match='^error: the remedy$'), \
-            exit_on_input_error():
-        raise InputError('Caught InputError in DataLoader worker process 0.\n'
-                         'Traceback ...\nsafe_mm.errors.InputError: the remedy'
-                         '\n')
+    with pytest.raises(SystemExit, match='^error: the remedy$'), exit_on_input_error():
+        raise InputError(
+            'Caught InputError in DataLoader worker process 0.\n'
+            'Traceback ...\nsafe_mm.errors.InputError: the remedy'
+            '\n'
+        )

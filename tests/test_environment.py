@@ -27,30 +27,40 @@ def pretend(monkeypatch):
     return install
 
 
-@pytest.mark.parametrize('change,message', [
-    ({'torch': '2.0.1'}, 'torch 2.0.1 .*>=2.1'),
-    ({'mmcv': '1.7.0'}, r'mmcv 1.7.0 .*pip install "mmcv>=2.0'),
-    ({'mmcv': None}, 'mmcv is not installed.*mmcv-lite'),
-    ({'mmcv-lite': '2.1.0'}, 'mmcv and mmcv-lite are both installed'),
-    ({'mmpretrain': None}, 'mmpretrain is not installed.*onedl-mmpretrain'),
-    ({'pycocotools': '2.0', 'transformers': '5.0.0'},
-     'transformers 5.0.0.*transformers<4.57'),
-])
+@pytest.mark.parametrize(
+    'change,message',
+    [
+        ({'torch': '2.0.1'}, 'torch 2.0.1 .*>=2.1'),
+        ({'mmcv': '1.7.0'}, r'mmcv 1.7.0 .*pip install "mmcv>=2.0'),
+        ({'mmcv': None}, 'mmcv is not installed.*mmcv-lite'),
+        ({'mmcv-lite': '2.1.0'}, 'mmcv and mmcv-lite are both installed'),
+        ({'mmpretrain': None}, 'mmpretrain is not installed.*onedl-mmpretrain'),
+        ({'pycocotools': '2.0', 'transformers': '5.0.0'}, 'transformers 5.0.0.*transformers<4.57'),
+    ],
+)
 def test_misfits_are_named_with_the_remedy(pretend, change, message):
     pretend({**GOOD, **change})
     with pytest.raises(ImportError, match=message):
         environment.check_environment()
 
 
-@pytest.mark.parametrize('change', [
-    {},
-    {'mmcv': None, 'mmcv-lite': '2.1.0'},
-    {'mmcv': None, 'onedl-mmcv': '2.3.6', 'mmengine': None,
-     'onedl-mmengine': '0.10.12', 'mmpretrain': None,
-     'onedl-mmpretrain': '1.3.6'},
-    {'torch': '2.14.1+cpu'},
-    {'transformers': '5.0.0'},
-])
+@pytest.mark.parametrize(
+    'change',
+    [
+        {},
+        {'mmcv': None, 'mmcv-lite': '2.1.0'},
+        {
+            'mmcv': None,
+            'onedl-mmcv': '2.3.6',
+            'mmengine': None,
+            'onedl-mmengine': '0.10.12',
+            'mmpretrain': None,
+            'onedl-mmpretrain': '1.3.6',
+        },
+        {'torch': '2.14.1+cpu'},
+        {'transformers': '5.0.0'},
+    ],
+)
 def test_either_family_fits(pretend, change):
     pretend({**GOOD, **change})
     environment.check_environment()

@@ -1,4 +1,5 @@
 """The same sweep in one process, in several, on Ray, and in shards."""
+
 import os
 import subprocess
 import sys
@@ -33,8 +34,11 @@ def start(*args) -> subprocess.Popen:
     """tools/sweep.py in a process of its own."""
     return subprocess.Popen(
         [sys.executable, str(ROOT / 'tools' / 'sweep.py'), *map(str, args)],
-        text=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
-        env=dict(os.environ, OMP_NUM_THREADS='1'))
+        text=True,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        env=dict(os.environ, OMP_NUM_THREADS='1'),
+    )
 
 
 def wait_for_the_end_of(workers: list, seconds: float = 20) -> None:
@@ -79,6 +83,7 @@ def test_ray_cluster_that_loses_a_node(tmp_path, alone):
     """Runs of a lost node are executed again on the other."""
     ray = pytest.importorskip('ray')
     from ray.cluster_utils import Cluster
+
     files, expected = alone
     cluster = Cluster(initialize_head=True, head_node_args=dict(num_cpus=1))
     lost = cluster.add_node(num_cpus=1)
@@ -91,8 +96,7 @@ def test_ray_cluster_that_loses_a_node(tmp_path, alone):
     killer = threading.Thread(target=lose_a_node, daemon=True)
     killer.start()
     try:
-        run_tool('sweep', *options(tmp_path, *files, *SAMPLES, '--ray',
-                                   cluster.address))
+        run_tool('sweep', *options(tmp_path, *files, *SAMPLES, '--ray', cluster.address))
     finally:
         ray.shutdown()
         cluster.shutdown()
@@ -101,27 +105,35 @@ def test_ray_cluster_that_loses_a_node(tmp_path, alone):
 
 
 def test_bad_shards(tmp_path, shapes):
-    file, = configs(tmp_path, shapes, 'tip-adapter')
+    (file,) = configs(tmp_path, shapes, 'tip-adapter')
     for shard in ('0/2', '3/2', 'two'):
         with pytest.raises(SystemExit):
             run_tool('sweep', *options(tmp_path, file, '--shard', shard))
-    fails('--ray 127.0.0.1:1', 'sweep',
-          *options(tmp_path, file, '--ray', '127.0.0.1:1'))
+    fails('--ray 127.0.0.1:1', 'sweep', *options(tmp_path, file, '--ray', '127.0.0.1:1'))
 
 
 def test_slurm_array(tmp_path):
     """What sbatch gets, by programs in the place of sbatch and python."""
-    for name, text in (('sbatch', 'echo "$@" > options; cat > job'),
-                       ('python', 'printf "%s\\n" "$@" > arguments')):
+    for name, text in (
+        ('sbatch', 'echo "$@" > options; cat > job'),
+        ('python', 'printf "%s\\n" "$@" > arguments'),
+    ):
         (tmp_path / name).write_text(f'#!/usr/bin/env bash\n{text}\n')
         (tmp_path / name).chmod(0o755)
-    env = dict(os.environ, PATH=f'{tmp_path}:{os.environ["PATH"]}',
-               SLURM_ARRAY_TASK_ID='3')
+    env = dict(os.environ, PATH=f'{tmp_path}:{os.environ["PATH"]}', SLURM_ARRAY_TASK_ID='3')
     options = ['a config.py', '--cfg-options', 'search.alpha=[0,1]']
     subprocess.run(
-        ['bash', ROOT / 'tools' / 'slurm_sweep.sh', 'gpu', 'name', '4',
-         *options], cwd=tmp_path, env=env, check=True)
+        ['bash', ROOT / 'tools' / 'slurm_sweep.sh', 'gpu', 'name', '4', *options],
+        cwd=tmp_path,
+        env=env,
+        check=True,
+    )
     assert '--array=1-4 --gres=gpu:1' in (tmp_path / 'options').read_text()
     subprocess.run(['bash', 'job'], cwd=tmp_path, env=env, check=True)
     assert (tmp_path / 'arguments').read_text().splitlines() == [
-        '-u', str(ROOT / 'tools' / 'sweep.py'), *options, '--shard', '3/4']
+        '-u',
+        str(ROOT / 'tools' / 'sweep.py'),
+        *options,
+        '--shard',
+        '3/4',
+    ]

@@ -1,4 +1,5 @@
 """Features from disk change nothing but the time a run takes."""
+
 import errno
 import os
 import shutil
@@ -28,8 +29,7 @@ ROOT_OF_CACHE = 'default_hooks.feature_cache.root'
 def images(shapes):
     """A model and a dataset of images."""
     cfg = config('--data-root', shapes, '--shots', 16)
-    return (MODELS.build(cfg.model).eval(),
-            DATASETS.build(cfg.train_dataloader.dataset))
+    return (MODELS.build(cfg.model).eval(), DATASETS.build(cfg.train_dataloader.dataset))
 
 
 def cached(images, root: Path, stage: str = 'dense', **kwargs):
@@ -41,9 +41,15 @@ def files(root: Path) -> list:
     return sorted(root.rglob('*.safetensors'))
 
 
-@pytest.mark.parametrize('stage, dtype, close', [
-    ('dense', torch.float32, 1e-5), ('dense', torch.float16, 2e-3),
-    ('dense', torch.bfloat16, 3e-2), ('pooled', torch.float32, 1e-5)])
+@pytest.mark.parametrize(
+    'stage, dtype, close',
+    [
+        ('dense', torch.float32, 1e-5),
+        ('dense', torch.float16, 2e-3),
+        ('dense', torch.bfloat16, 3e-2),
+        ('pooled', torch.float32, 1e-5),
+    ],
+)
 def test_features_are_the_models(images, tmp_path, stage, dtype, close):
     model, dataset = images
     features = cached(images, tmp_path, stage, dtype=dtype)
@@ -51,11 +57,13 @@ def test_features_are_the_models(images, tmp_path, stage, dtype, close):
     assert len(files(tmp_path)) == 2
     for index in (0, 63, 64, 119):
         kept, image = features[index], dataset[index]
-        batch = model.data_preprocessor(
-            dict(inputs=image['inputs'][None], data_samples=None))
+        batch = model.data_preprocessor(dict(inputs=image['inputs'][None], data_samples=None))
         with torch.no_grad():
-            expected = model.dense(batch['inputs'])[0] if (
-                stage == 'dense') else model.pool(batch['inputs'])[:, 0]
+            expected = (
+                model.dense(batch['inputs'])[0]
+                if (stage == 'dense')
+                else model.pool(batch['inputs'])[:, 0]
+            )
         assert kept['inputs'].dtype == dtype and kept['start'] == stage
         error = (kept['inputs'].float() - expected).norm() / expected.norm()
         assert error < close
@@ -67,8 +75,7 @@ def test_features_are_the_models(images, tmp_path, stage, dtype, close):
 
 def test_second_use_computes_nothing(images, tmp_path, monkeypatch):
     cached(images, tmp_path)
-    monkeypatch.setattr(
-        images[0].backbone, 'forward', lambda x: pytest.fail('computed again'))
+    monkeypatch.setattr(images[0].backbone, 'forward', lambda x: pytest.fail('computed again'))
     assert len(cached(images, tmp_path)) == 120
 
 
@@ -87,8 +94,7 @@ def test_another_trunk_picture_or_view_is_another_cache(images, tmp_path):
     dataset.pipeline.transforms[1].resize_and_crop.transforms[0].size += 8
     dataset.pipeline.transforms[1].cfg.size = 40
     folders.add(cached(images, tmp_path).folder)
-    next(m for m in model.backbone.modules() if hasattr(m, 'mlp')
-         ).mlp.gelu = QuickGELU()
+    next(m for m in model.backbone.modules() if hasattr(m, 'mlp')).mlp.gelu = QuickGELU()
     folders.add(cached(images, tmp_path).folder)
     folders.add(cached(images, tmp_path, 'pooled').folder)
     with torch.no_grad():
@@ -108,8 +114,7 @@ def test_damaged_file_is_computed_again(images, tmp_path, damage):
     if damage == 'cut':
         first.write_bytes(first.read_bytes()[:-100])
     elif damage == 'foreign':
-        save_file(dict(features=torch.zeros_like(whole)), first,
-                  dict(key='another', chunk='0'))
+        save_file(dict(features=torch.zeros_like(whole)), first, dict(key='another', chunk='0'))
     elif damage == 'moved':
         shutil.copy(second, first)
     else:
@@ -133,8 +138,7 @@ def test_killed_extraction_goes_on(images, tmp_path, monkeypatch):
     with pytest.raises(KeyboardInterrupt):
         cached(images, tmp_path)
     assert len(files(tmp_path)) == 1
-    monkeypatch.setattr(model.backbone, 'forward',
-                        lambda x: batches.append(len(x)) or forward(x))
+    monkeypatch.setattr(model.backbone, 'forward', lambda x: batches.append(len(x)) or forward(x))
     cached(images, tmp_path)
     assert sum(batches) == 120  # none twice
 
@@ -143,12 +147,13 @@ def test_killed_extraction_goes_on(images, tmp_path, monkeypatch):
 def test_full_disk(images, tmp_path, monkeypatch, when):
     if when == 'before':
         usage = namedtuple('usage', 'total used free')
-        monkeypatch.setattr(feature_cache.shutil, 'disk_usage',
-                            lambda path: usage(1, 1, 0))
+        monkeypatch.setattr(feature_cache.shutil, 'disk_usage', lambda path: usage(1, 1, 0))
     else:
+
         def full(tensors, path, metadata):
             Path(path).write_bytes(b'half')
             raise OSError(errno.ENOSPC, 'No space left on device')
+
         monkeypatch.setattr(feature_cache, 'save_file', full)
     old = tmp_path / 'old.safetensors'
     old.touch()
@@ -159,18 +164,22 @@ def test_full_disk(images, tmp_path, monkeypatch, when):
 
 def test_run_is_the_same(shapes, tmp_path):
     """Order of the data, weights and best score, on line and cached."""
-    for name, hook in (('images', []), ('features', [HOOK]),
-                       ('again', [HOOK])):
-        run_tool('train', CONFIG, '--data-root', shapes, '--work-dir',
-                 tmp_path / name,
-                 *short(24, 'train_cfg.val_interval=8', *hook),
-                 *([f'{ROOT_OF_CACHE}={tmp_path}/cache']
-                   if hook else []))
-    images, *others = (tmp_path / name for name in ('images', 'features',
-                                                    'again'))
+    for name, hook in (('images', []), ('features', [HOOK]), ('again', [HOOK])):
+        run_tool(
+            'train',
+            CONFIG,
+            '--data-root',
+            shapes,
+            '--work-dir',
+            tmp_path / name,
+            *short(24, 'train_cfg.val_interval=8', *hook),
+            *([f'{ROOT_OF_CACHE}={tmp_path}/cache'] if hook else []),
+        )
+    images, *others = (tmp_path / name for name in ('images', 'features', 'again'))
     for other in others:
         assert [p.name for p in sorted(other.glob('*.pth'))] == [
-            p.name for p in sorted(images.glob('*.pth'))]
+            p.name for p in sorted(images.glob('*.pth'))
+        ]
         mine, theirs = (weights(p / 'iter_24.pth') for p in (images, other))
         for key, value in mine.items():
             torch.testing.assert_close(theirs[key], value, rtol=0, atol=1e-5)
@@ -178,25 +187,29 @@ def test_run_is_the_same(shapes, tmp_path):
 
 def test_two_runs_that_start_at_once(shapes, tmp_path):
     """Runs that know nothing of each other share a cache unharmed."""
-    command = [sys.executable, str(ROOT / 'tools' / 'train.py'), CONFIG,
-               '--data-root', shapes,
-               *short(8, HOOK, f'{ROOT_OF_CACHE}={tmp_path}/cache')]
+    command = [
+        sys.executable,
+        str(ROOT / 'tools' / 'train.py'),
+        CONFIG,
+        '--data-root',
+        shapes,
+        *short(8, HOOK, f'{ROOT_OF_CACHE}={tmp_path}/cache'),
+    ]
     runs = [
-        subprocess.Popen([*command, '--work-dir', tmp_path / name],
-                         env=dict(os.environ, OMP_NUM_THREADS='1'))
+        subprocess.Popen(
+            [*command, '--work-dir', tmp_path / name], env=dict(os.environ, OMP_NUM_THREADS='1')
+        )
         for name in ('one', 'two')
     ]
     assert [run.wait() for run in runs] == [0, 0]
     kept = [p.suffix for p in (tmp_path / 'cache').rglob('*') if p.is_file()]
     assert kept == ['.safetensors'] * 3  # and no drafts
-    one, two = (weights(tmp_path / name / 'iter_8.pth')
-                for name in ('one', 'two'))
+    one, two = (weights(tmp_path / name / 'iter_8.pth') for name in ('one', 'two'))
     torch.testing.assert_close(one, two, rtol=0, atol=0)
 
 
 def test_random_pipeline_is_refused(shapes, tmp_path):
-    cfg = config('--data-root', shapes, '--work-dir', tmp_path,
-                 *short(8, HOOK))
+    cfg = config('--data-root', shapes, '--work-dir', tmp_path, *short(8, HOOK))
     pipeline = cfg.train_dataloader.dataset.pipeline
     pipeline.insert(2, dict(type='RandomFlip', prob=0.5))
     with pytest.raises(InputError, match='RandomFlip .* is random'):
@@ -205,8 +218,13 @@ def test_random_pipeline_is_refused(shapes, tmp_path):
 
 def test_trained_trunk_reads_images(shapes, tmp_path):
     """Nothing of it is frozen, so nothing can be cached."""
-    cfg = config('--data-root', shapes, '--work-dir', tmp_path,
-                 *short(8, HOOK, f'{ROOT_OF_CACHE}={tmp_path}/cache'))
+    cfg = config(
+        '--data-root',
+        shapes,
+        '--work-dir',
+        tmp_path,
+        *short(8, HOOK, f'{ROOT_OF_CACHE}={tmp_path}/cache'),
+    )
     cfg.model.trainable = ['backbone.*', 'neck.attn_pool_f.*']
     runner = Runner.from_cfg(cfg)
     start = runner.model.backbone.state_dict()

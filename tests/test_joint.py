@@ -1,4 +1,5 @@
 """Settings trained side by side, each as it would be alone."""
+
 import copy
 
 import pytest
@@ -25,10 +26,15 @@ GRID = ['grid.lr=[1e-2,1e-3,0]', 'grid.weight_decay=[0.5,0]']
 def test_copies_are_as_if_alone(tiny_clip, dtype, seeds):
     """Losses, and gradients of their sum."""
     torch.manual_seed(0)
-    model = MODELS.build(dict(
-        type='safe_mm.CLIPClassifier', clip=tiny_clip, classes=['a', 'b'],
-        neck=dict(type='safe_mm.BlendedAttentionPool'),
-        head=dict(type='safe_mm.TextClsHead'))).to(dtype)
+    model = MODELS.build(
+        dict(
+            type='safe_mm.CLIPClassifier',
+            clip=tiny_clip,
+            classes=['a', 'b'],
+            neck=dict(type='safe_mm.BlendedAttentionPool'),
+            head=dict(type='safe_mm.TextClsHead'),
+        )
+    ).to(dtype)
     with torch.no_grad():
         features = model.dense(torch.rand(seeds * 3, 3, 64, 64, dtype=dtype))
     runs = JointRuns(model, 2, seeds).train()
@@ -44,33 +50,35 @@ def test_copies_are_as_if_alone(tiny_clip, dtype, seeds):
         first = number // 2 * 3
         alone = copy.deepcopy(own)
         alone.zero_grad()
-        pooled = alone.neck.attn_pool_f(features[first:first + 3])
-        logits = alone.head((pooled, ))
-        labels = torch.tensor([s.gt_label for s in samples[first:first + 3]])
+        pooled = alone.neck.attn_pool_f(features[first : first + 3])
+        logits = alone.head((pooled,))
+        labels = torch.tensor([s.gt_label for s in samples[first : first + 3]])
         loss = cross_entropy(logits, labels)
         loss.backward()
         torch.testing.assert_close(losses[f'loss_{number}'], loss)
         for mine, theirs in zip(own.parameters(), alone.parameters()):
             if mine.requires_grad:
-                torch.testing.assert_close(mine.grad, theirs.grad, rtol=1e-4,
-                                           atol=1e-5)
+                torch.testing.assert_close(mine.grad, theirs.grad, rtol=1e-4, atol=1e-5)
 
 
 def test_copies_share_what_is_frozen(tiny_clip):
     """One original pooling layer, computed once for all predictions."""
-    model = MODELS.build(dict(
-        type='safe_mm.CLIPClassifier', clip=tiny_clip, classes=['a', 'b'],
-        neck=dict(type='safe_mm.BlendedAttentionPool'),
-        head=dict(type='safe_mm.TextClsHead')))
+    model = MODELS.build(
+        dict(
+            type='safe_mm.CLIPClassifier',
+            clip=tiny_clip,
+            classes=['a', 'b'],
+            neck=dict(type='safe_mm.BlendedAttentionPool'),
+            head=dict(type='safe_mm.TextClsHead'),
+        )
+    )
     runs = JointRuns(model, 3).eval()
-    assert all(own.neck.attn_pool_o is model.neck.attn_pool_o
-               for own in runs.copies)
+    assert all(own.neck.attn_pool_o is model.neck.attn_pool_o for own in runs.copies)
     called = []
     model.neck.attn_pool_o.register_forward_hook(lambda *x: called.append(1))
     with torch.no_grad():
         features = model.dense(torch.rand(2, 3, 64, 64))
-        found = runs.predict(features, [DataSample(), DataSample()], 'dense',
-                             0)
+        found = runs.predict(features, [DataSample(), DataSample()], 'dense', 0)
     assert len(found) == 3 and len(called) == 1
 
 
@@ -78,15 +86,22 @@ def test_copies_share_what_is_frozen(tiny_clip):
 def work_dir(shapes, tmp_path_factory):
     """Of a grid of six settings."""
     folder = tmp_path_factory.mktemp('grid')
-    run_tool('train', CONFIG, '--grid', '--data-root', shapes, '--work-dir',
-             folder, *short(20, 'train_cfg.val_interval=10', *GRID))
+    run_tool(
+        'train',
+        CONFIG,
+        '--grid',
+        '--data-root',
+        shapes,
+        '--work-dir',
+        folder,
+        *short(20, 'train_cfg.val_interval=10', *GRID),
+    )
     return folder
 
 
 def test_every_setting_is_as_if_alone(shapes, tmp_path):
     """Not the chosen one only."""
-    options = ['--data-root', shapes, '--work-dir', tmp_path,
-               *short(10, *GRID)]
+    options = ['--data-root', shapes, '--work-dir', tmp_path, *short(10, *GRID)]
     cfg = config(*options)
     enable_joint_training(cfg, expand_grid(cfg))
     cfg.experiment_name = 'grid'
@@ -113,8 +128,13 @@ def validated(shapes, tmp_path, *grid):
     """A grid that was validated once: its runner, the accuracies that it
     noted, and accuracy and loss of each layer on features pooled anew.
     """
-    cfg = config('--data-root', shapes, '--work-dir', tmp_path,
-                 *short(10, 'train_cfg.val_interval=10', *grid))
+    cfg = config(
+        '--data-root',
+        shapes,
+        '--work-dir',
+        tmp_path,
+        *short(10, 'train_cfg.val_interval=10', *grid),
+    )
     enable_joint_training(cfg, expand_grid(cfg))
     cfg.experiment_name = str(tmp_path)
     runner = Runner.from_cfg(cfg)
@@ -124,10 +144,9 @@ def validated(shapes, tmp_path, *grid):
     loader = runner.val_loop.dataloader
     for number in range(len(model.runs.copies)):
         use_copy(model, number)
-        accuracies.append(evaluate(
-            model, loader, runner.cfg.val_evaluator)['accuracy'])
+        accuracies.append(evaluate(model, loader, runner.cfg.val_evaluator)['accuracy'])
         pooled = pool_dataset(model, loader.dataset)
-        logits = model.head((model.neck.combine(pooled.branches), ))
+        logits = model.head((model.neck.combine(pooled.branches),))
         losses.append(cross_entropy(logits, pooled.labels).item())
     found = [s['validation'] for s in runner.message_hub.get_info('grid')]
     return runner, found, accuracies, losses
@@ -142,33 +161,47 @@ def test_every_setting_is_validated_as_if_alone(shapes, tmp_path):
 def test_of_equals_the_least_loss_is_chosen(shapes, tmp_path):
     """Of three equal settings the order is not what decides."""
     runner, found, _, losses = validated(
-        shapes, tmp_path, 'grid.lr=[0,1e-6,1e-5]', 'grid.weight_decay=[0]')
+        shapes, tmp_path, 'grid.lr=[0,1e-6,1e-5]', 'grid.weight_decay=[0]'
+    )
     assert len(set(found)) == 1
     best = losses.index(min(losses))
     assert best > 0
-    assert runner.message_hub.get_info(
-        'setting') == runner.val_loop.settings[best]
+    assert runner.message_hub.get_info('setting') == runner.val_loop.settings[best]
 
 
-@pytest.mark.parametrize('scores, losses, best', [
-    ([1, 3, 2], [0, 9, 0], 1), ([3, 3, 2], [2, 1, 0], 1),
-    ([3, 3, 3], [1, 1, 2], 0), ([3, 3], [float('nan'), 1], 1)
-])
+@pytest.mark.parametrize(
+    'scores, losses, best',
+    [
+        ([1, 3, 2], [0, 9, 0], 1),
+        ([3, 3, 2], [2, 1, 0], 1),
+        ([3, 3, 3], [1, 1, 2], 0),
+        ([3, 3], [float('nan'), 1], 1),
+    ],
+)
 def test_best_run(scores, losses, best):
     assert best_run(scores, losses) == best
 
 
 def test_chosen_setting_is_as_if_alone(shapes, tmp_path, work_dir):
     """The chosen weights are those of a run with that setting, 1e-5."""
-    best, = work_dir.glob('*.pth')  # nothing else is saved
+    (best,) = work_dir.glob('*.pth')  # nothing else is saved
     log = next(work_dir.glob('*/*.log')).read_text()
     chosen = next(line for line in log.splitlines() if line.endswith('chosen'))
-    lr, decay = (chosen.split(f'{key}=')[1].split()[0]
-                 for key in ('lr', 'weight_decay'))
-    run_tool('train', CONFIG, '--data-root', shapes, '--work-dir', tmp_path,
-             *short(20, 'train_cfg.val_interval=10',
-                    f'optim_wrapper.optimizer.lr={lr}',
-                    f'optim_wrapper.optimizer.weight_decay={decay}'))
+    lr, decay = (chosen.split(f'{key}=')[1].split()[0] for key in ('lr', 'weight_decay'))
+    run_tool(
+        'train',
+        CONFIG,
+        '--data-root',
+        shapes,
+        '--work-dir',
+        tmp_path,
+        *short(
+            20,
+            'train_cfg.val_interval=10',
+            f'optim_wrapper.optimizer.lr={lr}',
+            f'optim_wrapper.optimizer.weight_decay={decay}',
+        ),
+    )
     found = weights(best)
     for key, value in weights(tmp_path / best.name).items():
         torch.testing.assert_close(found[key], value, rtol=0, atol=1e-5)
@@ -178,9 +211,7 @@ def test_report_names_every_setting(work_dir):
     log = next(work_dir.glob('*/*.log')).read_text()
     lines = [line for line in log.splitlines() if ' validation=' in line]
     assert len(lines) == 6
-    accuracy = [
-        float(line.split('validation=')[1].split()[0]) for line in lines
-    ]
+    accuracy = [float(line.split('validation=')[1].split()[0]) for line in lines]
     chosen = [line.endswith('chosen') for line in lines]
     assert sum(chosen) == 1
     assert accuracy[chosen.index(True)] == max(accuracy) > min(accuracy)
@@ -188,7 +219,7 @@ def test_report_names_every_setting(work_dir):
 
 def test_config_in_the_work_dir_is_for_inference(shapes, work_dir):
     """It builds an ordinary model, which takes the best run's weights."""
-    best, = work_dir.glob('*.pth')
+    (best,) = work_dir.glob('*.pth')
     alone = get_model(config('--data-root', shapes), pretrained=str(best))
     model = get_model(str(work_dir / 'tiny.py'), pretrained=str(best))
     x = torch.randn(2, 3, 64, 64)
@@ -197,35 +228,36 @@ def test_config_in_the_work_dir_is_for_inference(shapes, work_dir):
 
 
 def test_chosen_weights_are_an_ordinary_models(shapes, work_dir, tmp_path):
-    run_tool('test', CONFIG, work_dir, '--data-root', shapes, '--work-dir',
-             tmp_path, *short(20))
+    run_tool('test', CONFIG, work_dir, '--data-root', shapes, '--work-dir', tmp_path, *short(20))
 
 
-@pytest.mark.parametrize('option, message', [
-    ('optim_wrapper.clip_grad.max_norm=1', 'clip_grad'),
-    ('optim_wrapper.paramwise_cfg.norm_decay_mult=0', 'paramwise_cfg'),
-    ('optim_wrapper.type=AmpOptimWrapper', 'mixed precision'),
-    ('param_scheduler.1.type=ReduceOnPlateauLR', 'ReduceOnPlateau'),
-    ('custom_hooks.0.type=safe_mm.ResumableEarlyStoppingHook', 'stopping'),
-    ('default_hooks.ema.type=EMAHook', 'EMAHook'),
-    ('load_from=best.pth', 'load_from'),
-    ('optim_wrapper.constructor=DefaultOptimWrapperConstructor',
-     'constructor'),
-    ('val_cfg.type=ValLoop', 'val_cfg.type'),
-    ('default_hooks.checkpoint.type=CheckpointHook', 'SlimCheckpointHook'),
-    ('model.backbone.tune_blocks=9', 'tune_blocks=9'),
-    ('default_hooks.checkpoint.save_best=auto', "save_best='auto'"),
-    ('train_cfg.val_begin=99999', 'without validation'),
-    ('grid.lr=1e-3', 'a grid needs'),
-    ('grid.lr=[]', 'a grid needs'),
-    ('grid.beta=[1]', 'unknown key grid.beta'),
-])
+@pytest.mark.parametrize(
+    'option, message',
+    [
+        ('optim_wrapper.clip_grad.max_norm=1', 'clip_grad'),
+        ('optim_wrapper.paramwise_cfg.norm_decay_mult=0', 'paramwise_cfg'),
+        ('optim_wrapper.type=AmpOptimWrapper', 'mixed precision'),
+        ('param_scheduler.1.type=ReduceOnPlateauLR', 'ReduceOnPlateau'),
+        ('custom_hooks.0.type=safe_mm.ResumableEarlyStoppingHook', 'stopping'),
+        ('default_hooks.ema.type=EMAHook', 'EMAHook'),
+        ('load_from=best.pth', 'load_from'),
+        ('optim_wrapper.constructor=DefaultOptimWrapperConstructor', 'constructor'),
+        ('val_cfg.type=ValLoop', 'val_cfg.type'),
+        ('default_hooks.checkpoint.type=CheckpointHook', 'SlimCheckpointHook'),
+        ('model.backbone.tune_blocks=9', 'tune_blocks=9'),
+        ('default_hooks.checkpoint.save_best=auto', "save_best='auto'"),
+        ('train_cfg.val_begin=99999', 'without validation'),
+        ('grid.lr=1e-3', 'a grid needs'),
+        ('grid.lr=[]', 'a grid needs'),
+        ('grid.beta=[1]', 'unknown key grid.beta'),
+    ],
+)
 def test_what_would_mix_runs(shapes, option, message):
-    fails(message, 'train', CONFIG, '--grid', '--data-root', shapes,
-          '--cfg-options', option)
+    fails(message, 'train', CONFIG, '--grid', '--data-root', shapes, '--cfg-options', option)
 
 
 @pytest.mark.parametrize('option', ['--resume', '--no-validate'])
 def test_what_a_grid_cannot_do(shapes, option):
-    fails(f'--grid and --seeds .*{option}', 'train', CONFIG, '--grid', option,
-          '--data-root', shapes)
+    fails(
+        f'--grid and --seeds .*{option}', 'train', CONFIG, '--grid', option, '--data-root', shapes
+    )

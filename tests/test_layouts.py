@@ -1,4 +1,5 @@
 """Each data set in its published layout, on a tiny tree, by its config."""
+
 import shutil
 from pathlib import Path
 
@@ -17,14 +18,7 @@ from safe_mm.models import CLIPClassifier
 from safe_mm.registry import DATASETS
 
 from .conftest import ROOT, TINY_VIT
-from .layouts import (
-    NUMBERS,
-    SPLITS,
-    WNIDS,
-    draw,
-    draw_imagenet,
-    draw_split,
-)
+from .layouts import NUMBERS, SPLITS, WNIDS, draw, draw_imagenet, draw_split
 
 CLIP = dict(model_name=TINY_VIT, pretrained=None)
 
@@ -89,8 +83,7 @@ def test_imagenet(imagenet):
     val = build('imagenet', 'val', imagenet)
     check(train, 2 * 3 * 2, names)
     check(val, 2 * 3, names)
-    seen = [{Path(d.get_data_info(i)['img_path']) for i in range(len(d))}
-            for d in (train, val)]
+    seen = [{Path(d.get_data_info(i)['img_path']) for i in range(len(d))} for d in (train, val)]
     assert not seen[0] & seen[1]  # validated on images that are not trained on
     assert all('train' in path.parts for path in seen[1])
     test = build('imagenet', 'test', imagenet)
@@ -101,8 +94,13 @@ def test_imagenet(imagenet):
 
 def test_imagenet_variants(imagenet):
     cfg = dataset_base('imagenet_variants')
-    assert list(cfg.variants) == ['imagenet', 'imagenetv2', 'imagenet_sketch',
-                                  'imagenet_a', 'imagenet_r']
+    assert list(cfg.variants) == [
+        'imagenet',
+        'imagenetv2',
+        'imagenet_sketch',
+        'imagenet_a',
+        'imagenet_r',
+    ]
     for name, changes in cfg.variants.items():
         few = name in ('imagenet_a', 'imagenet_r')
         assert changes.get('num_classes') == (200 if few else None)
@@ -128,8 +126,7 @@ def test_variant_of_a_config():
     assert dataset.num_classes == 200 and dataset.split == 'test'
 
 
-@pytest.mark.parametrize('folder', ['imagenet/images/val',
-                                    'imagenet-sketch/images'])
+@pytest.mark.parametrize('folder', ['imagenet/images/val', 'imagenet-sketch/images'])
 def test_half_an_imagenet_is_refused(imagenet, folder):
     """Else the model would choose among fewer classes."""
     shutil.rmtree(imagenet / folder / list(WNIDS)[1])
@@ -140,7 +137,7 @@ def test_half_an_imagenet_is_refused(imagenet, folder):
 
 def test_predictions_are_among_the_classes_of_the_data():
     head = TextClsHead(CLIP, classes=list(WNIDS.values()))
-    feats = (head.class_weights.clone(), )  # most like 0, 1 and 2
+    feats = (head.class_weights.clone(),)  # most like 0, 1 and 2
     assert [s.pred_label.item() for s in head.predict(feats)] == [0, 1, 2]
     samples = [DataSample(metainfo=dict(class_ids=[0, 2])) for _ in range(3)]
     labels = [s.pred_label.item() for s in head.predict(feats, samples)]
@@ -153,11 +150,14 @@ def test_predictions_are_among_the_classes_of_the_data():
 def test_a_variant_tells_its_classes_to_the_model(imagenet):
     """Each of its predictions, those of the figures, too."""
     model = CLIPClassifier(
-        clip=CLIP, neck=dict(type='safe_mm.BlendedAttentionPool'),
+        clip=CLIP,
+        neck=dict(type='safe_mm.BlendedAttentionPool'),
         head=dict(type='safe_mm.TextClsHead'),
-        classes=list(WNIDS.values())).eval()
-    data = build('imagenet', 'test', imagenet, num_classes=2,
-                 data_prefix='imagenet-adversarial/imagenet-a')
+        classes=list(WNIDS.values()),
+    ).eval()
+    data = build(
+        'imagenet', 'test', imagenet, num_classes=2, data_prefix='imagenet-adversarial/imagenet-a'
+    )
     batch = model.data_preprocessor(default_collate([data[0], data[1]]))
     with torch.no_grad():  # an absent class that is always the most likely
         features = model.pool(batch['inputs'])[0].mean(0)
@@ -169,8 +169,9 @@ def test_a_variant_tells_its_classes_to_the_model(imagenet):
 
 
 def test_without_a_val_part_train_gives_what_is_left():
-    split = dict(train=[(f'{label}_{i}', label, str(label))
-                        for label in range(3) for i in range(6)], test=[])
+    split = dict(
+        train=[(f'{label}_{i}', label, str(label)) for label in range(3) for i in range(6)], test=[]
+    )
     drawn = few_shot(split, 4, 1)
     assert not set(drawn['train']) & set(drawn['val'])
     assert len(drawn['train']) == 12 and len(drawn['val']) == 6

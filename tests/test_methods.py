@@ -1,4 +1,5 @@
 """One suite for all methods: a new one is a line in methods.py."""
+
 import json
 import shutil
 from argparse import ArgumentParser
@@ -51,9 +52,8 @@ def trained(shapes, tmp_path_factory):
 
 def best(work_dir):
     """The weights that tools/test.py would take."""
-    files = list(work_dir.glob('best_fitted_*.pth')) or list(
-        work_dir.glob('best_*.pth'))
-    file, = files
+    files = list(work_dir.glob('best_fitted_*.pth')) or list(work_dir.glob('best_*.pth'))
+    (file,) = files
     return file
 
 
@@ -65,8 +65,7 @@ def test_starts_at_zero_shot(method, tmp_path, shapes):
     model.head.in_training = True
     images = torch.rand(4, 3, 160, 160)
     with torch.no_grad():
-        torch.testing.assert_close(model(images), zero(images), rtol=1e-4,
-                                   atol=1e-4)
+        torch.testing.assert_close(model(images), zero(images), rtol=1e-4, atol=1e-4)
 
 
 @named(RUN)
@@ -80,8 +79,7 @@ def test_only_what_is_declared_changes(method, trained, tmp_path, shapes):
     model.load_state_dict(weights(best(work_dir)), strict=False)
     after = _tensors(model)
     changed = [k for k in before if not torch.equal(before[k], after[k])]
-    fitted = {'head.weight', 'head.bias', 'head.keys', 'head.labels',
-              'head.finished'}
+    fitted = {'head.weight', 'head.bias', 'head.keys', 'head.labels', 'head.finished'}
     assert set(changed) - fitted <= set(declared)
     assert set(changed) & (set(declared) if method.trains else fitted)
 
@@ -89,17 +87,21 @@ def test_only_what_is_declared_changes(method, trained, tmp_path, shapes):
 @named(RUN)
 def test_cached_equals_streamed(method, trained, tmp_path, shapes):
     file, cached = trained(method)
-    run_tool('train', file, *options(
-        '--work-dir', tmp_path, '--cfg-options',
-        'default_hooks.feature_cache=None'))
+    run_tool(
+        'train',
+        file,
+        *options('--work-dir', tmp_path, '--cfg-options', 'default_hooks.feature_cache=None'),
+    )
     assert best(cached).name == best(tmp_path).name
     one, two = weights(best(cached)), weights(best(tmp_path))
     assert one.keys() == two.keys()
     for key, value in one.items():
         if method.exact or not key.startswith('head.'):
             torch.testing.assert_close(two[key], value, rtol=1e-4, atol=1e-4)
-    scores = [read_checkpoint(str(best(folder)))['message_hub'][
-        'runtime_info']['best_score'] for folder in (cached, tmp_path)]
+    scores = [
+        read_checkpoint(str(best(folder)))['message_hub']['runtime_info']['best_score']
+        for folder in (cached, tmp_path)
+    ]
     assert scores[0] == pytest.approx(scores[1])
 
 
@@ -107,24 +109,40 @@ def test_cached_equals_streamed(method, trained, tmp_path, shapes):
 def test_save_load_and_test_agree(method, trained, tmp_path, shapes):
     """tools/test.py, get_model, and the config in the work dir."""
     file, work_dir = trained(method)
-    run_tool('test', file, work_dir, *options()[:2], '--work-dir', tmp_path,
-             '--out', tmp_path / 'out.json', '--out-item', 'metrics')
+    run_tool(
+        'test',
+        file,
+        work_dir,
+        *options()[:2],
+        '--work-dir',
+        tmp_path,
+        '--out',
+        tmp_path / 'out.json',
+        '--out-item',
+        'metrics',
+    )
     found = mmengine.load(tmp_path / 'out.json')['accuracy/top1']
     own = work_dir / f'{method.name}.py'
     model = get_model(str(own), pretrained=str(best(work_dir)))
     dataset = Config.fromfile(own).test_dataloader.dataset
     from mmpretrain.datasets import build_dataset
-    hits = [sample.pred_label.item() == sample.gt_label.item()
-            for sample in predict(model, build_dataset(dataset))]
+
+    hits = [
+        sample.pred_label.item() == sample.gt_label.item()
+        for sample in predict(model, build_dataset(dataset))
+    ]
     assert 100 * sum(hits) / len(hits) == pytest.approx(found, abs=1e-4)
 
 
 def predict(model, dataset) -> list:
     batch = [dataset[i] for i in range(len(dataset))]
     with torch.no_grad():
-        return model.test_step(dict(
-            inputs=torch.stack([one['inputs'] for one in batch]),
-            data_samples=[one['data_samples'] for one in batch]))
+        return model.test_step(
+            dict(
+                inputs=torch.stack([one['inputs'] for one in batch]),
+                data_samples=[one['data_samples'] for one in batch],
+            )
+        )
 
 
 @named([m for m in RUN if m.trains])
@@ -140,16 +158,23 @@ def test_killed_run_resumes(method, trained, tmp_path):
         assert torch.equal(value, resumed[key]), key
 
 
-@named([m for m in RUN if m.name in (
-    'tip-adapter', 'tip-adapter-f', 'gda', 'clip-adapter', 'safe-a',
-    'fine-tune')])
+@named(
+    [
+        m
+        for m in RUN
+        if m.name in ('tip-adapter', 'tip-adapter-f', 'gda', 'clip-adapter', 'safe-a', 'fine-tune')
+    ]
+)
 def test_two_processes_equal_one(method, trained, tmp_path):
     """With half the batch each."""
     file, work_dir = trained(method)
     half = Config.fromfile(file).train_dataloader.batch_size // 2
-    launch('train', 2, *options(
-        '--work-dir', tmp_path, '--cfg-options',
-        f'train_dataloader.batch_size={half}'), config=file)
+    launch(
+        'train',
+        2,
+        *options('--work-dir', tmp_path, '--cfg-options', f'train_dataloader.batch_size={half}'),
+        config=file,
+    )
     one, two = weights(best(work_dir)), weights(best(tmp_path))
     for key, value in one.items():
         torch.testing.assert_close(two[key], value, rtol=1e-4, atol=1e-4)
@@ -158,8 +183,8 @@ def test_two_processes_equal_one(method, trained, tmp_path):
 @named(RUN)
 def test_joint_training_equals_alone_or_is_refused(method, tmp_path, shapes):
     file = write_config(
-        method, tmp_path, shapes,
-        'grid = dict(lr=[1e-2, 1e-3], weight_decay=[0.01])')
+        method, tmp_path, shapes, 'grid = dict(lr=[1e-2, 1e-3], weight_decay=[0.01])'
+    )
     args = options('--work-dir', tmp_path / 'joint', '--grid')
     if not method.trains or method.name == 'tip-adapter-f':
         fails('--grid and --seeds do not support', 'train', file, *args)
@@ -167,11 +192,17 @@ def test_joint_training_equals_alone_or_is_refused(method, tmp_path, shapes):
     run_tool('train', file, *args)
     log = next((tmp_path / 'joint').glob('*/*.log')).read_text()
     chosen = next(x for x in log.splitlines() if x.endswith('chosen'))
-    run_tool('train', file, *options(
-        '--work-dir', tmp_path / 'alone', '--cfg-options',
-        'optim_wrapper.optimizer.weight_decay=0.01',
-        'optim_wrapper.optimizer.lr='
-        + chosen.split('lr=')[1].split()[0]))
+    run_tool(
+        'train',
+        file,
+        *options(
+            '--work-dir',
+            tmp_path / 'alone',
+            '--cfg-options',
+            'optim_wrapper.optimizer.weight_decay=0.01',
+            'optim_wrapper.optimizer.lr=' + chosen.split('lr=')[1].split()[0],
+        ),
+    )
     one, two = (weights(best(tmp_path / name)) for name in ('joint', 'alone'))
     for key, value in one.items():
         torch.testing.assert_close(two[key], value, rtol=1e-4, atol=1e-4)
@@ -181,19 +212,40 @@ def test_joint_training_equals_alone_or_is_refused(method, tmp_path, shapes):
 def test_sweep_agrees_with_test(method, trained, tmp_path, shapes):
     """A result's accuracy is what tools/test.py measures of its weights."""
     file = write_config(method, tmp_path, shapes)
-    run_tool('sweep', file, '--work-dir', tmp_path / 'sweep', '--clips',
-             options()[1], '--shots', 4, '--seeds', 1)
-    result, = (tmp_path / 'sweep').rglob('result.json')
+    run_tool(
+        'sweep',
+        file,
+        '--work-dir',
+        tmp_path / 'sweep',
+        '--clips',
+        options()[1],
+        '--shots',
+        4,
+        '--seeds',
+        1,
+    )
+    (result,) = (tmp_path / 'sweep').rglob('result.json')
     found = json.loads(result.read_text())
     own = [result.parent] if method.name != 'zero-shot' else []
-    run_tool('test', file, *own, *options()[:2], '--work-dir', tmp_path,
-             '--out', tmp_path / 'out.json', '--out-item', 'metrics')
+    run_tool(
+        'test',
+        file,
+        *own,
+        *options()[:2],
+        '--work-dir',
+        tmp_path,
+        '--out',
+        tmp_path / 'out.json',
+        '--out-item',
+        'metrics',
+    )
     tested = mmengine.load(tmp_path / 'out.json')
     assert tested.pop('accuracy/top1') == pytest.approx(
-        found['test']['test'].pop('accuracy'), abs=1e-4)
-    assert {k.split('/')[1]: v for k, v in tested.items()
-            if k.startswith('figure/')} == pytest.approx(
-                found['test']['test'], abs=1e-4)
+        found['test']['test'].pop('accuracy'), abs=1e-4
+    )
+    assert {
+        k.split('/')[1]: v for k, v in tested.items() if k.startswith('figure/')
+    } == pytest.approx(found['test']['test'], abs=1e-4)
 
 
 def test_unfinished_and_foreign_checkpoints_are_refused(trained, tmp_path):

@@ -1,4 +1,5 @@
 """Trunk, necks, heads and classifier against equations and open_clip."""
+
 import copy
 import gc
 
@@ -20,8 +21,7 @@ from .test_clip_split import open_clip_model
 CLASSES = ('red_shape', 'green_shape', 'blue_shape')
 
 
-def build(clip: dict, neck: dict = None, classes=CLASSES,
-          **head) -> torch.nn.Module:
+def build(clip: dict, neck: dict = None, classes=CLASSES, **head) -> torch.nn.Module:
     """SAFE as a classifier that owns its CLIP."""
     return MODELS.build(
         dict(
@@ -29,7 +29,9 @@ def build(clip: dict, neck: dict = None, classes=CLASSES,
             clip=clip,
             classes=classes,
             neck=dict(type='safe_mm.BlendedAttentionPool', **(neck or {})),
-            head=dict(type='safe_mm.TextClsHead', **head)))
+            head=dict(type='safe_mm.TextClsHead', **head),
+        )
+    )
 
 
 def build_stock(clip: dict, **head) -> torch.nn.Module:
@@ -37,17 +39,12 @@ def build_stock(clip: dict, **head) -> torch.nn.Module:
     return MODELS.build(
         dict(
             type='ImageClassifier',
-            data_preprocessor=dict(
-                type='safe_mm.CLIPDataPreprocessor', clip=clip),
+            data_preprocessor=dict(type='safe_mm.CLIPDataPreprocessor', clip=clip),
             backbone=dict(type='safe_mm.CLIPTrunk', clip=clip),
             neck=dict(type='safe_mm.BlendedAttentionPool', clip=clip),
-            head=dict(
-                type='safe_mm.TextClsHead',
-                clip=clip,
-                **{
-                    'classes': CLASSES,
-                    **head
-                })))
+            head=dict(type='safe_mm.TextClsHead', clip=clip, **{'classes': CLASSES, **head}),
+        )
+    )
 
 
 BOTH = pytest.mark.parametrize('build', [build, build_stock])
@@ -60,7 +57,8 @@ def zero_shot(clip: dict, images: torch.Tensor) -> torch.Tensor:
         reference,
         open_clip.get_tokenizer(open_clip_name(clip['model_name'])),
         [name.replace('_', ' ') for name in CLASSES],
-        ['a photo of a {}.'])
+        ['a photo of a {}.'],
+    )
     with torch.no_grad():
         features = reference.encode_image(images, normalize=True)
         return reference.logit_scale.exp() * features @ weights
@@ -75,30 +73,28 @@ def test_iteration_0_is_zero_shot_clip(tiny_clip, training, build):
     model.neck.train(training)
     with torch.no_grad():
         logits = model(images)
-    torch.testing.assert_close(
-        logits, zero_shot(tiny_clip, images), rtol=1e-4, atol=1e-4)
+    torch.testing.assert_close(logits, zero_shot(tiny_clip, images), rtol=1e-4, atol=1e-4)
 
 
 def test_blend_equation():
-    original = torch.tensor([[2., 0.]])
-    finetuned = torch.tensor([[0., 3.]])
-    assert blend(original, finetuned, 0.5).tolist() == [[1., 3.]]
-    assert blend(original, finetuned, 0.).tolist() == [[0., 3.]]
+    original = torch.tensor([[2.0, 0.0]])
+    finetuned = torch.tensor([[0.0, 3.0]])
+    assert blend(original, finetuned, 0.5).tolist() == [[1.0, 3.0]]
+    assert blend(original, finetuned, 0.0).tolist() == [[0.0, 3.0]]
 
 
 def test_logits_equation():
     """Eq. 4 in float64: 10 * cos of angles known in closed form."""
-    features = torch.tensor([[3., 4.], [0., 2.]], dtype=torch.float64)
-    weights = torch.tensor([[1., 0.], [0.6, 0.8]], dtype=torch.float64)
-    logits = text_logits(features, weights, torch.tensor(10.).double())
-    expected = torch.tensor([[6., 10.], [0., 8.]], dtype=torch.float64)
+    features = torch.tensor([[3.0, 4.0], [0.0, 2.0]], dtype=torch.float64)
+    weights = torch.tensor([[1.0, 0.0], [0.6, 0.8]], dtype=torch.float64)
+    logits = text_logits(features, weights, torch.tensor(10.0).double())
+    expected = torch.tensor([[6.0, 10.0], [0.0, 8.0]], dtype=torch.float64)
     torch.testing.assert_close(logits, expected, rtol=0, atol=1e-12)
 
 
 def test_class_weights_average_unit_vectors():
-    table = {'a': [1., 0.], 'b': [0., 1.], 'c': [0.6, 0.8]}
-    weights = text_class_weights(
-        [['a', 'b'], ['c']], lambda t: torch.tensor([table[x] for x in t]))
+    table = {'a': [1.0, 0.0], 'b': [0.0, 1.0], 'c': [0.6, 0.8]}
+    weights = text_class_weights([['a', 'b'], ['c']], lambda t: torch.tensor([table[x] for x in t]))
     expected = torch.tensor([[0.5**0.5, 0.5**0.5], [0.6, 0.8]])
     torch.testing.assert_close(weights, expected)
 
@@ -115,16 +111,13 @@ def test_training_uses_the_tuned_layer_alone(tiny_clip):
     clip = dict(clip=tiny_clip)
     neck = MODELS.build(dict(type='safe_mm.BlendedAttentionPool', **clip))
     perturb(neck)
-    features = MODELS.build(dict(type='safe_mm.CLIPTrunk', **clip)).eval()(
-        torch.rand(2, 3, 64, 64))
-    original, tuned = neck.attn_pool_o(features[0]), neck.attn_pool_f(
-        features[0])
+    features = MODELS.build(dict(type='safe_mm.CLIPTrunk', **clip)).eval()(torch.rand(2, 3, 64, 64))
+    original, tuned = neck.attn_pool_o(features[0]), neck.attn_pool_f(features[0])
     called = []
     neck.attn_pool_o.register_forward_hook(lambda *args: called.append(1))
     torch.testing.assert_close(neck.train()(features)[0], tuned)
     assert not called  # Algorithm 1: O is not evaluated in training
-    torch.testing.assert_close(neck.eval()(features)[0],
-                               0.5 * original + tuned)
+    torch.testing.assert_close(neck.eval()(features)[0], 0.5 * original + tuned)
     assert called
 
 
@@ -136,8 +129,7 @@ def test_large_beta_predicts_as_the_original(tiny_clip):
     with torch.no_grad():
         tuned_far = (model(images) - expected).abs().max()
         model.neck.beta.fill_(1e6)
-        torch.testing.assert_close(
-            model(images), expected, rtol=1e-3, atol=1e-3)
+        torch.testing.assert_close(model(images), expected, rtol=1e-3, atol=1e-3)
     assert tuned_far > 0.05
 
 
@@ -157,8 +149,11 @@ def test_each_stage_leads_to_the_same_predictions(tiny_clip, start):
     for sample, row, (original, tuned) in zip(samples, expected, pooled):
         torch.testing.assert_close(sample.pred_score, row.softmax(0))
         assert len(sample.figures) > 3
-        for name, features in (('zero-shot', original), ('beta=0', tuned),
-                               ('beta=2', 2 * original + tuned)):
+        for name, features in (
+            ('zero-shot', original),
+            ('beta=0', tuned),
+            ('beta=2', 2 * original + tuned),
+        ):
             logits = model.head.text_logits(features[None])
             assert sample.figures[name] == logits.argmax().item()
 
@@ -167,10 +162,8 @@ def test_what_is_trainable(tiny_clip):
     model = build(tiny_clip)
     for module, prefix in ((model, 'neck.'), (model.neck, '')):
         left = {n for n, p in module.named_parameters() if p.requires_grad}
-        assert left and all(name.startswith(f'{prefix}attn_pool_f.')
-                            for name in left)
-        assert not any('ln_post' in name or name.endswith('.proj')
-                       for name in left)
+        assert left and all(name.startswith(f'{prefix}attn_pool_f.') for name in left)
+        assert not any('ln_post' in name or name.endswith('.proj') for name in left)
         assert not any('k_proj.bias' in name for name in left)
     assert sorted(model.trainable) == sorted(f'neck.{n}' for n in left)
     assert model.frozen_stage == 'dense'
@@ -181,19 +174,17 @@ def test_what_is_trainable(tiny_clip):
 
 
 def test_projection_can_be_tuned_too():
-    model = build(
-        dict(model_name=TINY_VIT, pretrained=None),
-        neck=dict(tune_projection=True))
+    model = build(dict(model_name=TINY_VIT, pretrained=None), neck=dict(tune_projection=True))
     assert {'neck.attn_pool_f.proj', 'neck.attn_pool_f.ln_post.weight'} <= {
-        n for n, p in model.named_parameters() if p.requires_grad}
+        n for n, p in model.named_parameters() if p.requires_grad
+    }
 
 
 def test_components_do_not_share_weights(tiny_clip):
     """Training one model leaves the next one's start as it was."""
 
     def tensors(model):
-        return {**dict(model.named_parameters()),
-                **dict(model.named_buffers())}
+        return {**dict(model.named_parameters()), **dict(model.named_buffers())}
 
     first = build(tiny_clip)
     before = copy.deepcopy(tensors(first))
@@ -218,10 +209,8 @@ def test_predict_and_loss(tiny_clip, build):
         assert sample.gt_label.item() == label
     losses = model(images, samples, mode='loss')
     torch.testing.assert_close(
-        losses['loss'],
-        F.cross_entropy(logits, torch.tensor([0, 2])),
-        rtol=1e-4,
-        atol=1e-4)
+        losses['loss'], F.cross_entropy(logits, torch.tensor([0, 2])), rtol=1e-4, atol=1e-4
+    )
     assert {'accuracy_top-1', 'accuracy_top-2'} <= losses.keys()
 
 
@@ -257,7 +246,8 @@ def test_head_refuses_to_work_without_classes(tiny_clip, build):
 def test_weights_of_other_classes_are_refused(tiny_clip):
     with pytest.raises(InputError, match='does not fit.*head.class_weights'):
         build(tiny_clip).load_state_dict(
-            build(tiny_clip, classes=('a', 'b')).state_dict(), strict=False)
+            build(tiny_clip, classes=('a', 'b')).state_dict(), strict=False
+        )
 
 
 def test_classes_of_one_name_are_refused(tiny_clip):
@@ -298,8 +288,9 @@ def test_wrong_image_size(tiny_clip, build):
         build(tiny_clip)(torch.rand(1, 3, 224, 224))
 
 
-@pytest.mark.parametrize('kind', ['CLIPTrunk', 'BlendedAttentionPool',
-                                  'TextClsHead', 'CLIPDataPreprocessor'])
+@pytest.mark.parametrize(
+    'kind', ['CLIPTrunk', 'BlendedAttentionPool', 'TextClsHead', 'CLIPDataPreprocessor']
+)
 def test_rebuild_from_a_copied_config(tiny_clip, kind):
     cfg = dict(type=f'safe_mm.{kind}', clip=tiny_clip)
     first = MODELS.build(copy.deepcopy(cfg)).state_dict()
@@ -311,23 +302,30 @@ def test_rebuild_from_a_copied_config(tiny_clip, kind):
 RESNET18 = dict(type='ResNet', depth=18)  # 512 channels, as the small CLIP's
 
 
-@pytest.mark.parametrize('parts', [
-    dict(
-        backbone=dict(type='safe_mm.CLIPTrunk'),
-        neck=dict(type='GlobalAveragePooling'),
-        head=dict(type='LinearClsHead', num_classes=3, in_channels=512)),
-    dict(
-        backbone=RESNET18,
-        neck=dict(type='safe_mm.BlendedAttentionPool'),
-        head=dict(type='LinearClsHead', num_classes=3, in_channels=64)),
-    dict(
-        backbone=RESNET18,
-        neck=[
-            dict(type='GlobalAveragePooling'),
-            dict(type='LinearNeck', in_channels=512, out_channels=64)
-        ],
-        head=dict(type='safe_mm.TextClsHead', classes=CLASSES)),
-], ids=['backbone', 'neck', 'head'])
+@pytest.mark.parametrize(
+    'parts',
+    [
+        dict(
+            backbone=dict(type='safe_mm.CLIPTrunk'),
+            neck=dict(type='GlobalAveragePooling'),
+            head=dict(type='LinearClsHead', num_classes=3, in_channels=512),
+        ),
+        dict(
+            backbone=RESNET18,
+            neck=dict(type='safe_mm.BlendedAttentionPool'),
+            head=dict(type='LinearClsHead', num_classes=3, in_channels=64),
+        ),
+        dict(
+            backbone=RESNET18,
+            neck=[
+                dict(type='GlobalAveragePooling'),
+                dict(type='LinearNeck', in_channels=512, out_channels=64),
+            ],
+            head=dict(type='safe_mm.TextClsHead', classes=CLASSES),
+        ),
+    ],
+    ids=['backbone', 'neck', 'head'],
+)
 def test_each_component_works_alone(parts):
     parts = copy.deepcopy(parts)
     for part in parts.values():

@@ -1,4 +1,5 @@
 """The wheel, away from the repository, and what README says."""
+
 import os
 import re
 import shutil
@@ -16,12 +17,25 @@ from .conftest import CONFIG, ROOT, run_tool, short
 def wheel(tmp_path_factory):
     source = tmp_path_factory.mktemp('source') / 'safe_mm'
     shutil.copytree(
-        ROOT, source, ignore=shutil.ignore_patterns(
-            '.*', 'work_dirs', 'build', '*.egg-info', '__pycache__'))
+        ROOT,
+        source,
+        ignore=shutil.ignore_patterns('.*', 'work_dirs', 'build', '*.egg-info', '__pycache__'),
+    )
     subprocess.run(
-        [sys.executable, '-m', 'pip', 'wheel', '--no-deps',
-         '--no-build-isolation', '-q', '-w', source.parent, source],
-        check=True)
+        [
+            sys.executable,
+            '-m',
+            'pip',
+            'wheel',
+            '--no-deps',
+            '--no-build-isolation',
+            '-q',
+            '-w',
+            source.parent,
+            source,
+        ],
+        check=True,
+    )
     return next(source.parent.glob('*.whl'))
 
 
@@ -38,11 +52,21 @@ def test_wheel_works_away_from_the_repository(wheel, tmp_path):
     with zipfile.ZipFile(wheel) as archive:
         archive.extractall(site)
     result = subprocess.run(
-        [sys.executable, '-m', 'safe_mm', 'train', 'safe_creatures.py',
-         '--data-root', 'world',
-         *short(8, 'default_hooks.feature_cache.root=cache')],
-        cwd=tmp_path, env=dict(os.environ, PYTHONPATH=str(site)),
-        capture_output=True, text=True)
+        [
+            sys.executable,
+            '-m',
+            'safe_mm',
+            'train',
+            'safe_creatures.py',
+            '--data-root',
+            'world',
+            *short(8, 'default_hooks.feature_cache.root=cache'),
+        ],
+        cwd=tmp_path,
+        env=dict(os.environ, PYTHONPATH=str(site)),
+        capture_output=True,
+        text=True,
+    )
     assert result.returncode == 0, result.stderr[-2000:]
     work_dir = tmp_path / 'work_dirs/safe_creatures/ears_shots16_seed1'
     assert list(work_dir.glob('best_*.pth'))
@@ -53,8 +77,9 @@ README = (ROOT / 'README.md').read_text()
 
 def block(text: str) -> str:
     """The Python code in README that has this text."""
-    code, = (code for code in re.findall(
-        r'```python\n(.*?)```', README, re.DOTALL) if text in code)
+    (code,) = (
+        code for code in re.findall(r'```python\n(.*?)```', README, re.DOTALL) if text in code
+    )
     return code
 
 
@@ -62,8 +87,7 @@ def test_readme_shows_the_config_as_it_is():
     shown, path = block('safe_12800i.py'), 'configs/safe.py'
     code = (ROOT / path).read_text()
     assert code.endswith(shown) and f'`{path}`' in README
-    assert all(line.startswith('#') for line in
-               code[:-len(shown)].splitlines())
+    assert all(line.startswith('#') for line in code[: -len(shown)].splitlines())
 
 
 def test_readme_config_for_own_data(shapes, tmp_path, capsys):
@@ -73,16 +97,24 @@ def test_readme_config_for_own_data(shapes, tmp_path, capsys):
     config = tmp_path / 'mine.py'
     config.write_text(code.replace('my_images', 'shapes'))
     assert Config.fromfile(config).val_dataloader.dataset.split == 'val'
-    run_tool('train', config, '--data-root', shapes, '--work-dir', tmp_path,
-             *short(8, f'default_hooks.feature_cache.root={tmp_path}/cache'))
-    best, = tmp_path.glob('best_*.pth')
+    run_tool(
+        'train',
+        config,
+        '--data-root',
+        shapes,
+        '--work-dir',
+        tmp_path,
+        *short(8, f'default_hooks.feature_cache.root={tmp_path}/cache'),
+    )
+    (best,) = tmp_path.glob('best_*.pth')
     assert list(tmp_path.glob('cache/*/*.safetensors'))
 
     for theirs, mine in (
-            ('work_dirs/safe/caltech101_shots16_seed1', str(tmp_path)),
-            ('safe.py', 'mine.py'),
-            ('best_accuracy_top1_iter_1200.pth', best.name),
-            ('cat.jpg', f'{shapes}/shapes/red_shape/000.png')):
+        ('work_dirs/safe/caltech101_shots16_seed1', str(tmp_path)),
+        ('safe.py', 'mine.py'),
+        ('best_accuracy_top1_iter_1200.pth', best.name),
+        ('cat.jpg', f'{shapes}/shapes/red_shape/000.png'),
+    ):
         assert theirs in picture
         picture = picture.replace(theirs, mine)
     exec(picture, {})
@@ -93,8 +125,7 @@ def test_readme_links_exist():
     for target in re.findall(r'\]\((?!http)(.*?)\)', README):
         path, _, anchor = target.partition('#')
         assert (ROOT / path).exists(), target
-        headings = re.findall(r'^#+ (.*)', (ROOT / path).read_text(), re.M
-                              ) if anchor else []
+        headings = re.findall(r'^#+ (.*)', (ROOT / path).read_text(), re.M) if anchor else []
         assert not anchor or anchor in [
-            re.sub(r'[^\w\- ]', '', heading).lower().replace(' ', '-')
-            for heading in headings], target
+            re.sub(r'[^\w\- ]', '', heading).lower().replace(' ', '-') for heading in headings
+        ], target

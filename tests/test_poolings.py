@@ -1,4 +1,5 @@
 """Every pooling against the tower of open_clip that it was split from."""
+
 import copy
 
 import open_clip
@@ -15,12 +16,15 @@ from safe_mm.registry import MODELS
 
 from .towers import OPEN_CLIP, VISION, WIDE, make_tower
 
-CASES = [(name, wide) for name in [*OPEN_CLIP, *VISION]
-         for wide in (False, True) if not wide or name in WIDE]
+CASES = [
+    (name, wide)
+    for name in [*OPEN_CLIP, *VISION]
+    for wide in (False, True)
+    if not wide or name in WIDE
+]
 
 
-@pytest.fixture(scope='module', params=CASES,
-                ids=lambda case: f'{case[0]}{" wide" * case[1]}')
+@pytest.fixture(scope='module', params=CASES, ids=lambda case: f'{case[0]}{" wide" * case[1]}')
 def tower(request, tmp_path_factory):
     return make_tower(*request.param, tmp_path_factory.mktemp('tower'))
 
@@ -42,8 +46,7 @@ def relative(a: torch.Tensor, b: torch.Tensor) -> float:
 
 def test_parts_equal_encode_image(tower, split, dense):
     with torch.no_grad():
-        expected = tower.reference.encode_image(tower.images(),
-                                                normalize=False)
+        expected = tower.reference.encode_image(tower.images(), normalize=False)
         pooled = split.pool(dense)
     assert pooled.shape == expected.shape == (2, split.embed_dim)
     assert relative(pooled, expected) < 1e-5
@@ -57,8 +60,10 @@ def test_gradients_equal_autograd(tower):
     own = copy.deepcopy(reference)
     names = {id(p): n for n, p in own.visual.named_parameters()}
     trunk, pool = split_visual(own.visual, 'test')
-    theirs = {name: reference.visual.get_parameter(names[id(parameter)])
-              for name, parameter in pool.named_parameters()}
+    theirs = {
+        name: reference.visual.get_parameter(names[id(parameter)])
+        for name, parameter in pool.named_parameters()
+    }
     images = tower.images().double()
     target = torch.randn(2, len(pool(trunk(images))[0])).double()
     for name, parameter in pool.named_parameters():
@@ -90,7 +95,7 @@ def attention_of_open_clip(tower, monkeypatch) -> torch.Tensor:
         tower.reference.visual(tower.images())
     query, key = calls[-1]
     scores = query[:, :, 0:1] @ key.transpose(-2, -1)
-    return (scores * query.shape[-1]**-0.5).softmax(-1)[:, :, 0].detach()
+    return (scores * query.shape[-1] ** -0.5).softmax(-1)[:, :, 0].detach()
 
 
 def test_attention_is_open_clips(tower, split, dense, monkeypatch):
@@ -103,12 +108,11 @@ def test_attention_is_open_clips(tower, split, dense, monkeypatch):
     assert weights.shape[-1] == tower.leading + h * w
     torch.testing.assert_close(weights, expected, rtol=1e-4, atol=1e-7)
     torch.testing.assert_close(
-        on_grid, expected[..., tower.leading:].unflatten(-1, (h, w)),
-        rtol=1e-4, atol=1e-7)
+        on_grid, expected[..., tower.leading :].unflatten(-1, (h, w)), rtol=1e-4, atol=1e-7
+    )
     assert on_grid.min() >= 0
-    elsewhere = weights[..., :tower.leading].sum(-1)
-    torch.testing.assert_close(on_grid.sum((-2, -1)) + elsewhere,
-                               torch.ones(on_grid.shape[:2]))
+    elsewhere = weights[..., : tower.leading].sum(-1)
+    torch.testing.assert_close(on_grid.sum((-2, -1)) + elsewhere, torch.ones(on_grid.shape[:2]))
     assert on_grid.flatten(2).std(-1).min() > 0  # not the same everywhere
 
 
@@ -119,8 +123,7 @@ def test_attention_map(tower, split, dense):
     assert spread.shape == (2, *tower.grid)
     torch.testing.assert_close(spread.sum((1, 2)), torch.ones(2))
     mean = on_grid.mean(1)
-    torch.testing.assert_close(spread / spread.amax((1, 2), True),
-                               mean / mean.amax((1, 2), True))
+    torch.testing.assert_close(spread / spread.amax((1, 2), True), mean / mean.amax((1, 2), True))
 
 
 def test_patch_features(tower, split, dense):
@@ -130,23 +133,33 @@ def test_patch_features(tower, split, dense):
     if dense.dim() == 4:
         assert torch.equal(features[:, w + 2], dense[:, :, 1, 2])
     else:
-        assert torch.equal(features, dense[:, -h * w:])
+        assert torch.equal(features, dense[:, -h * w :])
 
 
 def test_classifier_starts_as_zero_shot(tower):
     """Its logits are those of open_clip; SigLIP's with their bias."""
-    model, reference = MODELS.build(dict(
-        type='safe_mm.CLIPClassifier', clip=tower.clip,
-        neck=dict(type='safe_mm.BlendedAttentionPool', beta=0.7),
-        head=dict(type='safe_mm.TextClsHead'),
-        classes=['cat', 'red dog'])).eval(), tower.reference
+    model, reference = (
+        MODELS.build(
+            dict(
+                type='safe_mm.CLIPClassifier',
+                clip=tower.clip,
+                neck=dict(type='safe_mm.BlendedAttentionPool', beta=0.7),
+                head=dict(type='safe_mm.TextClsHead'),
+                classes=['cat', 'red dog'],
+            )
+        ).eval(),
+        tower.reference,
+    )
     tokens = open_clip.tokenize(
         ['a photo of a cat.', 'a photo of a red dog.'],
-        context_length=76 if hasattr(reference, 'text_decoder') else 77)
+        context_length=76 if hasattr(reference, 'text_decoder') else 77,
+    )
     with torch.no_grad():
-        expected = reference.logit_scale.exp() * reference.encode_image(
-            tower.images(), normalize=True) @ reference.encode_text(
-                tokens, normalize=True).T
+        expected = (
+            reference.logit_scale.exp()
+            * reference.encode_image(tower.images(), normalize=True)
+            @ reference.encode_text(tokens, normalize=True).T
+        )
         if reference.logit_bias is not None:
             expected += reference.logit_bias
         logits = model(tower.images())
@@ -160,25 +173,24 @@ def test_projection_stays_frozen(tower, split, tune):
     """Unless it is to be tuned: then all but what has no effect is."""
     pool = split.pool
     frozen = pool.without_effect + (() if tune else pool.projection)
-    expected = {name: not name.startswith(tuple(frozen))
-                for name, _ in pool.named_parameters()}
-    neck = MODELS.build(dict(type='safe_mm.BlendedAttentionPool',
-                             clip=tower.clip, tune_projection=tune))
-    assert {name: parameter.requires_grad for name, parameter
-            in neck.attn_pool_f.named_parameters()} == expected
+    expected = {name: not name.startswith(tuple(frozen)) for name, _ in pool.named_parameters()}
+    neck = MODELS.build(
+        dict(type='safe_mm.BlendedAttentionPool', clip=tower.clip, tune_projection=tune)
+    )
+    assert {
+        name: parameter.requires_grad for name, parameter in neck.attn_pool_f.named_parameters()
+    } == expected
     assert not any(p.requires_grad for p in neck.attn_pool_o.parameters())
 
 
-@pytest.mark.parametrize('name', ['convnext_base', 'ViT-L-14-CLIPA',
-                                  'EVA02-B-16'])
+@pytest.mark.parametrize('name', ['convnext_base', 'ViT-L-14-CLIPA', 'EVA02-B-16'])
 def test_other_poolings_are_refused(name, monkeypatch):
     cfg = open_clip.get_model_config(name)
     vision, shallow = cfg['vision_cfg'], dict(layers=1)
     if 'timm_model_name' in vision:
         monkeypatch.setattr('timm.create_model', _lean(vision))
         shallow = {}
-    visual = open_clip.model._build_vision_tower(
-        cfg['embed_dim'], dict(vision, **shallow))
+    visual = open_clip.model._build_vision_tower(cfg['embed_dim'], dict(vision, **shallow))
     modules = [key for key, _ in visual.named_modules()]
     with pytest.raises(InputError) as error:
         split_visual(visual, name)
@@ -191,7 +203,8 @@ def test_other_poolings_are_refused(name, monkeypatch):
 def _lean(vision: dict):
     """Makes timm build fewer layers."""
     import timm
+
     create = timm.create_model
     convnext = 'convnext' in vision['timm_model_name']
-    fewer = dict(depths=(1, ) * 4) if convnext else dict(depth=1)
+    fewer = dict(depths=(1,) * 4) if convnext else dict(depth=1)
     return lambda *args, **kwargs: create(*args, **kwargs, **fewer)

@@ -1,4 +1,5 @@
 """tools/prepare_dataset.py on tiny trees in the published layouts."""
+
 import json
 import re
 import shutil
@@ -18,29 +19,35 @@ from safe_mm.datasets.check import find_faults, locate
 from .conftest import ROOT, fails, run_tool
 from .layouts import NUMBERS, SPLITS, WNIDS, draw
 
-VARIANTS = [name for name in dataset_base('imagenet_variants').variants
-            if name != 'imagenet']
+VARIANTS = [name for name in dataset_base('imagenet_variants').variants if name != 'imagenet']
 LISTS = ['variants.txt'] + [f'images_variant_{part}.txt' for part in NUMBERS]
 # The class of torchvision, an archive it keeps, what it takes for a finished
 # download once it exists, and where it puts what is needed
 CLASSES = dict(
-    caltech101=('Caltech101', 'caltech101/caltech-101.zip',
-                'caltech101/101_ObjectCategories',
-                ['caltech101/101_ObjectCategories']),
+    caltech101=(
+        'Caltech101',
+        'caltech101/caltech-101.zip',
+        'caltech101/101_ObjectCategories',
+        ['caltech101/101_ObjectCategories'],
+    ),
     dtd=('DTD', 'dtd/dtd-r1.0.1.tar.gz', 'dtd/dtd', ['dtd/dtd/images']),
-    oxfordpets=('OxfordIIITPet', 'oxford-iiit-pet/images.tar.gz',
-                'oxford-iiit-pet/images', ['oxford-iiit-pet/images']),
-    flowers102=('Flowers102', 'flowers-102/102flowers.tgz',
-                'flowers-102/jpg', ['flowers-102/jpg']),
-    food101=('Food101', 'food-101.tar.gz', 'food-101/images',
-             ['food-101/images']),
+    oxfordpets=(
+        'OxfordIIITPet',
+        'oxford-iiit-pet/images.tar.gz',
+        'oxford-iiit-pet/images',
+        ['oxford-iiit-pet/images'],
+    ),
+    flowers102=('Flowers102', 'flowers-102/102flowers.tgz', 'flowers-102/jpg', ['flowers-102/jpg']),
+    food101=('Food101', 'food-101.tar.gz', 'food-101/images', ['food-101/images']),
     sun397=('SUN397', 'SUN397.tar.gz', 'SUN397', ['SUN397']),
-    eurosat=('EuroSAT', 'eurosat/EuroSAT.zip', 'eurosat/2750',
-             ['eurosat/2750']),
-    fgvcaircraft=('FGVCAircraft', 'fgvc-aircraft-2013b.tar.gz',
-                  'fgvc-aircraft-2013b',
-                  [f'fgvc-aircraft-2013b/data/{name}'
-                   for name in ['images', *LISTS]]))
+    eurosat=('EuroSAT', 'eurosat/EuroSAT.zip', 'eurosat/2750', ['eurosat/2750']),
+    fgvcaircraft=(
+        'FGVCAircraft',
+        'fgvc-aircraft-2013b.tar.gz',
+        'fgvc-aircraft-2013b',
+        [f'fgvc-aircraft-2013b/data/{name}' for name in ['images', *LISTS]],
+    ),
+)
 
 
 @pytest.fixture
@@ -55,19 +62,21 @@ def publish(tmp_path, monkeypatch):
             make_aircraft(root / 'fgvc_aircraft')
         else:
             make_split(root, *SPLITS[name])
-        monkeypatch.setitem(CATALOG, name, CATALOG[name]._replace(
-            classes=2, sizes=(8, 4, 6)))
+        monkeypatch.setitem(CATALOG, name, CATALOG[name]._replace(classes=2, sizes=(8, 4, 6)))
         return root
 
     return make
 
 
-def make_split(root: Path, images: str, ann_file: str, path: str,
-               classes: list) -> None:
-    split = {part: [[path.format(part=part, name=title, i=i, label=label),
-                     label, title]
-                    for label, title in enumerate(classes) for i in numbers]
-             for part, numbers in NUMBERS.items()}
+def make_split(root: Path, images: str, ann_file: str, path: str, classes: list) -> None:
+    split = {
+        part: [
+            [path.format(part=part, name=title, i=i, label=label), label, title]
+            for label, title in enumerate(classes)
+            for i in numbers
+        ]
+        for part, numbers in NUMBERS.items()
+    }
     for items in split.values():
         for item, _, _ in items:
             draw(root / images / item)
@@ -76,12 +85,16 @@ def make_split(root: Path, images: str, ann_file: str, path: str,
 
 def make_aircraft(folder: Path) -> None:
     for part, numbers in NUMBERS.items():
-        items = [(f'10{label}{i}', name) for label, name in enumerate(
-            ['707-320', 'Boeing 717']) for i in numbers]
+        items = [
+            (f'10{label}{i}', name)
+            for label, name in enumerate(['707-320', 'Boeing 717'])
+            for i in numbers
+        ]
         for image, _ in items:
             draw(folder / f'images/{image}.jpg')
         (folder / f'images_variant_{part}.txt').write_text(
-            '\n'.join(f'{image} {name}' for image, name in items))
+            '\n'.join(f'{image} {name}' for image, name in items)
+        )
     (folder / 'variants.txt').write_text('707-320\nBoeing 717\n')
 
 
@@ -103,12 +116,10 @@ def downloads(publish, tmp_path, monkeypatch):
             (home / Path(path).name).rename(hidden / Path(path).name)
 
         def download(folder, download):
-            found.extend(str(path.relative_to(folder))
-                         for path in Path(folder).rglob('*'))
+            found.extend(str(path.relative_to(folder)) for path in Path(folder).rglob('*'))
             if not Path(folder, finished).exists():
                 for path in made:
-                    Path(folder, path).parent.mkdir(
-                        parents=True, exist_ok=True)
+                    Path(folder, path).parent.mkdir(parents=True, exist_ok=True)
                     shutil.move(hidden / Path(path).name, Path(folder, path))
 
         monkeypatch.setattr(torchvision.datasets, cls, download)
@@ -126,8 +137,7 @@ def test_all_in_place(name, publish, capsys):
     prepare(name, publish(name))
     out = capsys.readouterr().out
     assert 'missing' not in out
-    assert out.endswith(
-        f'{name}: all right, 2 classes, 8 train, 4 val, 6 test\n')
+    assert out.endswith(f'{name}: all right, 2 classes, 8 train, 4 val, 6 test\n')
 
 
 @pytest.mark.parametrize('name', ['imagenet', *VARIANTS])
@@ -139,18 +149,17 @@ def test_imagenet(name, tmp_path, monkeypatch, capsys):
             draw(folder / f'train/{wnid}/{wnid}_1.JPEG')
             draw(folder / f'val/{wnid}/ILSVRC2012_val_{label}.JPEG')
         elif not few or label != 1:
-            draw(folder / str(label if name == 'imagenetv2' else wnid) /
-                 'a.jpg')
+            draw(folder / str(label if name == 'imagenetv2' else wnid) / 'a.jpg')
     source.parent.mkdir(exist_ok=True)
     source.write_text('\n'.join(f'{wnid} {WNIDS[wnid]}' for wnid in WNIDS))
     classes = 2 if few else 3
     train = 3 if name == 'imagenet' else 0
-    monkeypatch.setitem(CATALOG, name, CATALOG[name]._replace(
-        classes=classes, sizes=(train, 0, classes)))
+    monkeypatch.setitem(
+        CATALOG, name, CATALOG[name]._replace(classes=classes, sizes=(train, 0, classes))
+    )
     prepare(name, tmp_path)
     counts = '3 train, 3 test' if train else f'{classes} test'
-    assert capsys.readouterr().out.endswith(
-        f'{name}: all right, {classes} classes, {counts}\n')
+    assert capsys.readouterr().out.endswith(f'{name}: all right, {classes} classes, {counts}\n')
 
 
 def test_every_fault_in_one_run(publish, capsys):
@@ -167,12 +176,17 @@ def test_every_fault_in_one_run(publish, capsys):
         prepare('dtd', root, '--check')
     assert status.value.code == 1
     out = capsys.readouterr().out
-    assert re.search(r'classes +2 of +2\n +train +7 of +8 +WRONG\n'
-                     r' +val +4 of +4\n +test +6 of +6\n', out)
+    assert re.search(
+        r'classes +2 of +2\n +train +7 of +8 +WRONG\n'
+        r' +val +4 of +4\n +test +6 of +6\n',
+        out,
+    )
     assert re.search(r'missing +1\n +banded/banded_0001.jpg\n', out)
     assert re.search(
         r'unreadable +2\n +banded/banded_0002.jpg: .*truncated.*\n'
-        r' +banded/banded_0006.jpg: cannot identify', out)
+        r' +banded/banded_0006.jpg: cannot identify',
+        out,
+    )
 
 
 def test_many_faults_are_counted(publish, capsys):
@@ -242,25 +256,32 @@ def test_failed_download(name, tmp_path, monkeypatch):
     monkeypatch.setattr(torchvision.datasets, CLASSES[name][0], download)
     need = CATALOG[name].needs[0]
     home, image_folder = (tmp_path / need.path).parent, Path(need.path).name
-    fails(f'{CLASSES[name][0]} could not be .*no network.*{need.source}.*'
-          f'{image_folder}.* to {home}', 'prepare_dataset', name,
-          '--data-root', tmp_path)
+    fails(
+        f'{CLASSES[name][0]} could not be .*no network.*{need.source}.*{image_folder}.* to {home}',
+        'prepare_dataset',
+        name,
+        '--data-root',
+        tmp_path,
+    )
     assert not (home / image_folder).exists()
 
 
 def test_flowers_need_scipy(tmp_path, monkeypatch):
     monkeypatch.setitem(sys.modules, 'scipy', None)  # as if not installed
     monkeypatch.delattr(torchvision.datasets, 'Flowers102')
-    fails('ModuleNotFoundError: .*scipy', 'prepare_dataset', 'flowers102',
-          '--data-root', tmp_path)
+    fails('ModuleNotFoundError: .*scipy', 'prepare_dataset', 'flowers102', '--data-root', tmp_path)
 
 
-@pytest.mark.parametrize('name', [
-    name for name in CATALOG if name not in CLASSES])
+@pytest.mark.parametrize('name', [name for name in CATALOG if name not in CLASSES])
 def test_by_hand(name, tmp_path, capsys):
     needs = CATALOG[name].needs
-    fails(f'{name} lacks {", ".join(need.path for need in needs)} below',
-          'prepare_dataset', name, '--data-root', tmp_path)
+    fails(
+        f'{name} lacks {", ".join(need.path for need in needs)} below',
+        'prepare_dataset',
+        name,
+        '--data-root',
+        tmp_path,
+    )
     out = capsys.readouterr().out
     for need in needs:
         assert f'missing  {need.path}\n           from {need.source}\n' in out
@@ -272,8 +293,7 @@ def test_unknown_name(tmp_path, capsys):
     with pytest.raises(SystemExit) as status:
         prepare('cifar', tmp_path)
     assert status.value.code == 2
-    assert re.search("'cifar' .choose from '?imagenet'?, ",
-                     capsys.readouterr().err)
+    assert re.search("'cifar' .choose from '?imagenet'?, ", capsys.readouterr().err)
 
 
 def test_catalog_has_the_config_bases():
@@ -289,8 +309,9 @@ def test_catalog_has_the_config_bases():
 
 
 def test_docs_have_the_sizes():
-    rows = re.findall(r'^\| `(\w+)` \|.*\| (\d+) \| (.*) \|$',
-                      (ROOT / 'docs/datasets.md').read_text(), re.M)
+    rows = re.findall(
+        r'^\| `(\w+)` \|.*\| (\d+) \| (.*) \|$', (ROOT / 'docs/datasets.md').read_text(), re.M
+    )
     assert {name for name, _, _ in rows} == set(CATALOG) - set(VARIANTS)
     for name, classes, sizes in rows:
         train, val, test = CATALOG[name].sizes

@@ -1,4 +1,5 @@
 """Pretraining a CLIP on pictures with captions."""
+
 import hashlib
 import json
 
@@ -31,7 +32,9 @@ def pretrainer(name: str, **kwargs):
             type='safe_mm.CLIPPretrainer',
             clip=dict(model_name=name, pretrained=None),
             bf16=False,
-            **kwargs))
+            **kwargs,
+        )
+    )
 
 
 def whole_clip(model, name: str) -> open_clip.CLIP:
@@ -51,8 +54,7 @@ class Sample:
         self.captions = list(captions)
 
 
-@pytest.mark.parametrize('file', sorted(SHIPPED.glob('*.safetensors')),
-                         ids=lambda file: file.stem)
+@pytest.mark.parametrize('file', sorted(SHIPPED.glob('*.safetensors')), ids=lambda file: file.stem)
 def test_shipped_weights(file):
     """Small, as the model card says, and with prompts told apart."""
     assert file.stat().st_size <= 8e6
@@ -85,10 +87,11 @@ def test_is_open_clips_model(name):
     texts = ['a red creature.', 'a creature with leaf ears.']
     with torch.no_grad():
         torch.testing.assert_close(
-            model.encode_image(x), clip.encode_image(x), rtol=1e-4, atol=1e-6)
+            model.encode_image(x), clip.encode_image(x), rtol=1e-4, atol=1e-6
+        )
         torch.testing.assert_close(
-            model.encode_text(texts),
-            clip.encode_text(get_tokenizer(name)(texts), normalize=True))
+            model.encode_text(texts), clip.encode_text(get_tokenizer(name)(texts), normalize=True)
+        )
 
 
 @pytest.mark.parametrize('name', SMALL)
@@ -96,8 +99,7 @@ def test_loss_and_gradients_are_open_clips(name):
     model = pretrainer(name).double()
     clip = whole_clip(model, name).double()
     x = images(name, 4).double()
-    texts = [f'a {color} creature.' for color in ('red', 'blue', 'teal',
-                                                  'pink')]
+    texts = [f'a {color} creature.' for color in ('red', 'blue', 'teal', 'pink')]
     losses = model(x, [Sample(text) for text in texts])
     assert losses.keys() == {'loss_contrast'}
     losses['loss_contrast'].backward()
@@ -110,8 +112,7 @@ def test_loss_and_gradients_are_open_clips(name):
         if not mine.requires_grad:
             assert key.endswith('k_proj.bias')
             continue
-        torch.testing.assert_close(
-            mine.grad, parameter.grad, rtol=1e-7, atol=1e-12)
+        torch.testing.assert_close(mine.grad, parameter.grad, rtol=1e-7, atol=1e-12)
 
 
 @pytest.mark.parametrize('name', SMALL)
@@ -119,7 +120,8 @@ def test_words_alone_need_no_pooling(name):
     model = pretrainer(name, contrast=0, words=2)
     assert torch.equal(
         model.word_bags([['a red creature.', 'a creature on sand.']]),
-        model.word_bags([['a creature.', 'a creature on red sand.']]))
+        model.word_bags([['a creature.', 'a creature on red sand.']]),
+    )
     size = 64 if name.endswith('rn') else SplitCLIP(name, None).image_size
     x = torch.randn(2, 3, size, size)
     losses = model(x, [Sample('a red creature.'), Sample('a tail.')])
@@ -131,11 +133,9 @@ def test_words_alone_need_no_pooling(name):
 
 def test_bags_hold_the_words_of_all_captions():
     model = pretrainer('creatures-rn')
-    bag, = model.word_bags([['a red creature.', 'a creature on sand.']])
-    tokenizer = SimpleTokenizer(
-        str(ROOT / 'safe_mm/small_clip/merges.txt.gz'))
-    words = {tokenizer.decoder[i].replace('</w>', '')
-             for i in bag.nonzero().flatten().tolist()}
+    (bag,) = model.word_bags([['a red creature.', 'a creature on sand.']])
+    tokenizer = SimpleTokenizer(str(ROOT / 'safe_mm/small_clip/merges.txt.gz'))
+    words = {tokenizer.decoder[i].replace('</w>', '') for i in bag.nonzero().flatten().tolist()}
     assert words == {'a', 'red', 'creature', '.', 'on', 'sand'}
 
 
@@ -143,11 +143,15 @@ def test_bags_hold_the_words_of_all_captions():
 def test_tokens_are_clips_own(name):
     """The short list of merges splits the captions' words as the long one."""
     clips, small = SimpleTokenizer(), get_tokenizer(name)
-    texts = [template.format(kind) for part, template in TEMPLATES.items()
-             for kind in anatomy.KINDS.get(part, KNOWN_GROUNDS)]
+    texts = [
+        template.format(kind)
+        for part, template in TEMPLATES.items()
+        for kind in anatomy.KINDS.get(part, KNOWN_GROUNDS)
+    ]
     for text in texts:
         assert [small.decoder[i] for i in small.encode(text)] == [
-            clips.decoder[i] for i in clips.encode(text)]
+            clips.decoder[i] for i in clips.encode(text)
+        ]
     assert small.decode(small.encode('a zebra!')).strip() == 'a zebra !'
     vocabulary = open_clip.get_model_config(name)['text_cfg']['vocab_size']
     assert small.vocab_size == vocabulary
@@ -176,9 +180,16 @@ def test_zero_shot_of_an_oracle():
         class Batches(list):
             class dataset:  # noqa: N801
                 metainfo = dict(classes=classes, templates='{}')
-        return Batches([dict(inputs=torch.tensor(seen[i:i + 3]),
-                             data_samples=[Label(x) for x in labels[i:i + 3]])
-                        for i in (0, 3, 6)])
+
+        return Batches(
+            [
+                dict(
+                    inputs=torch.tensor(seen[i : i + 3]),
+                    data_samples=[Label(x) for x in labels[i : i + 3]],
+                )
+                for i in (0, 3, 6)
+            ]
+        )
 
     assert zero_shot(Oracle(), loader(labels)) == (100.0, 0.0)
     assert zero_shot(Oracle(), loader([1] * 8)) == (50.0, 0.0)
@@ -204,36 +215,55 @@ def test_pairs(few, tmp_path):
 def test_recipe_from_words_to_a_file(few, tmp_path):
     """All stages, a resumed run, and a file that SplitCLIP reads."""
     short = [
-        '--data-root', tmp_path / 'world', '--cfg-options',
-        'train_dataloader.dataset.count=12', 'train_dataloader.batch_size=4',
-        'train_dataloader.num_workers=0', 'train_cfg.max_iters=2',
-        'default_hooks.checkpoint.interval=1', 'model.bf16=False'
+        '--data-root',
+        tmp_path / 'world',
+        '--cfg-options',
+        'train_dataloader.dataset.count=12',
+        'train_dataloader.batch_size=4',
+        'train_dataloader.num_workers=0',
+        'train_cfg.max_iters=2',
+        'default_hooks.checkpoint.interval=1',
+        'model.bf16=False',
     ]
     cache = f'default_hooks.feature_cache.root={tmp_path}/cache'
     recipe = ROOT / 'configs' / 'pretrain'
     words, larger, whole = (
-        recipe / f'creatures-rn{stage}.py'
-        for stage in ('_words', '_words-160', ''))
+        recipe / f'creatures-rn{stage}.py' for stage in ('_words', '_words-160', '')
+    )
     run_tool('train', words, '--work-dir', tmp_path / 'words', *short)
-    run_tool('train', larger, '--work-dir', tmp_path / 'larger', *short,
-             f'load_from={tmp_path / "words" / "iter_2.pth"}')
-    run_tool('train', whole, '--work-dir', tmp_path / 'whole', *short, cache,
-             f'load_from={tmp_path / "larger" / "iter_2.pth"}')
-    first, before, after = (weights(tmp_path / stage / 'iter_2.pth')
-                            for stage in ('words', 'larger', 'whole'))
+    run_tool(
+        'train',
+        larger,
+        '--work-dir',
+        tmp_path / 'larger',
+        *short,
+        f'load_from={tmp_path / "words" / "iter_2.pth"}',
+    )
+    run_tool(
+        'train',
+        whole,
+        '--work-dir',
+        tmp_path / 'whole',
+        *short,
+        cache,
+        f'load_from={tmp_path / "larger" / "iter_2.pth"}',
+    )
+    first, before, after = (
+        weights(tmp_path / stage / 'iter_2.pth') for stage in ('words', 'larger', 'whole')
+    )
     key = 'trunk.layer4.0.conv2.weight'
     assert 0 < (first[key] - before[key]).abs().max() < 1e-3  # went on
     assert torch.equal(before[key], after[key])
-    assert not torch.equal(before['pool.q_proj.weight'],
-                           after['pool.q_proj.weight'])
-    scalars = [json.loads(line) for line in next(
-        tmp_path.glob('whole/*/vis_data/scalars.json')).read_text().split('\n')
-        if 'zero_shot' in line]
+    assert not torch.equal(before['pool.q_proj.weight'], after['pool.q_proj.weight'])
+    scalars = [
+        json.loads(line)
+        for line in next(tmp_path.glob('whole/*/vis_data/scalars.json')).read_text().split('\n')
+        if 'zero_shot' in line
+    ]
     assert {'zero_shot/ears', 'prompt_cosine/tail'} <= scalars[-1].keys()
 
     (tmp_path / 'whole' / 'iter_2.pth').unlink()
-    run_tool('train', whole, '--work-dir', tmp_path / 'whole', '--resume',
-             *short, cache)
+    run_tool('train', whole, '--work-dir', tmp_path / 'whole', '--resume', *short, cache)
     again = weights(tmp_path / 'whole' / 'iter_2.pth')
     assert again.keys() == after.keys()
 
@@ -242,38 +272,54 @@ def test_recipe_from_words_to_a_file(few, tmp_path):
     assert all(v.dtype == torch.float16 for v in load_file(file).values())
     split = SplitCLIP('creatures-rn', str(file))
     torch.testing.assert_close(
-        split.trunk.state_dict()['layer4.0.conv2.weight'],
-        again[key], rtol=1e-3, atol=1e-6)
+        split.trunk.state_dict()['layer4.0.conv2.weight'], again[key], rtol=1e-3, atol=1e-6
+    )
 
 
 def test_vit_recipe(few, tmp_path):
     """A config that names another CLIP than its base."""
     recipe = ROOT / 'configs' / 'pretrain'
-    run_tool('train', recipe / 'creatures-vit_words.py', '--work-dir',
-             tmp_path, '--data-root', tmp_path / 'world', '--cfg-options',
-             'train_dataloader.dataset.count=4', 'train_cfg.max_iters=1',
-             'train_dataloader.batch_size=4', 'train_dataloader.num_workers=0')
+    run_tool(
+        'train',
+        recipe / 'creatures-vit_words.py',
+        '--work-dir',
+        tmp_path,
+        '--data-root',
+        tmp_path / 'world',
+        '--cfg-options',
+        'train_dataloader.dataset.count=4',
+        'train_cfg.max_iters=1',
+        'train_dataloader.batch_size=4',
+        'train_dataloader.num_workers=0',
+    )
     file = tmp_path / 'clip.safetensors'
-    run_tool('export_clip', recipe / 'creatures-vit.py',
-             tmp_path / 'iter_1.pth', file)
+    run_tool('export_clip', recipe / 'creatures-vit.py', tmp_path / 'iter_1.pth', file)
     conv = SplitCLIP('creatures-vit', str(file)).trunk.conv1.weight
     torch.testing.assert_close(
-        conv, weights(tmp_path / 'iter_1.pth')['trunk.conv1.weight'],
-        rtol=1e-3, atol=1e-6)
+        conv, weights(tmp_path / 'iter_1.pth')['trunk.conv1.weight'], rtol=1e-3, atol=1e-6
+    )
 
 
 def test_export_refuses_another_models_weights(trained, tmp_path):
-    fails('is not of the model of .*it lacks', 'export_clip',
-          ROOT / 'configs' / 'pretrain' / 'creatures-rn.py',
-          next(trained.glob('best_*.pth')), tmp_path / 'clip.safetensors')
+    fails(
+        'is not of the model of .*it lacks',
+        'export_clip',
+        ROOT / 'configs' / 'pretrain' / 'creatures-rn.py',
+        next(trained.glob('best_*.pth')),
+        tmp_path / 'clip.safetensors',
+    )
 
 
 def test_export_refuses(few, tmp_path):
     config = ROOT / 'configs' / 'pretrain' / 'creatures-rn.py'
-    fails('should end in .safetensors', 'export_clip', config, 'x.pth',
-          tmp_path / 'clip.pt')
-    fails('does not exist', 'export_clip', config, tmp_path / 'x.pth',
-          tmp_path / 'clip.safetensors')
-    fails('does not pretrain a CLIP', 'export_clip',
-          ROOT / 'configs' / 'safe_creatures.py', 'x.pth',
-          tmp_path / 'clip.safetensors')
+    fails('should end in .safetensors', 'export_clip', config, 'x.pth', tmp_path / 'clip.pt')
+    fails(
+        'does not exist', 'export_clip', config, tmp_path / 'x.pth', tmp_path / 'clip.safetensors'
+    )
+    fails(
+        'does not pretrain a CLIP',
+        'export_clip',
+        ROOT / 'configs' / 'safe_creatures.py',
+        'x.pth',
+        tmp_path / 'clip.safetensors',
+    )

@@ -1,4 +1,5 @@
 """Two processes without a GPU."""
+
 import os
 import subprocess
 import sys
@@ -17,12 +18,19 @@ from .conftest import CONFIG, ROOT, config, free_port, run_tool, short, weights
 
 def launch(tool: str, *args: str, config: str = CONFIG) -> None:
     """Runs a tool in two processes of one thread each."""
-    env = dict(os.environ, PORT=str(free_port()), OMP_NUM_THREADS='1',
-               PATH=f'{Path(sys.executable).parent}:{os.environ["PATH"]}')
+    env = dict(
+        os.environ,
+        PORT=str(free_port()),
+        OMP_NUM_THREADS='1',
+        PATH=f'{Path(sys.executable).parent}:{os.environ["PATH"]}',
+    )
     result = subprocess.run(
-        ['bash', str(ROOT / 'tools' / f'dist_{tool}.sh'),
-         str(config), *map(str, args)],
-        env=env, capture_output=True, text=True, timeout=300)
+        ['bash', str(ROOT / 'tools' / f'dist_{tool}.sh'), str(config), *map(str, args)],
+        env=env,
+        capture_output=True,
+        text=True,
+        timeout=300,
+    )
     assert result.returncode == 0, result.stderr[-3000:]
 
 
@@ -30,26 +38,42 @@ def test_two_processes_share_features_and_runs(shapes, tmp_path):
     """One extraction divided, each setting and seed trained by both."""
     for folder in ('one', 'two'):
         options = [
-            '--data-root', shapes, '--work-dir', tmp_path / folder, '--grid',
-            '--seeds', 1, 2, '--shots', 4,
-            *short(8, 'train_cfg.val_interval=4',
-                   'grid.lr=[1e-3,1e-5]', 'grid.weight_decay=[0]',
-                   'default_hooks.feature_cache.type=safe_mm.FeatureCacheHook',
-                   'default_hooks.feature_cache.root='
-                   f'{tmp_path / folder / "cache"}')
+            '--data-root',
+            shapes,
+            '--work-dir',
+            tmp_path / folder,
+            '--grid',
+            '--seeds',
+            1,
+            2,
+            '--shots',
+            4,
+            *short(
+                8,
+                'train_cfg.val_interval=4',
+                'grid.lr=[1e-3,1e-5]',
+                'grid.weight_decay=[0]',
+                'default_hooks.feature_cache.type=safe_mm.FeatureCacheHook',
+                f'default_hooks.feature_cache.root={tmp_path / folder / "cache"}',
+            ),
         ]
         if folder == 'one':
             run_tool('train', CONFIG, *options)
         else:
             launch('train', 2, *options, 'train_dataloader.batch_size=4')
-    caches = [{
-        str(file.relative_to(tmp_path / folder)): load_file(file)['features']
-        for file in (tmp_path / folder).rglob('*.safetensors')
-    } for folder in ('one', 'two')]
+    caches = [
+        {
+            str(file.relative_to(tmp_path / folder)): load_file(file)['features']
+            for file in (tmp_path / folder).rglob('*.safetensors')
+        }
+        for folder in ('one', 'two')
+    ]
     assert len(caches[0]) == 4  # each seed's training views and validation
     torch.testing.assert_close(caches[0], caches[1], rtol=1e-5, atol=1e-5)
-    best = [{file.name: weights(file) for file in (tmp_path / folder).glob(
-        'best_seed*.pth')} for folder in ('one', 'two')]
+    best = [
+        {file.name: weights(file) for file in (tmp_path / folder).glob('best_seed*.pth')}
+        for folder in ('one', 'two')
+    ]
     assert len(best[0]) == 2
     torch.testing.assert_close(best[0], best[1], rtol=0, atol=1e-5)
 
@@ -57,14 +81,18 @@ def test_two_processes_share_features_and_runs(shapes, tmp_path):
 def test_two_processes_take_the_same_step(shapes, tmp_path):
     """Two processes with batches of 4 against one with batches of 8."""
     options = [
-        '--data-root', shapes,
-        *short(8, 'default_hooks.checkpoint.interval=1',
-               'default_hooks.checkpoint.max_keep_ckpts=9',
-               'train_cfg.val_interval=8', 'optim_wrapper.optimizer.lr=1e-5')
+        '--data-root',
+        shapes,
+        *short(
+            8,
+            'default_hooks.checkpoint.interval=1',
+            'default_hooks.checkpoint.max_keep_ckpts=9',
+            'train_cfg.val_interval=8',
+            'optim_wrapper.optimizer.lr=1e-5',
+        ),
     ]
     run_tool('train', CONFIG, '--work-dir', tmp_path / 'one', *options)
-    launch('train', 2, '--work-dir', tmp_path / 'two', *options,
-           'train_dataloader.batch_size=4')
+    launch('train', 2, '--work-dir', tmp_path / 'two', *options, 'train_dataloader.batch_size=4')
     start = MODELS.build(config('--data-root', shapes).model).state_dict()
     for step in (1, 8):
         one = weights(tmp_path / 'one' / f'iter_{step}.pth')
@@ -72,20 +100,39 @@ def test_two_processes_take_the_same_step(shapes, tmp_path):
         assert one.keys() == two.keys()
         for key in one:
             torch.testing.assert_close(one[key], two[key], rtol=0, atol=1e-6)
-        moved = max((one[k] - start[k]).abs().max().item()
-                    for k in one if k.startswith('neck.attn_pool_f.'))
+        moved = max(
+            (one[k] - start[k]).abs().max().item() for k in one if k.startswith('neck.attn_pool_f.')
+        )
         assert moved > 2e-6  # more than what is tolerated
 
-    launch('test', tmp_path / 'two', 2, '--work-dir', tmp_path / 'two',
-           '--out', tmp_path / 'two.json', '--out-item', 'metrics', *options)
-    run_tool('test', CONFIG, tmp_path / 'two', '--work-dir', tmp_path, '--out',
-             tmp_path / 'one.json', '--out-item', 'metrics', *options)
-    assert mmengine.load(tmp_path / 'one.json') == mmengine.load(
-        tmp_path / 'two.json')
+    launch(
+        'test',
+        tmp_path / 'two',
+        2,
+        '--work-dir',
+        tmp_path / 'two',
+        '--out',
+        tmp_path / 'two.json',
+        '--out-item',
+        'metrics',
+        *options,
+    )
+    run_tool(
+        'test',
+        CONFIG,
+        tmp_path / 'two',
+        '--work-dir',
+        tmp_path,
+        '--out',
+        tmp_path / 'one.json',
+        '--out-item',
+        'metrics',
+        *options,
+    )
+    assert mmengine.load(tmp_path / 'one.json') == mmengine.load(tmp_path / 'two.json')
 
 
-def test_processes_exchange_trainable_tensors_only(shapes, tmp_path,
-                                                   monkeypatch):
+def test_processes_exchange_trainable_tensors_only(shapes, tmp_path, monkeypatch):
     """Asked of DDP itself; one process is enough for that."""
     if torch.cuda.is_available():
         pytest.skip('there is a GPU')
@@ -96,16 +143,14 @@ def test_processes_exchange_trainable_tensors_only(shapes, tmp_path,
         monkeypatch.setenv(key, str(torch.get_num_threads()))
     monkeypatch.setenv('MASTER_ADDR', '127.0.0.1')
     monkeypatch.setenv('MASTER_PORT', str(free_port()))
-    cfg = config('--launcher', 'pytorch', '--data-root', shapes, '--work-dir',
-                 tmp_path, *short(8))
+    cfg = config('--launcher', 'pytorch', '--data-root', shapes, '--work-dir', tmp_path, *short(8))
     try:
         runner = Runner.from_cfg(cfg)
         runner.train()
         exchanged = runner.model._get_ddp_logging_data()
         trainable = [p for p in runner.model.parameters() if p.requires_grad]
         assert exchanged['num_parameter_tensors'] == len(trainable) > 0
-        assert exchanged['total_parameter_size_bytes'] == sum(
-            4 * p.numel() for p in trainable)
+        assert exchanged['total_parameter_size_bytes'] == sum(4 * p.numel() for p in trainable)
         assert not exchanged['find_unused_parameters']
     finally:
         torch.distributed.destroy_process_group()

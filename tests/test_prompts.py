@@ -8,13 +8,11 @@ from safe_mm.prompts import class_prompts
 
 
 def test_one_template():
-    assert class_prompts(['car_side'], 'a photo of a {}.') == [
-        ['a photo of a car side.']]
+    assert class_prompts(['car_side'], 'a photo of a {}.') == [['a photo of a car side.']]
 
 
 def test_list_of_templates():
-    assert class_prompts(['a', 'b'], ['x {}', '{} y']) == [['x a', 'a y'],
-                                                           ['x b', 'b y']]
+    assert class_prompts(['a', 'b'], ['x {}', '{} y']) == [['x a', 'a y'], ['x b', 'b y']]
 
 
 def test_named_sets():
@@ -27,8 +25,7 @@ def test_named_sets():
 def test_sentences_of_each_class(tmp_path):
     path = tmp_path / 'cupl.json'
     path.write_text(json.dumps({'car_side': ['one', 'two {'], 'b': ['three']}))
-    assert class_prompts(['b', 'car side'], str(path)) == [['three'],
-                                                           ['one', 'two {']]
+    assert class_prompts(['b', 'car side'], str(path)) == [['three'], ['one', 'two {']]
     with pytest.raises(InputError, match='cupl.json.*1 of 2.*: c'):
         class_prompts(['b', 'c'], str(path))
 
@@ -41,12 +38,15 @@ def test_sentences_must_be_a_list_of_texts(tmp_path, value):
         class_prompts(['cat'], str(path))
 
 
-@pytest.mark.parametrize('templates,message', [
-    ('openai_imagnet', 'openai_imagenet_sub'),
-    (['a photo of a cat.'], r'no \{\}'),
-    ([], 'empty'),
-    ('missing.json', 'missing.json'),
-])
+@pytest.mark.parametrize(
+    'templates,message',
+    [
+        ('openai_imagnet', 'openai_imagenet_sub'),
+        (['a photo of a cat.'], r'no \{\}'),
+        ([], 'empty'),
+        ('missing.json', 'missing.json'),
+    ],
+)
 def test_bad_templates(templates, message):
     with pytest.raises(InputError, match=message):
         class_prompts(['cat'], templates)

@@ -1,4 +1,5 @@
 """Runs that are killed, resumed or repeated."""
+
 import random
 import shutil
 import signal
@@ -16,9 +17,15 @@ from safe_mm.checkpoint import find_checkpoint, read_checkpoint
 from .conftest import CONFIG, ROOT, SHORT, config, run_tool, short, weights
 
 TRAIN = [
-    sys.executable, str(ROOT / 'tools' / 'train.py'), CONFIG, '--cfg-options',
-    *SHORT, 'param_scheduler.1.end=60', 'train_cfg.max_iters=60',
-    'train_cfg.val_interval=10', 'default_hooks.checkpoint.interval=5'
+    sys.executable,
+    str(ROOT / 'tools' / 'train.py'),
+    CONFIG,
+    '--cfg-options',
+    *SHORT,
+    'param_scheduler.1.end=60',
+    'train_cfg.max_iters=60',
+    'train_cfg.val_interval=10',
+    'default_hooks.checkpoint.interval=5',
 ]
 
 
@@ -29,8 +36,7 @@ def test_killed_and_resumed_run_ends_the_same(shapes, tmp_path):
     run_tool('train', *TRAIN[2:], *data, whole)
 
     with open(tmp_path / 'log', 'w') as log:
-        process = subprocess.Popen([*TRAIN, *data, str(broken)], stdout=log,
-                                   stderr=log)
+        process = subprocess.Popen([*TRAIN, *data, str(broken)], stdout=log, stderr=log)
         step, until = 5 * random.randrange(1, 9), time.time() + 120
         while not (broken / f'iter_{step}.pth').exists():
             assert process.poll() is None and time.time() < until
@@ -49,28 +55,35 @@ def test_killed_and_resumed_run_ends_the_same(shapes, tmp_path):
         for key, value in expected['state_dict'].items():
             assert torch.equal(actual['state_dict'][key], value), (name, key)
         for state, other in zip(
-                expected.get('optimizer', {}).get('state', {}).values(),
-                actual.get('optimizer', {}).get('state', {}).values()):
+            expected.get('optimizer', {}).get('state', {}).values(),
+            actual.get('optimizer', {}).get('state', {}).values(),
+        ):
             assert torch.equal(state['exp_avg_sq'], other['exp_avg_sq'])
 
 
 def test_work_dir_used_again(shapes, tmp_path):
     options = ['--data-root', shapes, '--work-dir', tmp_path]
     for iters in (16, 8):
-        run_tool('train', CONFIG, *options,
-                 *short(iters, f'train_cfg.val_interval={iters}'))
-    assert find_checkpoint(str(tmp_path),
-                           'best_*.pth').endswith('iter_8.pth')
-    assert find_checkpoint(str(tmp_path),
-                           'iter_*.pth').endswith('iter_8.pth')
+        run_tool('train', CONFIG, *options, *short(iters, f'train_cfg.val_interval={iters}'))
+    assert find_checkpoint(str(tmp_path), 'best_*.pth').endswith('iter_8.pth')
+    assert find_checkpoint(str(tmp_path), 'iter_*.pth').endswith('iter_8.pth')
 
 
 def test_resume_into_another_work_dir(trained, shapes, tmp_path):
     """The best so far comes along; the source keeps its own."""
     before = sorted(f.name for f in trained.glob('*.pth'))
     options = short(124, 'optim_wrapper.optimizer.lr=0.')
-    run_tool('train', CONFIG, '--data-root', shapes, '--work-dir', tmp_path,
-             '--resume', trained, *options)
+    run_tool(
+        'train',
+        CONFIG,
+        '--data-root',
+        shapes,
+        '--work-dir',
+        tmp_path,
+        '--resume',
+        trained,
+        *options,
+    )
     assert sorted(f.name for f in trained.glob('*.pth')) == before
     assert len(list(tmp_path.glob('best_*.pth'))) == 1
     assert (tmp_path / 'iter_124.pth').exists()
@@ -87,8 +100,16 @@ def test_resume_of_a_renamed_work_dir(trained, shapes, tmp_path):
     shutil.copy(original, trained / 'kept')
     try:
         torch.save(dict(state_dict={}), original)  # another run's
-        run_tool('train', CONFIG, '--data-root', shapes, '--work-dir', old,
-                 '--resume', *short(124, 'optim_wrapper.optimizer.lr=0.'))
+        run_tool(
+            'train',
+            CONFIG,
+            '--data-root',
+            shapes,
+            '--work-dir',
+            old,
+            '--resume',
+            *short(124, 'optim_wrapper.optimizer.lr=0.'),
+        )
     finally:
         shutil.move(trained / 'kept' / best.name, original)
         (trained / 'kept').rmdir()
@@ -96,31 +117,48 @@ def test_resume_of_a_renamed_work_dir(trained, shapes, tmp_path):
 
     shutil.copytree(old, new)
     (new / best.name).unlink()  # lost: the next validation starts anew
-    run_tool('train', CONFIG, '--data-root', shapes, '--work-dir', new,
-             '--resume', *short(128, 'optim_wrapper.optimizer.lr=0.'))
-    assert [f.name for f in new.glob('best_*')] == [
-        'best_accuracy_top1_iter_128.pth']
+    run_tool(
+        'train',
+        CONFIG,
+        '--data-root',
+        shapes,
+        '--work-dir',
+        new,
+        '--resume',
+        *short(128, 'optim_wrapper.optimizer.lr=0.'),
+    )
+    assert [f.name for f in new.glob('best_*')] == ['best_accuracy_top1_iter_128.pth']
 
 
 def test_resume_from_the_config(trained, shapes, tmp_path):
-    run_tool('train', CONFIG, '--data-root', shapes, '--work-dir', tmp_path,
-             *short(124, 'resume=True', f'load_from={trained}/iter_120.pth'))
+    run_tool(
+        'train',
+        CONFIG,
+        '--data-root',
+        shapes,
+        '--work-dir',
+        tmp_path,
+        *short(124, 'resume=True', f'load_from={trained}/iter_120.pth'),
+    )
     assert read_checkpoint(str(tmp_path / 'iter_124.pth'))['meta']['seed'] == 1
     log = next(tmp_path.glob('*/*.log')).read_text()
     assert 'resumed epoch: 0, iter: 120' in log
 
 
 class Interrupt(Hook):
-
     def before_val(self, runner):
         raise KeyboardInterrupt
 
 
 def test_nothing_is_saved_before_its_validation(shapes, tmp_path):
     """A run that dies in a validation repeats it when resumed."""
-    cfg = config('--data-root', shapes, '--work-dir', tmp_path,
-                 *short(8, 'train_cfg.val_interval=4',
-                        'default_hooks.checkpoint.interval=2'))
+    cfg = config(
+        '--data-root',
+        shapes,
+        '--work-dir',
+        tmp_path,
+        *short(8, 'train_cfg.val_interval=4', 'default_hooks.checkpoint.interval=2'),
+    )
     runner = Runner.from_cfg(cfg)
     runner.register_hook(Interrupt())
     with pytest.raises(KeyboardInterrupt):

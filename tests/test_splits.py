@@ -1,4 +1,5 @@
 """Who is drawn: the published procedure, written out a second time."""
+
 import json
 import random
 from collections import Counter
@@ -6,12 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from safe_mm.datasets.splits import (
-    class_names,
-    few_shot,
-    read_folders,
-    read_split,
-)
+from safe_mm.datasets.splits import class_names, few_shot, read_folders, read_split
 from safe_mm.errors import InputError
 
 SHARED = Path(__file__).parents[2] / 'shared' / 'data'
@@ -25,7 +21,8 @@ SIZES = dict(  # classes, train, val, test, as the paper's Table II has them
     OxfordFlowers=(102, 4093, 1633, 2463),
     OxfordPets=(37, 2944, 736, 3669),
     StanfordCars=(196, 6509, 1635, 8041),
-    UCF101=(101, 7639, 1898, 3783))
+    UCF101=(101, 7639, 1898, 3783),
+)
 
 
 def published(train: list, val: list, shots: int, seed: int) -> tuple:
@@ -36,8 +33,7 @@ def published(train: list, val: list, shots: int, seed: int) -> tuple:
         out = []
         for label in labels:
             group = [item for item in items if item[1] == label]
-            out.extend(
-                random.sample(group, count) if len(group) >= count else group)
+            out.extend(random.sample(group, count) if len(group) >= count else group)
         return out
 
     state = random.getstate()
@@ -51,8 +47,11 @@ def toy_split() -> dict:
     rng = random.Random(0)
     split = {}
     for part, size in (('train', 20), ('val', 5), ('test', 3)):
-        items = [(f'{part}/{label}_{i}.jpg', label, f'name{label}')
-                 for label in range(7) for i in range(size)]
+        items = [
+            (f'{part}/{label}_{i}.jpg', label, f'name{label}')
+            for label in range(7)
+            for i in range(size)
+        ]
         rng.shuffle(items)
         split[part] = items
     return split
@@ -63,8 +62,7 @@ def toy_split() -> dict:
 def test_few_shot_is_the_published_procedure(shots, seed):
     split = toy_split()
     drawn = few_shot(split, shots, seed)
-    assert (drawn['train'], drawn['val']) == published(
-        split['train'], split['val'], shots, seed)
+    assert (drawn['train'], drawn['val']) == published(split['train'], split['val'], shots, seed)
     assert drawn['test'] == split['test']
     counts = Counter(label for _, label, _ in drawn['train'])
     assert set(counts.values()) == {shots}
@@ -74,12 +72,11 @@ def test_literal_draw():
     """Pinned: another Python must draw the same images."""
     split = dict(
         train=[(f'{i}.jpg', i % 2, 'ab'[i % 2]) for i in range(20)],
-        val=[(f'v{i}.jpg', i % 2, 'ab'[i % 2]) for i in range(20)])
+        val=[(f'v{i}.jpg', i % 2, 'ab'[i % 2]) for i in range(20)],
+    )
     drawn = few_shot(split, 2, 1)
-    assert [item[0] for item in drawn['train']] == [
-        '4.jpg', '2.jpg', '9.jpg', '3.jpg']
-    assert [item[0] for item in drawn['val']] == [
-        'v14.jpg', 'v18.jpg', 'v15.jpg', 'v13.jpg']
+    assert [item[0] for item in drawn['train']] == ['4.jpg', '2.jpg', '9.jpg', '3.jpg']
+    assert [item[0] for item in drawn['val']] == ['v14.jpg', 'v18.jpg', 'v15.jpg', 'v13.jpg']
 
 
 @pytest.mark.skipif(not PUBLISHED, reason='published splits are not here')
@@ -87,13 +84,13 @@ def test_literal_draw():
 def test_published_split_files(path):
     split = read_split(path)
     sizes = tuple(len(split[part]) for part in ('train', 'val', 'test'))
-    assert (len(class_names(split, path)), *sizes) == SIZES[
-        path.stem.split('_')[-1]]
+    assert (len(class_names(split, path)), *sizes) == SIZES[path.stem.split('_')[-1]]
     for shots in (1, 2, 4, 8, 16):
         for seed in (1, 2, 3):
             drawn = few_shot(split, shots, seed)
             assert (drawn['train'], drawn['val']) == published(
-                split['train'], split['val'], shots, seed)
+                split['train'], split['val'], shots, seed
+            )
 
 
 def test_short_class_gives_all():
@@ -105,18 +102,23 @@ def test_short_class_gives_all():
 GOOD = [['a.jpg', 0, 'cat'], ['b.jpg', 1, 'dog']]
 
 
-@pytest.mark.parametrize('content,message', [
-    ('{"train": [', 'not a split file'),
-    ('[1, 2]', 'not a split file'),
-    ('{"images": []}', 'none of the keys'),
-    ('{"train": []}', 'lists no images'),
-    (json.dumps(dict(train=[['a.jpg', 0]])), 'not a split file'),
-    (json.dumps(dict(train=[['a.jpg', 'zero', 'cat']])), 'label .zero'),
-    (json.dumps(dict(train=[['a.jpg', -1, 'cat']])), 'label -1'),
-    (json.dumps(dict(train=[*GOOD, ['c.jpg', 3, 'cow']])), r'label \[2\]'),
-    (json.dumps(dict(train=GOOD, test=[['c.jpg', 1, 'wolf']])),
-     "label 1 is called 'dog' and 'wolf' .in test"),
-])
+@pytest.mark.parametrize(
+    'content,message',
+    [
+        ('{"train": [', 'not a split file'),
+        ('[1, 2]', 'not a split file'),
+        ('{"images": []}', 'none of the keys'),
+        ('{"train": []}', 'lists no images'),
+        (json.dumps(dict(train=[['a.jpg', 0]])), 'not a split file'),
+        (json.dumps(dict(train=[['a.jpg', 'zero', 'cat']])), 'label .zero'),
+        (json.dumps(dict(train=[['a.jpg', -1, 'cat']])), 'label -1'),
+        (json.dumps(dict(train=[*GOOD, ['c.jpg', 3, 'cow']])), r'label \[2\]'),
+        (
+            json.dumps(dict(train=GOOD, test=[['c.jpg', 1, 'wolf']])),
+            "label 1 is called 'dog' and 'wolf' .in test",
+        ),
+    ],
+)
 def test_bad_split_files(tmp_path, content, message):
     path = tmp_path / 'split.json'
     path.write_text(content)
@@ -140,12 +142,10 @@ def test_folders_are_divided_once_and_for_all(tmp_path):
     for name, count in (('cat', 10), ('dog', 20)):
         make_images(tmp_path / name, count)
     split = read_folders(tmp_path)
-    sizes = {part: Counter(i[2] for i in items)
-             for part, items in split.items()}
+    sizes = {part: Counter(i[2] for i in items) for part, items in split.items()}
     assert sizes == dict(
-        train=Counter(cat=5, dog=10),
-        val=Counter(cat=2, dog=4),
-        test=Counter(cat=3, dog=6))
+        train=Counter(cat=5, dog=10), val=Counter(cat=2, dog=4), test=Counter(cat=3, dog=6)
+    )
     assert len({i[0] for items in split.values() for i in items}) == 30
     assert read_folders(tmp_path) == split
 

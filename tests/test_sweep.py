@@ -1,4 +1,5 @@
 """Sweeps: runs, their folders and results."""
+
 from argparse import ArgumentParser
 
 import pytest
@@ -20,15 +21,32 @@ FEW = dict(train=2, val=1, test=2)
 def test_methods_datasets_shots_and_seeds(tmp_path, monkeypatch):
     """Drawn creatures, with attention and variants."""
     monkeypatch.setattr(world, 'COUNTS', FEW)
-    files = [CONFIGS / f'{name}.py' for name in (
-        'safe_creatures', 'safe-a_creatures', 'tip-adapter', 'zero-shot')]
-    found = run(tmp_path, *files, '--grid', '--datasets', 'tail', 'crest',
-                '--shots', 2, '--seeds', 3, '--data-root', tmp_path / 'data',
-                '--cfg-options', *SHORT[1:],
-                f'default_hooks.feature_cache.root={tmp_path}/cache')
+    files = [
+        CONFIGS / f'{name}.py'
+        for name in ('safe_creatures', 'safe-a_creatures', 'tip-adapter', 'zero-shot')
+    ]
+    found = run(
+        tmp_path,
+        *files,
+        '--grid',
+        '--datasets',
+        'tail',
+        'crest',
+        '--shots',
+        2,
+        '--seeds',
+        3,
+        '--data-root',
+        tmp_path / 'data',
+        '--cfg-options',
+        *SHORT[1:],
+        f'default_hooks.feature_cache.root={tmp_path}/cache',
+    )
     assert set(found) == {
         (file.stem, dataset, *((0, 0) if 'zero' in file.stem else (2, 3)))
-        for file in files for dataset in ('tail', 'crest')}
+        for file in files
+        for dataset in ('tail', 'crest')
+    }
     for (method, *_), result in found.items():
         blended = method.startswith('safe')
         assert set(result['test']) == {'seen', 'grounds', 'rendering'}
@@ -39,8 +57,7 @@ def test_methods_datasets_shots_and_seeds(tmp_path, monkeypatch):
         assert bool(result['attention']) == blended
         assert result['clip'] == 'creatures-rn:seed1'
         assert set(result['seconds']) == {'train', 'test'}
-        assert result['made']['versions']['torch'] == torch.__version__.split(
-            '+')[0]
+        assert result['made']['versions']['torch'] == torch.__version__.split('+')[0]
         assert len(result['made']['weights']) == 64
         assert ('setting' in result) == (method != 'zero-shot')
         assert len(result.get('grid', [])) == (4 if blended else 0)
@@ -59,8 +76,7 @@ def test_methods_datasets_shots_and_seeds(tmp_path, monkeypatch):
 def test_tuned_trunks_are_tested_each_with_its_own(tmp_path, shapes):
     """Features of a trained trunk are no other run's."""
     files = configs(tmp_path, shapes, 'fine-tune')
-    args = [*files, '--shots', 4, '--cfg-options',
-            'optim_wrapper.optimizer.lr=1e-2']
+    args = [*files, '--shots', 4, '--cfg-options', 'optim_wrapper.optimizer.lr=1e-2']
     both = run(tmp_path / 'both', *args, '--seeds', 1, 2)
     for seed in (1, 2):
         alone = run(tmp_path / f'alone{seed}', *args, '--seeds', seed)
@@ -71,22 +87,30 @@ def test_tuned_trunks_are_tested_each_with_its_own(tmp_path, shapes):
 
 
 def test_no_cache_writes_no_features(tmp_path, shapes):
-    run(tmp_path, *configs(tmp_path, shapes, 'safe'), '--shots', 1, '--seeds',
-        1, '--cfg-options', 'default_hooks.feature_cache=None')
+    run(
+        tmp_path,
+        *configs(tmp_path, shapes, 'safe'),
+        '--shots',
+        1,
+        '--seeds',
+        1,
+        '--cfg-options',
+        'default_hooks.feature_cache=None',
+    )
     assert not (tmp_path / 'configs' / 'cache').exists()
 
 
 def test_stopped_sweep_continues(tmp_path, shapes, monkeypatch):
     """Only what has no result is executed again."""
-    args = (*configs(tmp_path, shapes, 'tip-adapter'), '--shots', 1, 2,
-            '--seeds', 1, 2)
+    args = (*configs(tmp_path, shapes, 'tip-adapter'), '--shots', 1, 2, '--seeds', 1, 2)
     first = run(tmp_path, *args)
     assert len(first) == 4
     next((tmp_path / 'sweep').rglob('*shots2_seed2*/result.json')).unlink()
     executed = []
     train = execute.train_and_test
-    monkeypatch.setattr(execute, 'train_and_test', lambda cfg: executed.append(
-        (cfg.shots, cfg.seed)) or train(cfg))
+    monkeypatch.setattr(
+        execute, 'train_and_test', lambda cfg: executed.append((cfg.shots, cfg.seed)) or train(cfg)
+    )
     again = run(tmp_path, *args)
     assert executed == [(2, 2)]
     assert figures(again) == figures(first)
@@ -95,11 +119,25 @@ def test_stopped_sweep_continues(tmp_path, shapes, monkeypatch):
 def test_a_failed_run_does_not_stop_the_rest(tmp_path):
     for name in ('dtd', 'eurosat'):
         draw_split(name, tmp_path / 'data')
-    args = [CONFIGS / 'safe.py', '--datasets', 'dtd', 'eurosat', '--shots', 1,
-            '--seeds', 1, '--data-root', tmp_path / 'data', '--work-dir',
-            tmp_path / 'sweep', '--clips', f'{TINY_RN}:None',
-            '--cfg-options', *SHORT,
-            f'default_hooks.feature_cache.root={tmp_path}/cache']
+    args = [
+        CONFIGS / 'safe.py',
+        '--datasets',
+        'dtd',
+        'eurosat',
+        '--shots',
+        1,
+        '--seeds',
+        1,
+        '--data-root',
+        tmp_path / 'data',
+        '--work-dir',
+        tmp_path / 'sweep',
+        '--clips',
+        f'{TINY_RN}:None',
+        '--cfg-options',
+        *SHORT,
+        f'default_hooks.feature_cache.root={tmp_path}/cache',
+    ]
     image = next((tmp_path / 'data' / 'dtd').rglob('*.jpg'))
     whole = image.read_bytes()
     for broken in image.parent.parent.rglob('*.jpg'):
@@ -107,7 +145,7 @@ def test_a_failed_run_does_not_stop_the_rest(tmp_path):
     with pytest.raises(SystemExit, match='1 runs failed:\n.*cannot be read'):
         run_tool('sweep', *args)
     assert set(results(tmp_path)) == {('safe', 'eurosat', 1, 1)}
-    error, = (tmp_path / 'sweep').rglob('error.txt')
+    (error,) = (tmp_path / 'sweep').rglob('error.txt')
     assert 'cannot be read as an image' in error.read_text()
     for broken in image.parent.parent.rglob('*.jpg'):
         broken.write_bytes(whole)
@@ -123,24 +161,44 @@ def test_dry_run_lists_what_is_left(tmp_path, shapes, capsys):
     run(tmp_path, *files, '--shots', 1, 2, '--seeds', 1, '--dry-run')
     assert capsys.readouterr().out.splitlines()[-3:] == [
         'tip-adapter, creatures-rn, 2 shots, seed 1',
-        'zero-shot, creatures-rn', '2 runs to do']
+        'zero-shot, creatures-rn',
+        '2 runs to do',
+    ]
 
 
 def test_out_of_distribution(tmp_path):
     """Trained on ImageNet once, tested on its variants."""
     draw_imagenet(tmp_path / 'data')
-    few = [f'{part}_dataloader.dataset.num_classes=3'
-           for part in ('train', 'val', 'test')]
+    few = [f'{part}_dataloader.dataset.num_classes=3' for part in ('train', 'val', 'test')]
     few += [f'variants.imagenet_{v}.num_classes=2' for v in 'ar']
-    run_tool('sweep', CONFIGS / 'safe-a.py', '--datasets',
-             'imagenet_variants', '--shots', 2, '--seeds', 1, '--data-root',
-             tmp_path / 'data', '--work-dir', tmp_path / 'sweep', '--clips',
-             f'{TINY_RN}:None', '--cfg-options', *SHORT, *few,
-             f'default_hooks.feature_cache.root={tmp_path}/cache')
-    result, = results(tmp_path).values()
+    run_tool(
+        'sweep',
+        CONFIGS / 'safe-a.py',
+        '--datasets',
+        'imagenet_variants',
+        '--shots',
+        2,
+        '--seeds',
+        1,
+        '--data-root',
+        tmp_path / 'data',
+        '--work-dir',
+        tmp_path / 'sweep',
+        '--clips',
+        f'{TINY_RN}:None',
+        '--cfg-options',
+        *SHORT,
+        *few,
+        f'default_hooks.feature_cache.root={tmp_path}/cache',
+    )
+    (result,) = results(tmp_path).values()
     assert list(result['test']) == [
-        'imagenet', 'imagenetv2', 'imagenet_sketch', 'imagenet_a',
-        'imagenet_r']
+        'imagenet',
+        'imagenetv2',
+        'imagenet_sketch',
+        'imagenet_a',
+        'imagenet_r',
+    ]
     for by in result['test'].values():
         assert {'accuracy', 'zero-shot', 'beta=0', 'beta=0.5'} < set(by)
 
@@ -167,31 +225,50 @@ def test_a_run_is_identified_by_all_that_it_depends_on(tmp_path, shapes):
     clip = f'model.clip.pretrained={weights}'
     first = key(*root, '--cfg-options', clip)
     assert first == key(
-        '--data-root', tmp_path / 'elsewhere', '--cfg-options', clip,
+        '--data-root',
+        tmp_path / 'elsewhere',
+        '--cfg-options',
+        clip,
         'default_hooks.feature_cache.root=elsewhere',
-        'train_dataloader.num_workers=0')
+        'train_dataloader.num_workers=0',
+    )
     others = [
         key(*root, '--cfg-options', clip, option)
-        for option in ('train_cfg.max_iters=5', 'model.neck.beta=1',
-                       'optim_wrapper.optimizer.lr=1', 'randomness.seed=7',
-                       'default_hooks.feature_cache.dtype=float16')
-    ] + [key(*root, '--cfg-options', clip, run=DTD._replace(shots=2)),
-         key(*root, '--cfg-options', clip, run=DTD._replace(dataset='ucf101'))]
+        for option in (
+            'train_cfg.max_iters=5',
+            'model.neck.beta=1',
+            'optim_wrapper.optimizer.lr=1',
+            'randomness.seed=7',
+            'default_hooks.feature_cache.dtype=float16',
+        )
+    ] + [
+        key(*root, '--cfg-options', clip, run=DTD._replace(shots=2)),
+        key(*root, '--cfg-options', clip, run=DTD._replace(dataset='ucf101')),
+    ]
     save_file({'a': load_file(weights)['a'] + 1}, weights)
     weights_hash.cache_clear()
     others.append(key(*root, '--cfg-options', clip))
     assert len({str(k) for k in [first, *others]}) == 1 + len(others)
     assert [k['method_hash'] == first['method_hash'] for k in others] == [
-        False, False, False, True, False, True, True, False]
+        False,
+        False,
+        False,
+        True,
+        False,
+        True,
+        True,
+        False,
+    ]
 
 
 def test_bad_options(tmp_path, shapes):
-    file, = configs(tmp_path, shapes, 'tip-adapter')
-    fails('dataset .clothes. is not known', 'sweep',
-          *options(tmp_path, file, '--datasets', 'clothes'))
-    fails('--seed is not supported here. Use --seeds', 'sweep',
-          *options(tmp_path, file, '--seed', 1))
-    fails('--launcher and --amp', 'sweep',
-          *options(tmp_path, file, '--launcher', 'pytorch'))
+    (file,) = configs(tmp_path, shapes, 'tip-adapter')
+    fails(
+        'dataset .clothes. is not known', 'sweep', *options(tmp_path, file, '--datasets', 'clothes')
+    )
+    fails(
+        '--seed is not supported here. Use --seeds', 'sweep', *options(tmp_path, file, '--seed', 1)
+    )
+    fails('--launcher and --amp', 'sweep', *options(tmp_path, file, '--launcher', 'pytorch'))
     (tmp_path / 'file').touch()
     fails('--work-dir: ', 'sweep', file, '--work-dir', tmp_path / 'file')

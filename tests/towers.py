@@ -1,4 +1,5 @@
 """Small CLIPs with every pooling, as open_clip itself builds them."""
+
 import json
 from inspect import signature
 from pathlib import Path
@@ -28,25 +29,31 @@ def shallow_pe_core(pretrained: bool = False, **kwargs) -> nn.Module:
 
 @register_model
 def shallow_convnext(pretrained: bool = False, **kwargs) -> nn.Module:
-    return timm.create_model('convnext_atto', depths=(1, ) * 4, **kwargs)
+    return timm.create_model('convnext_atto', depths=(1,) * 4, **kwargs)
 
 
 @register_model
 def shallow_resnet(pretrained: bool = False, **kwargs) -> nn.Module:
-    return timm.create_model('resnet18', layers=(1, ) * 4, **kwargs)
+    return timm.create_model('resnet18', layers=(1,) * 4, **kwargs)
 
 
 @register_model
 def register_vit(pretrained: bool = False, **kwargs) -> nn.Module:
     """A class token, three registers, layer scale."""
     return timm.create_model(
-        'vit_tiny_patch16_224', img_size=64, embed_dim=64, depth=2,
-        num_heads=2, reg_tokens=3, init_values=0.5, **kwargs)
+        'vit_tiny_patch16_224',
+        img_size=64,
+        embed_dim=64,
+        depth=2,
+        num_heads=2,
+        reg_tokens=3,
+        init_values=0.5,
+        **kwargs,
+    )
 
 
 def _timm(model: str, pool: str, proj: Optional[str], size: int) -> dict:
-    return dict(timm_model_name=model, timm_pool=pool, timm_proj=proj,
-                image_size=size)
+    return dict(timm_model_name=model, timm_pool=pool, timm_proj=proj, image_size=size)
 
 
 # Vision configs that are not open_clip's own
@@ -65,20 +72,30 @@ OPEN_CLIP = ('RN50', 'ViT-B-32', 'coca_ViT-B-32')
 # Height and width of images that are not square, and the grid of patches;
 # open_clip cannot build its ResNets for them
 WIDE = {
-    'ViT-B-32': ((96, 160), (3, 5)), 'coca_ViT-B-32': ((160, 96), (5, 3)),
-    'ViT-B-16-SigLIP': ((48, 80), (3, 5)), 'PE-Core-B-16': ((80, 48), (5, 3)),
+    'ViT-B-32': ((96, 160), (3, 5)),
+    'coca_ViT-B-32': ((160, 96), (5, 3)),
+    'ViT-B-16-SigLIP': ((48, 80), (3, 5)),
+    'PE-Core-B-16': ((80, 48), (5, 3)),
     'registers, map': ((48, 80), (3, 5)),
-    'registers, token': ((80, 48), (5, 3)), 'abs_attn': ((96, 160), (3, 5)),
+    'registers, token': ((80, 48), (5, 3)),
+    'abs_attn': ((96, 160), (3, 5)),
     'rot_attn': ((160, 96), (5, 3)),
 }
-GRIDS = {'RN50': (7, 7), 'ViT-B-32': (7, 7), 'coca_ViT-B-32': (7, 7),
-         'ViT-B-16-SigLIP': (14, 14), 'PE-Core-B-16': (14, 14),
-         'registers, map': (4, 4), 'registers, token': (4, 4),
-         'abs_attn': (7, 7), 'abs_attn alone': (7, 7), 'rot_attn': (7, 7)}
+GRIDS = {
+    'RN50': (7, 7),
+    'ViT-B-32': (7, 7),
+    'coca_ViT-B-32': (7, 7),
+    'ViT-B-16-SigLIP': (14, 14),
+    'PE-Core-B-16': (14, 14),
+    'registers, map': (4, 4),
+    'registers, token': (4, 4),
+    'abs_attn': (7, 7),
+    'abs_attn alone': (7, 7),
+    'rot_attn': (7, 7),
+}
 # Tokens attended to that are no patches; older timm's map had them all
 PREFIX = 'pool_include_prefix' not in signature(VisionTransformer).parameters
-LEADING = {'ViT-B-16-SigLIP': 0, 'registers, map': 4 * PREFIX,
-           'registers, token': 4}
+LEADING = {'ViT-B-16-SigLIP': 0, 'registers, map': 4 * PREFIX, 'registers, token': 4}
 
 
 class Tower(NamedTuple):
@@ -93,8 +110,7 @@ class Tower(NamedTuple):
         """Random images of its size, the same ones each time."""
         size = self.reference.visual.image_size
         height, width = (size, size) if isinstance(size, int) else size
-        return torch.randn(number, 3, height, width,
-                           generator=torch.Generator().manual_seed(1))
+        return torch.randn(number, 3, height, width, generator=torch.Generator().manual_seed(1))
 
 
 def config(name: str) -> dict:
@@ -103,17 +119,19 @@ def config(name: str) -> dict:
         cfg = open_clip.get_model_config(name)
         vision = cfg['vision_cfg']
         vision['layers'] = [1] * 4 if name.startswith('RN') else 2
-        cfg['text_cfg'].update(TEXT, context_length=cfg['text_cfg'].get(
-            'context_length'))
+        cfg['text_cfg'].update(TEXT, context_length=cfg['text_cfg'].get('context_length'))
         if 'multimodal_cfg' in cfg:
-            cfg['multimodal_cfg'].update(width=32, heads=2, layers=1,
-                                         attn_pooler_heads=2)
+            cfg['multimodal_cfg'].update(width=32, heads=2, layers=1, attn_pooler_heads=2)
         return cfg
     sigmoid = dict(init_logit_bias=-10) if 'SigLIP' in name else {}
     trunk_width = {'registers, map': 64, 'ViT-B-16-SigLIP': 768}
-    return dict(sigmoid, embed_dim=trunk_width.get(name, 48),
-                vision_cfg=dict(VISION[name]), text_cfg=dict(TEXT),
-                custom_text='SigLIP' in name)
+    return dict(
+        sigmoid,
+        embed_dim=trunk_width.get(name, 48),
+        vision_cfg=dict(VISION[name]),
+        text_cfg=dict(TEXT),
+        custom_text='SigLIP' in name,
+    )
 
 
 def make_tower(name: str, wide: bool, folder: Path) -> Tower:
@@ -124,8 +142,7 @@ def make_tower(name: str, wide: bool, folder: Path) -> Tower:
         cfg['vision_cfg']['image_size'] = size
         force = size if 'timm_model_name' in cfg['vision_cfg'] else None
     # open_clip chooses a tokenizer by 'siglip' in a name
-    stem = f'tower-{name}-{wide}'.replace('SigLIP', 'sigmoid').replace(
-        ', ', '-').replace(' ', '-')
+    stem = f'tower-{name}-{wide}'.replace('SigLIP', 'sigmoid').replace(', ', '-').replace(' ', '-')
     path = folder / f'{stem}.json'
     path.write_text(json.dumps(cfg))
     open_clip.add_model_config(path)
@@ -138,9 +155,10 @@ def make_tower(name: str, wide: bool, folder: Path) -> Tower:
         for parameter in reference.parameters():
             parameter.add_(0.03 * torch.randn_like(parameter))
     weights = path.with_suffix('.safetensors')
-    save_file({key: value.contiguous()
-               for key, value in reference.state_dict().items()}, weights)
-    return Tower(reference, dict(model_name=str(path),
-                                 pretrained=str(weights)),
-                 WIDE[name][1] if wide else GRIDS[name],
-                 LEADING.get(name, 1))
+    save_file({key: value.contiguous() for key, value in reference.state_dict().items()}, weights)
+    return Tower(
+        reference,
+        dict(model_name=str(path), pretrained=str(weights)),
+        WIDE[name][1] if wide else GRIDS[name],
+        LEADING.get(name, 1),
+    )

@@ -4,6 +4,7 @@ python tools/benchmark.py --out benchmark.json
 Naive is open_clip's own forward pass with torch.optim.AdamW, the frozen trunk
 run in each iteration. Weights are random; speed does not depend on them.
 """
+
 import json
 import os
 import platform
@@ -24,17 +25,19 @@ from safe_mm.errors import exit_on_input_error
 
 def main() -> None:
     parser = ArgumentParser(description='Measure speed and memory')
-    parser.add_argument('--models', nargs='+', default=['RN50', 'ViT-B-16'],
-                        help='names of open_clip architectures')
+    parser.add_argument(
+        '--models', nargs='+', default=['RN50', 'ViT-B-16'], help='names of open_clip architectures'
+    )
     parser.add_argument('--out', type=Path, help='JSON file to write')
     parser.add_argument('--repeats', type=int, default=15)
-    parser.add_argument('--iterations', type=int, default=200,
-                        help='of whole iterations, images against features')
+    parser.add_argument(
+        '--iterations', type=int, default=200, help='of whole iterations, images against features'
+    )
     parser.add_argument(
         '--config',
-        default=str(
-            Path(__file__).parents[1] / 'configs/safe_creatures.py'),
-        help='for pictures and training; its CLIP is replaced')
+        default=str(Path(__file__).parents[1] / 'configs/safe_creatures.py'),
+        help='for pictures and training; its CLIP is replaced',
+    )
     args = parser.parse_args()
     machine, rows = Machine(), {}
     for name in tqdm(args.models, 'models'):
@@ -42,9 +45,15 @@ def main() -> None:
         with tempfile.TemporaryDirectory() as folder:
             recipe = name, floors, args.config, folder, args.iterations
             parts = [
-                *(partial(part, name, floors, args.repeats)
-                  for part in (modules.pooling, modules.side_by_side,
-                               modules.inference, modules.growth)),
+                *(
+                    partial(part, name, floors, args.repeats)
+                    for part in (
+                        modules.pooling,
+                        modules.side_by_side,
+                        modules.inference,
+                        modules.growth,
+                    )
+                ),
                 partial(runs.iterations, *recipe),
                 partial(runs.runner, *recipe),
                 partial(runs.memory, name, floors),
@@ -61,7 +70,8 @@ def main() -> None:
         machine=f'{platform.machine()}, {torch.get_num_threads()} threads of '
         f'{os.cpu_count()} cores',
         matmul_gflops=machine.flops / 1e9,
-        copy_gb_per_s=machine.bandwidth / 1e9)
+        copy_gb_per_s=machine.bandwidth / 1e9,
+    )
     print(json.dumps(about, indent=1))
     print(table(rows))
     if args.out:

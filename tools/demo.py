@@ -1,6 +1,7 @@
 """SAFE at 1, 4 and 16 shots, as a table and two pictures:
 python tools/demo.py configs/safe_creatures.py --work-dir DIR
 """
+
 from argparse import ArgumentParser, Namespace
 from pathlib import Path
 from statistics import mean
@@ -22,18 +23,9 @@ from safe_mm.runs.run import Run, run_config
 
 SHOTS = (1, 4, 16)
 SEEDS = (1, 2, 3)
-VARIANTS = {
-    'seen': 'seen grounds',
-    'grounds': 'new grounds',
-    'rendering': 'negative rendering'
-}
-METHODS = {
-    'zero-shot': 'zero-shot',
-    'SAFE, beta 0': 'beta=0',
-    'SAFE, beta 0.5': 'beta=0.5'
-}
-POOLINGS = dict(attn_pool_o='AttnPool_O', attn_pool_f='AttnPool_F',
-                combined='blend')
+VARIANTS = {'seen': 'seen grounds', 'grounds': 'new grounds', 'rendering': 'negative rendering'}
+METHODS = {'zero-shot': 'zero-shot', 'SAFE, beta 0': 'beta=0', 'SAFE, beta 0.5': 'beta=0.5'}
+POOLINGS = dict(attn_pool_o='AttnPool_O', attn_pool_f='AttnPool_F', combined='blend')
 SHOWN = 4  # test pictures with attention
 
 
@@ -46,12 +38,13 @@ def run_all(args: Namespace) -> tuple:
     """
     shots = SHOTS if args.shots is None else [args.shots]
     seeds = SEEDS if args.seed is None else [args.seed]
-    runs = [Run(args.config, args.dataset, args.clip, k, s)
-            for k in shots for s in seeds]
+    runs = [Run(args.config, args.dataset, args.clip, k, s) for k in shots for s in seeds]
     first = run_config(args, runs[0])
     if set(first.get('variants', ())) != set(VARIANTS):
-        raise InputError(f'{args.config} is not one of drawn creatures: it '
-                         f'lacks the variants {", ".join(VARIANTS)}.')
+        raise InputError(
+            f'{args.config} is not one of drawn creatures: it '
+            f'lacks the variants {", ".join(VARIANTS)}.'
+        )
     datasets = test_datasets(first)
     figures: Dict[int, List[dict]] = {k: [] for k in shots}
     with tqdm(total=first.train_cfg.max_iters * len(runs), unit='it') as bar:
@@ -78,30 +71,32 @@ def print_table(task: str, figures: Dict[int, List[dict]]) -> None:
         for method in METHODS:
             if method == 'zero-shot' and shots != min(figures):
                 continue
-            label = method if method == 'zero-shot' else (
-                f'{shots:2} shots  {method}')
-            print(f'{label:24}' + ''.join(
-                f'{accuracy(found, v, method):{width}.1f}' for v in VARIANTS))
-    print('\nAttention on the part that defines the class, in percent, at',
-          ', '.join(map(str, figures)), 'shots')
+            label = method if method == 'zero-shot' else (f'{shots:2} shots  {method}')
+            print(
+                f'{label:24}'
+                + ''.join(f'{accuracy(found, v, method):{width}.1f}' for v in VARIANTS)
+            )
+    print(
+        '\nAttention on the part that defines the class, in percent, at',
+        ', '.join(map(str, figures)),
+        'shots',
+    )
     for name, title in POOLINGS.items():
-        shares = (mean(f['attention'][name] for f in found)
-                  for found in figures.values())
+        shares = (mean(f['attention'][name] for f in found) for found in figures.values())
         print(f'{title:24}' + ''.join(f'{share:7.1f}' for share in shares))
 
 
-def draw_pictures(task: str, figures: Dict[int, List[dict]], images: Dataset,
-                  model: CLIPClassifier, folder: Path) -> None:
+def draw_pictures(
+    task: str, figures: Dict[int, List[dict]], images: Dataset, model: CLIPClassifier, folder: Path
+) -> None:
     """Accuracy against shots, and attention over a few test pictures."""
     curves = {
         title: {
-            method: [accuracy(found, v, method) for found in figures.values()]
-            for method in METHODS
+            method: [accuracy(found, v, method) for found in figures.values()] for method in METHODS
         }
         for v, title in VARIANTS.items()
     }
-    plot_accuracy(curves, list(figures), f'Dataset {task}',
-                  folder / 'accuracy.png', one_scale=True)
+    plot_accuracy(curves, list(figures), f'Dataset {task}', folder / 'accuracy.png', one_scale=True)
     shown = np.linspace(0, len(images) - 1, SHOWN).astype(int).tolist()
     batch = torch.stack([images[i]['inputs'] for i in shown])
     with torch.no_grad():
@@ -113,7 +108,8 @@ def draw_pictures(task: str, figures: Dict[int, List[dict]], images: Dataset,
         [images.part_mask(i) for i in shown],
         {POOLINGS[name]: list(m.cpu().numpy()) for name, m in maps.items()},
         [images.metainfo['classes'][info['gt_label']] for info in infos],
-        folder / 'attention.png')
+        folder / 'attention.png',
+    )
 
 
 def main() -> None:

@@ -1,6 +1,7 @@
 """Saves a pretrained CLIP for open_clip:
 python tools/export_clip.py CONFIG CHECKPOINT OUT.safetensors
 """
+
 from argparse import ArgumentParser
 from pathlib import Path
 
@@ -24,24 +25,25 @@ def main() -> None:
         raise InputError(f'{args.out} should end in .safetensors.')
     cfg = Config.fromfile(find_config(args.config))
     if not str(cfg.model.type).endswith('CLIPPretrainer'):
-        raise InputError(f'{args.config} does not pretrain a CLIP: its model '
-                         f'is a {cfg.model.type}.')
+        raise InputError(
+            f'{args.config} does not pretrain a CLIP: its model is a {cfg.model.type}.'
+        )
     init_default_scope(cfg.default_scope)
     model = MODELS.build(cfg.model)
-    found = model.load_state_dict(
-        read_checkpoint(args.checkpoint)['state_dict'], strict=False)
+    found = model.load_state_dict(read_checkpoint(args.checkpoint)['state_dict'], strict=False)
     # Frozen biases without effect, zero by construction, are not saved
     zeros = [f'pool.{key}' for key in model.pool.without_effect]
     lacks = [k for k in found.missing_keys if k not in zeros]
     if lacks:
-        raise InputError(f'{args.checkpoint} is not of the model of '
-                         f'{args.config}: it lacks {lacks[0]} and '
-                         f'{len(lacks) - 1} more tensors.')
+        raise InputError(
+            f'{args.checkpoint} is not of the model of '
+            f'{args.config}: it lacks {lacks[0]} and '
+            f'{len(lacks) - 1} more tensors.'
+        )
     state = model.open_clip_state_dict()
     args.out.parent.mkdir(parents=True, exist_ok=True)
     save_file({key: value.half() for key, value in state.items()}, args.out)
-    print(f'{args.out}: {len(state)} tensors in float16, '
-          f'{args.out.stat().st_size / 1e6:.1f} MB')
+    print(f'{args.out}: {len(state)} tensors in float16, {args.out.stat().st_size / 1e6:.1f} MB')
 
 
 if __name__ == '__main__':

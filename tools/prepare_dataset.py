@@ -1,6 +1,7 @@
 """Downloads a data set as far as possible, and checks that all is there:
 python tools/prepare_dataset.py NAME --data-root FOLDER [--check]
 """
+
 import shutil
 import sys
 from argparse import ArgumentParser
@@ -18,11 +19,8 @@ from safe_mm.errors import InputError, exit_on_input_error
 def main() -> None:
     parser = ArgumentParser(description='Download and check a data set')
     parser.add_argument('name', choices=CATALOG, help='of the data set')
-    parser.add_argument(
-        '--data-root', type=Path, required=True,
-        help='folder of the datasets')
-    parser.add_argument(
-        '--check', action='store_true', help='check only, download nothing')
+    parser.add_argument('--data-root', type=Path, required=True, help='folder of the datasets')
+    parser.add_argument('--check', action='store_true', help='check only, download nothing')
     args = parser.parse_args()
     if not args.check:
         fetch(args.name, args.data_root)
@@ -51,7 +49,8 @@ def fetch(name: str, root: Path) -> None:
         raise InputError(
             f'{name} lacks {", ".join(need.path for need in missing)} below '
             f'{root}. Fetch by hand what is listed above as missing, and run '
-            'this again.')
+            'this again.'
+        )
 
 
 def lacking(data: DataSet, root: Path) -> List[Need]:
@@ -72,8 +71,7 @@ def download(data: DataSet, needs: List[Need], root: Path) -> None:
             import_module(data.requires)  # the class does so at its end only
         if unfinished.exists():
             shutil.rmtree(unfinished)
-        getattr(torchvision.datasets, data.torchvision)(
-            str(folder), download=True)
+        getattr(torchvision.datasets, data.torchvision)(str(folder), download=True)
         for need in needs:
             (folder / need.made).rename(root / need.path)
         shutil.rmtree(folder)
@@ -83,14 +81,14 @@ def download(data: DataSet, needs: List[Need], root: Path) -> None:
             f"torchvision's {data.torchvision} could not be downloaded "
             f'({type(error).__name__}: {error}). Mend that and run this '
             f'again, or unpack {needs[0].source} by hand and move its {names} '
-            f'to {home}.') from None
+            f'to {home}.'
+        ) from None
 
 
 def summary(name: str, report: Report) -> str:
     """One line if all is right, else every number and the first faults."""
     if report.all_right():
-        counts = ', '.join(f'{here:,} {what}'
-                           for what, (here, _) in report.counts.items())
+        counts = ', '.join(f'{here:,} {what}' for what, (here, _) in report.counts.items())
         return f'{name}: all right, {counts}'
     lines = [f'{name}: not as published']
     for what, (here, published) in report.counts.items():

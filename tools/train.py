@@ -1,4 +1,5 @@
 """Trains a config: python tools/train.py CONFIG --shots 16 --seed 1 ..."""
+
 from argparse import ArgumentParser, Namespace
 
 from safe_mm.errors import exit_on_input_error
@@ -13,25 +14,26 @@ def parse_args() -> Namespace:
         nargs='?',
         const='auto',
         help='go on from a checkpoint or the latest in a folder; without a '
-        'value, from the latest in the work dir')
+        'value, from the latest in the work dir',
+    )
     parser.add_argument(
         '--grid',
         action='store_true',
-        help='train all settings of the config\'s grid in one pass and choose '
-        'by validation')
+        help="train all settings of the config's grid in one pass and choose by validation",
+    )
     parser.add_argument(
         '--seeds',
         nargs='+',
         type=int,
         default=[],
-        help='train several few-shot samples in one pass, each as with its '
-        '--seed alone')
-    parser.add_argument(
-        '--no-validate', action='store_true', help='do not validate')
+        help='train several few-shot samples in one pass, each as with its --seed alone',
+    )
+    parser.add_argument('--no-validate', action='store_true', help='do not validate')
     parser.add_argument(
         '--auto-scale-lr',
         action='store_true',
-        help='scale the learning rate by the total batch size')
+        help='scale the learning rate by the total batch size',
+    )
     parser.add_argument('--no-persistent-workers', action='store_true')
     return parser.parse_args()
 
@@ -39,6 +41,7 @@ def parse_args() -> Namespace:
 def main() -> None:
     args = parse_args()
     from safe_mm.commands.train import run  # after --help
+
     run(args)
 
 

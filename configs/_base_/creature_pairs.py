@@ -13,11 +13,9 @@ train_dataloader = dict(
     dataset=dict(
         type='safe_mm.CreaturePairs',
         data_root=data_root,
-        pipeline=[
-            load,
-            crop,
-            dict(type='PackInputs', algorithm_keys=['captions']),
-        ]))
+        pipeline=[load, crop, dict(type='PackInputs', algorithm_keys=['captions'])],
+    ),
+)
 
 labelled = {
     task: dict(
@@ -30,6 +28,8 @@ labelled = {
             task=task,
             split='val',
             data_root=data_root,
-            pipeline=[load, crop, dict(type='PackInputs')]))
+            pipeline=[load, crop, dict(type='PackInputs')],
+        ),
+    )
     for task in ('ears', 'tail', 'crest', 'pattern')
 }

@@ -7,13 +7,12 @@ default_hooks = dict(
     param_scheduler=dict(type='ParamSchedulerHook'),
     checkpoint=dict(type='safe_mm.SlimCheckpointHook', interval=100),
     sampler_seed=dict(type='DistSamplerSeedHook'),
-    visualization=dict(type='VisualizationHook', enable=False))
+    visualization=dict(type='VisualizationHook', enable=False),
+)
 custom_hooks = [dict(type='safe_mm.FitHook')]
-model_wrapper_cfg = dict(
-    type='safe_mm.DistributedClassifier', broadcast_buffers=False)
+model_wrapper_cfg = dict(type='safe_mm.DistributedClassifier', broadcast_buffers=False)
 
-visualizer = dict(
-    type='UniversalVisualizer', vis_backends=[dict(type='LocalVisBackend')])
+visualizer = dict(type='UniversalVisualizer', vis_backends=[dict(type='LocalVisBackend')])
 log_processor = dict(by_epoch=False)
 log_level = 'INFO'
 load_from = None
@@ -22,4 +21,5 @@ randomness = dict(seed=1, deterministic=False)
 env_cfg = dict(
     cudnn_benchmark=False,
     mp_cfg=dict(mp_start_method='fork', opencv_num_threads=0),
-    dist_cfg=dict(backend='nccl'))
+    dist_cfg=dict(backend='nccl'),
+)

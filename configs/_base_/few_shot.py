@@ -5,9 +5,8 @@ shots = 16
 seed = 1
 
 load = dict(
-    type='LoadImageFromFile',
-    imdecode_backend='pillow',
-    color_type='color_ignore_orientation')
+    type='LoadImageFromFile', imdecode_backend='pillow', color_type='color_ignore_orientation'
+)
 pack = dict(type='PackInputs')
 pipeline = [load, dict(type='safe_mm.CLIPCrop'), pack]  # --clip sets its size
 
@@ -17,25 +16,23 @@ train_dataloader = dict(
     persistent_workers=True,
     collate_fn=dict(type='default_collate'),
     sampler=dict(type='InfiniteSampler', shuffle=True),
-    dataset=dict(
-        split='train', shots=shots, seed=seed, mirror=True,
-        pipeline=pipeline))
+    dataset=dict(split='train', shots=shots, seed=seed, mirror=True, pipeline=pipeline),
+)
 val_dataloader = dict(
     batch_size=32,
     num_workers=2,
     persistent_workers=True,
     collate_fn=dict(type='default_collate'),
     sampler=dict(type='DefaultSampler', shuffle=False),
-    dataset=dict(split='val', shots=shots, seed=seed, pipeline=pipeline))
+    dataset=dict(split='val', shots=shots, seed=seed, pipeline=pipeline),
+)
 test_dataloader = dict(
     batch_size=32,
     num_workers=2,
     collate_fn=dict(type='default_collate'),
     sampler=dict(type='DefaultSampler', shuffle=False),
-    dataset=dict(split='test', pipeline=pipeline))
+    dataset=dict(split='test', pipeline=pipeline),
+)
 
-val_evaluator = dict(type='Accuracy', topk=(1, ))
-test_evaluator = [
-    dict(type='Accuracy', topk=(1, )),
-    dict(type='safe_mm.FigureAccuracy'),
-]
+val_evaluator = dict(type='Accuracy', topk=(1,))
+test_evaluator = [dict(type='Accuracy', topk=(1,)), dict(type='safe_mm.FigureAccuracy')]

@@ -6,12 +6,15 @@ _base_ = './creatures-rn_words.py'
 
 load_from = 'work_dirs/creatures-rn_words/seed1/iter_3600.pth'
 train_dataloader = dict(
-    dataset=dict(pipeline=[
-        {{_base_.load}},
-        {{_base_.crop}},
-        dict(type='RandomFlip', prob=0.5),
-        dict(type='PackInputs', algorithm_keys=['captions']),
-    ]))
+    dataset=dict(
+        pipeline=[
+            {{_base_.load}},
+            {{_base_.crop}},
+            dict(type='RandomFlip', prob=0.5),
+            dict(type='PackInputs', algorithm_keys=['captions']),
+        ]
+    )
+)
 
 optim_wrapper = dict(optimizer=dict(lr=1e-3))
 param_scheduler = [

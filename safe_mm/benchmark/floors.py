@@ -1,4 +1,5 @@
 """What each part of a CLIP could take at best on a machine."""
+
 from typing import Callable
 
 import torch
@@ -41,8 +42,7 @@ class Floors:
         self._pool_flops = operations(lambda: pool(features))
         self._train_flops = operations(lambda: pool(features).sum().backward())
         self._frozen = 4 * sum(p.numel() for p in trunk.parameters())
-        self._trained = 4 * sum(
-            p.numel() for p in pool.parameters() if p.requires_grad)
+        self._trained = 4 * sum(p.numel() for p in pool.parameters() if p.requires_grad)
 
     def pooling(self, images: int = BATCH) -> float:
         """Of one pooling layer, forward."""
@@ -51,14 +51,12 @@ class Floors:
     def training(self) -> float:
         """Of a forward and a backward pass."""
         # weights read twice, gradient written
-        return self._machine.floor(BATCH * self._train_flops,
-                                   3 * self._trained)
+        return self._machine.floor(BATCH * self._train_flops, 3 * self._trained)
 
     def step(self, runs: int = 1) -> float:
         """Of training on features that are given."""
         # and AdamW: gradient read, weights and two moments read and written
-        return runs * self._machine.floor(BATCH * self._train_flops,
-                                          10 * self._trained)
+        return runs * self._machine.floor(BATCH * self._train_flops, 10 * self._trained)
 
     def trunk(self, images: int = 1) -> float:
         """Of dense features."""

@@ -2,6 +2,7 @@
 
 Floors are asked for at the end, when the machine has shown what it can do.
 """
+
 from functools import partial
 from typing import Callable, Dict
 
@@ -33,6 +34,7 @@ def forward(function: Callable, *inputs: torch.Tensor) -> Callable:
     def run() -> None:
         with torch.no_grad():
             function(*inputs)
+
     return run
 
 
@@ -47,13 +49,16 @@ def pooling(name: str, floors: Floors, repeats: int) -> Dict[str, dict]:
     sides = {
         'pooling, forward': (
             dict(naive=forward(naive.pool, x), ours=forward(ours, x)),
-            floors.pooling),
+            floors.pooling,
+        ),
         'pooling, forward and backward': (
             dict(naive=backward(naive.pool, x), ours=backward(ours, x)),
-            floors.training),
+            floors.training,
+        ),
         'training step on given features': (
             dict(naive=lambda: stock(x), ours=lambda: safe(x)),
-            floors.step),
+            floors.step,
+        ),
     }
     return {
         f'{name} {what}': dict(seconds(both, repeats, BLOCK), floor=floor)
@@ -66,7 +71,8 @@ def classifier(name: str) -> CLIPClassifier:
     model = CLIPClassifier(
         clip=dict(model_name=name, pretrained=None),
         neck=dict(type='safe_mm.BlendedAttentionPool'),
-        head=dict(type='safe_mm.TextClsHead'))
+        head=dict(type='safe_mm.TextClsHead'),
+    )
     width = model.head.class_weights.shape[1]
     model.head.class_weights = torch.randn(CLASSES, width)
     return model.train()
@@ -76,8 +82,7 @@ def joint_step(runs: JointRuns) -> Callable:
     """A training step of all runs on dense features."""
     trained = [p for p in runs.parameters() if p.requires_grad]
     optimizer = torch.optim.AdamW(trained, lr=1e-5, fused=has_fused_adamw())
-    samples = [DataSample().set_gt_label(i % CLASSES)
-               for i in range(BATCH * runs.num_seeds)]
+    samples = [DataSample().set_gt_label(i % CLASSES) for i in range(BATCH * runs.num_seeds)]
 
     def step(features: torch.Tensor) -> None:
         sum(runs.loss(features, samples, 'dense').values()).backward()
@@ -87,8 +92,7 @@ def joint_step(runs: JointRuns) -> Callable:
     return step
 
 
-def alone_and_together(name: str, runs: int, seeds: int
-                       ) -> Dict[str, Callable]:
+def alone_and_together(name: str, runs: int, seeds: int) -> Dict[str, Callable]:
     """Steps one after the other, and as many of joint training."""
     x, model = dense(name, seeds * BATCH), classifier(name)
     lone = [joint_step(JointRuns(model, 1)) for _ in range(seeds * runs)]
@@ -106,9 +110,14 @@ def side_by_side(name: str, floors: Floors, repeats: int) -> Dict[str, dict]:
     return {
         f'{name} step of {what}, alone against joint': dict(
             seconds(alone_and_together(name, runs, seeds), repeats, BLOCK),
-            floor=partial(floors.step, seeds * runs))
-        for what, runs, seeds in (('1 setting', 1, 1), ('4 settings', 4, 1),
-                                  ('12 settings', 12, 1), ('3 seeds', 1, 3))
+            floor=partial(floors.step, seeds * runs),
+        )
+        for what, runs, seeds in (
+            ('1 setting', 1, 1),
+            ('4 settings', 4, 1),
+            ('12 settings', 12, 1),
+            ('3 seeds', 1, 3),
+        )
     }
 
 
@@ -131,14 +140,15 @@ def inference(name: str, floors: Floors, repeats: int) -> Dict[str, dict]:
         x = random_images(name, batch)
         sides = dict(naive=forward(naive, x), ours=forward(safe, x))
         times = seconds(sides, repeats if batch == 1 else max(2, repeats // 3))
-        rows[f'{name} encoder, batch {batch}'] = dict(
-            times, floor=partial(floors.encoder, batch))
+        rows[f'{name} encoder, batch {batch}'] = dict(times, floor=partial(floors.encoder, batch))
     x = random_images(name)
-    sides = dict(naive=forward(lambda x: [safe(x, beta) for beta in BETAS], x),
-                 ours=forward(betas_in_one_pass, x))
+    sides = dict(
+        naive=forward(lambda x: [safe(x, beta) for beta in BETAS], x),
+        ours=forward(betas_in_one_pass, x),
+    )
     rows[f'{name} {len(BETAS)} values of beta, batch {BATCH}'] = dict(
-        seconds(sides, max(2, repeats // 3)),
-        floor=partial(floors.encoder, BATCH))
+        seconds(sides, max(2, repeats // 3)), floor=partial(floors.encoder, BATCH)
+    )
     return rows
 
 
@@ -146,11 +156,10 @@ def growth(name: str, floors: Floors, repeats: int) -> Dict[str, dict]:
     """What more classes cost in each step."""
     x = dense(name)
     steps = {classes: safe_step(name, classes) for classes in (10, 100, 1000)}
-    figures = seconds({
-        classes: lambda step=step: step(x) for classes, step in steps.items()
-    }, repeats, BLOCK)
+    figures = seconds(
+        {classes: lambda step=step: step(x) for classes, step in steps.items()}, repeats, BLOCK
+    )
     return {
-        f'{name} step with {classes} classes': dict(
-            ours=figures[classes], floor=floors.step)
+        f'{name} step with {classes} classes': dict(ours=figures[classes], floor=floors.step)
         for classes in steps
     }

@@ -1,4 +1,5 @@
 """Whole iterations, from images and from cached features, and train.py."""
+
 import json
 import os
 import subprocess
@@ -29,10 +30,20 @@ VIEWS = {1: 200, 4: 800, 16: 3200}  # of 100 classes, as Caltech101, by shots
 
 def config_of(name: str, config: str) -> Config:
     """A config for another CLIP of random weights."""
-    cfg = load_config(Namespace(
-        config=config, shots=16, amp=False, launcher='none', local_rank=0,
-        work_dir=None, no_pin_memory=False,
-        dataset=None, clip=f'{name}:None', cfg_options={}))
+    cfg = load_config(
+        Namespace(
+            config=config,
+            shots=16,
+            amp=False,
+            launcher='none',
+            local_rank=0,
+            work_dir=None,
+            no_pin_memory=False,
+            dataset=None,
+            clip=f'{name}:None',
+            cfg_options={},
+        )
+    )
     init_default_scope(cfg.default_scope)
     if not cfg.train_dataloader.num_workers:
         cfg.train_dataloader.num_workers = 2
@@ -50,8 +61,7 @@ def block_times(batches: Iterator, step: Callable, count: int) -> float:
     return median(times)
 
 
-def iterations(name: str, floors: Floors, config: str, folder: str,
-               count: int) -> Dict[str, dict]:
+def iterations(name: str, floors: Floors, config: str, folder: str, count: int) -> Dict[str, dict]:
     """An iteration from images against one from cached features.
 
     Both load the same pictures, in turns of some iterations.
@@ -60,61 +70,82 @@ def iterations(name: str, floors: Floors, config: str, folder: str,
     model = MODELS.build(cfg.model).eval()
     images = DATASETS.build(cfg.train_dataloader.dataset)
     start = time.perf_counter()
-    features = cache_features(model, images, 'dense', Path(folder),
-                              num_workers=2)
+    features = cache_features(model, images, 'dense', Path(folder), num_workers=2)
     once = (time.perf_counter() - start) / len(features)
     naive, ours = naive_step(name), safe_step(name)
     sides = dict(
-        naive=(dict(cfg.train_dataloader, dataset=images),
-               lambda batch: naive(model.data_preprocessor(batch)['inputs'])),
-        ours=(dict(cfg.train_dataloader, dataset=features, num_workers=0,
-                   persistent_workers=False, collate_fn=collate),
-              lambda batch: ours(batch['inputs'])))
+        naive=(
+            dict(cfg.train_dataloader, dataset=images),
+            lambda batch: naive(model.data_preprocessor(batch)['inputs']),
+        ),
+        ours=(
+            dict(
+                cfg.train_dataloader,
+                dataset=features,
+                num_workers=0,
+                persistent_workers=False,
+                collate_fn=collate,
+            ),
+            lambda batch: ours(batch['inputs']),
+        ),
+    )
     blocks = {side: [] for side in sides}
     for _ in range(max(1, count // BLOCK)):
         for side, (loader, step) in sides.items():
             batches = iter(Runner.build_dataloader(loader, seed=1))
-            blocks[side].append(
-                block_times(batches, step, min(count, BLOCK)))
+            blocks[side].append(block_times(batches, step, min(count, BLOCK)))
             del batches  # its workers end with it
     figures = {side: median(times) for side, times in blocks.items()}
     figures['floor'] = floors.step
-    figures['ratio'] = median(
-        a / b for a, b in zip(blocks['naive'], blocks['ours']))
+    figures['ratio'] = median(a / b for a, b in zip(blocks['naive'], blocks['ours']))
     rows = {
         f'{name} iteration, images against cached features': figures,
-        f'{name} dense features of a view, once': dict(
-            ours=once, floor=floors.trunk)
+        f'{name} dense features of a view, once': dict(ours=once, floor=floors.trunk),
     }
     for shots, views in VIEWS.items():
-        total = dict(naive=LENGTH * figures['naive'],
-                     ours=LENGTH * figures['ours'] + once * views,
-                     floor=partial(floors.run, LENGTH, views))
-        rows[f'{name} run of {LENGTH} iterations, {shots} shots, '
-             'extrapolated'] = dict(
-                 total, ratio=total['naive'] / total['ours'])
+        total = dict(
+            naive=LENGTH * figures['naive'],
+            ours=LENGTH * figures['ours'] + once * views,
+            floor=partial(floors.run, LENGTH, views),
+        )
+        rows[f'{name} run of {LENGTH} iterations, {shots} shots, extrapolated'] = dict(
+            total, ratio=total['naive'] / total['ours']
+        )
     return rows
 
 
-def train(name: str, config: str, folder: str, count: int,
-          *options: str) -> float:
+def train(name: str, config: str, folder: str, count: int, *options: str) -> float:
     """Runs train.py on one shot; seconds from its start to its end."""
     start = time.perf_counter()
     result = subprocess.run(
-        [sys.executable, '-m', 'safe_mm', 'train', config, '--shots', '1',
-         '--no-validate', '--work-dir', f'{folder}/{name}', '--clip',
-         f'{name}:None', '--cfg-options',
-         f'train_cfg.max_iters={count}',
-         'default_hooks.checkpoint.interval=0',
-         'default_hooks.logger.interval=10', *options],
-        capture_output=True, text=True)
+        [
+            sys.executable,
+            '-m',
+            'safe_mm',
+            'train',
+            config,
+            '--shots',
+            '1',
+            '--no-validate',
+            '--work-dir',
+            f'{folder}/{name}',
+            '--clip',
+            f'{name}:None',
+            '--cfg-options',
+            f'train_cfg.max_iters={count}',
+            'default_hooks.checkpoint.interval=0',
+            'default_hooks.logger.interval=10',
+            *options,
+        ],
+        capture_output=True,
+        text=True,
+    )
     if result.returncode:
         raise RuntimeError(result.stderr[-2000:])
     return time.perf_counter() - start
 
 
-def runner(name: str, floors: Floors, config: str, folder: str,
-           count: int) -> Dict[str, dict]:
+def runner(name: str, floors: Floors, config: str, folder: str, count: int) -> Dict[str, dict]:
     """train.py: an iteration beside the bare step, and the way to the first.
 
     That way is Python's imports, for which there is no floor.
@@ -127,16 +158,17 @@ def runner(name: str, floors: Floors, config: str, folder: str,
     x, step = dense(name), safe_step(name, classes=10)
     bare = seconds(dict(step=lambda: step(x)), count)['step']
     start = dict(
-        naive=train(name, config, folder, 1,
-                    'default_hooks.feature_cache=None'),
-        ours=train(name, config, folder, 1, store))
+        naive=train(name, config, folder, 1, 'default_hooks.feature_cache=None'),
+        ours=train(name, config, folder, 1, store),
+    )
     return {
         f'{name} iteration of train.py on cached features': dict(
-            ours=median(times), floor=floors.step),
-        f'{name} the same step, without data and Runner': dict(
-            ours=bare, floor=floors.step),
-        f'{name} train.py of one iteration, images against cached features':
-        dict(start, ratio=start['naive'] / start['ours'])
+            ours=median(times), floor=floors.step
+        ),
+        f'{name} the same step, without data and Runner': dict(ours=bare, floor=floors.step),
+        f'{name} train.py of one iteration, images against cached features': dict(
+            start, ratio=start['naive'] / start['ours']
+        ),
     }
 
 
@@ -157,13 +189,13 @@ def memory(name: str, floors: Floors) -> Dict[str, dict]:
     """Peak memory of training, each side in a process of its own (Linux)."""
     found = {}
     for side in ('naive', 'ours'):
-        code = (f'from {__name__} import print_peak; '
-                f'print_peak({name!r}, {side!r})')
-        text = subprocess.run([sys.executable, '-c', code], check=True,
-                              capture_output=True, text=True).stdout
+        code = f'from {__name__} import print_peak; print_peak({name!r}, {side!r})'
+        text = subprocess.run(
+            [sys.executable, '-c', code], check=True, capture_output=True, text=True
+        ).stdout
         found[side] = float(text.split()[-1])
     return {
         f'{name} peak memory of training, GB': dict(
-            found, ratio=found['naive'] / found['ours'],
-            floor=floors.memory)
+            found, ratio=found['naive'] / found['ours'], floor=floors.memory
+        )
     }

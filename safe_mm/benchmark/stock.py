@@ -1,4 +1,5 @@
 """What is compared: open_clip's encoder as it is, and SAFE's parts."""
+
 import copy
 from functools import lru_cache
 from typing import Callable, Optional
@@ -31,8 +32,7 @@ class Naive(nn.Module):
         super().__init__()
         self.visual = build(name, False, seed=0).visual.requires_grad_(False)
         vit = hasattr(self.visual, 'transformer')
-        self.layer = (self.visual.transformer.resblocks[-1]
-                      if vit else self.visual.attnpool)
+        self.layer = self.visual.transformer.resblocks[-1] if vit else self.visual.attnpool
         self.layer.requires_grad_(True)
         self.eval()
 
@@ -65,10 +65,9 @@ def dense(name: str, batch: int = BATCH) -> torch.Tensor:
         return parts(name).trunk.eval()(random_images(name, batch))
 
 
-def training_step(pool: Callable,
-                  layer: nn.Module,
-                  fused: Optional[bool],
-                  classes: int = CLASSES) -> Callable:
+def training_step(
+    pool: Callable, layer: nn.Module, fused: Optional[bool], classes: int = CLASSES
+) -> Callable:
     """Takes inputs; forward pass, cross-entropy, backward pass and AdamW."""
     trained = [p for p in layer.parameters() if p.requires_grad]
     optimizer = torch.optim.AdamW(trained, lr=1e-5, fused=fused)
@@ -79,11 +78,9 @@ def training_step(pool: Callable,
         if not state:
             weights = torch.randn(classes, pooled.shape[-1])
             state['weights'] = F.normalize(weights, dim=-1)
-        logits = text_logits(pooled, state['weights'], torch.tensor(100.))
+        logits = text_logits(pooled, state['weights'], torch.tensor(100.0))
         logits = logits.reshape(-1, classes)
-        F.cross_entropy(
-            logits, labels.repeat(len(logits) // BATCH),
-            reduction='sum').backward()
+        F.cross_entropy(logits, labels.repeat(len(logits) // BATCH), reduction='sum').backward()
         optimizer.step()
         optimizer.zero_grad()
 
@@ -93,8 +90,7 @@ def training_step(pool: Callable,
 def naive_step(name: str, on_features: bool = False) -> Callable:
     """A step of stock modules and torch.optim.AdamW."""
     naive = Naive(name)
-    return training_step(naive.pool if on_features else naive, naive.layer,
-                         None)
+    return training_step(naive.pool if on_features else naive, naive.layer, None)
 
 
 def safe_step(name: str, classes: int = CLASSES) -> Callable:

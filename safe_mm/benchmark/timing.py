@@ -1,4 +1,5 @@
 """Times of two ways to do the same, and what the machine could do at best."""
+
 import time
 from statistics import median
 from typing import Callable, Dict, List
@@ -7,8 +8,7 @@ import torch
 from tqdm import tqdm
 
 
-def seconds(sides: Dict[str, Callable], repeats: int,
-            block: int = 1) -> Dict[str, float]:
+def seconds(sides: Dict[str, Callable], repeats: int, block: int = 1) -> Dict[str, float]:
     """Median time of each side, run in turn; of two, the median ratio too.
 
     Args:
@@ -48,14 +48,13 @@ class Machine:
     """
 
     def __init__(self) -> None:
-        self.flops = self.bandwidth = 0.
+        self.flops = self.bandwidth = 0.0
 
     def measure(self) -> None:
         """Measures again; machines that others share are faster at times."""
         a, big = torch.randn(1536, 1536), torch.randn(2**25)
         other = torch.empty_like(big)
-        took = seconds(
-            dict(matmul=lambda: a @ a, copy=lambda: other.copy_(big)), 9)
+        took = seconds(dict(matmul=lambda: a @ a, copy=lambda: other.copy_(big)), 9)
         self.flops = max(self.flops, 2 * 1536**3 / took['matmul'])
         self.bandwidth = max(self.bandwidth, 8 * 2**25 / took['copy'])
 
@@ -66,15 +65,15 @@ class Machine:
 
 def table(rows: Dict[str, dict]) -> str:
     """A Markdown table; times in milliseconds but where it says GB."""
-    lines = ['| | naive | ours | ratio | floor | ours / floor |',
-             '|---|---|---|---|---|---|']
+    lines = ['| | naive | ours | ratio | floor | ours / floor |', '|---|---|---|---|---|---|']
     for name, row in rows.items():
         unit = 1 if name.endswith('GB') else 1e3
-        cells = [f'{unit * row[k]:.4g}' if k in row else ''
-                 for k in ('naive', 'ours')]
+        cells = [f'{unit * row[k]:.4g}' if k in row else '' for k in ('naive', 'ours')]
         cells.append(f'{row["ratio"]:.2f}' if 'ratio' in row else '')
-        cells += [f'{unit * row["floor"]:.4g}',
-                  f'{row["ours"] / row["floor"]:.1f}'
-                  ] if 'floor' in row else ['', '']
+        cells += (
+            [f'{unit * row["floor"]:.4g}', f'{row["ours"] / row["floor"]:.1f}']
+            if 'floor' in row
+            else ['', '']
+        )
         lines.append(f'| {name} | ' + ' | '.join(cells) + ' |')
     return '\n'.join(lines)

@@ -1,4 +1,5 @@
 """CLIP in parts: dense features, pooling layer, text encoder."""
+
 from .preprocess import preprocess_cfg
 from .split import SplitCLIP, get_clip
 from .tokenizer import get_tokenizer

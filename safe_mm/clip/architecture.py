@@ -1,4 +1,5 @@
 """open_clip's architectures by name, and which activation weights need."""
+
 import difflib
 import json
 import logging
@@ -29,23 +30,27 @@ def open_clip_name(model_name: str) -> str:
     try:
         cfg = json.loads(path.read_text())
     except (OSError, ValueError) as error:
-        raise InputError(f'clip.model_name={model_name!r} cannot be read as '
-                         f'an open_clip JSON file: {error}') from None
+        raise InputError(
+            f'clip.model_name={model_name!r} cannot be read as an open_clip JSON file: {error}'
+        ) from None
     if not isinstance(cfg, dict) or not set(REQUIRED) <= cfg.keys():
-        raise InputError(f'clip.model_name={model_name!r} is not an open_clip '
-                         f'JSON file: it lacks {", ".join(REQUIRED)}.')
+        raise InputError(
+            f'clip.model_name={model_name!r} is not an open_clip '
+            f'JSON file: it lacks {", ".join(REQUIRED)}.'
+        )
     if path.stem not in open_clip.list_models():
         open_clip.add_model_config(path)
     if open_clip.get_model_config(path.stem) != cfg:
-        raise InputError(f'open_clip has another architecture of the name '
-                         f'{path.stem!r}: rename {path}.')
+        raise InputError(
+            f'open_clip has another architecture of the name {path.stem!r}: rename {path}.'
+        )
     return path.stem
 
 
 def base_name(model_name: str) -> str:
     """The name without ``-quickgelu``, under which tags are listed."""
     name = open_clip_name(model_name)
-    return name[:-len(QUICKGELU)] if name.endswith(QUICKGELU) else name
+    return name[: -len(QUICKGELU)] if name.endswith(QUICKGELU) else name
 
 
 def model_config(model_name: str) -> dict:
@@ -61,7 +66,8 @@ def model_config(model_name: str) -> dict:
         raise InputError(
             f'clip.model_name={model_name!r} is not an open_clip model. '
             f'Near matches: {", ".join(near) or "none"}. A path of an '
-            'open_clip JSON file is accepted too.')
+            'open_clip JSON file is accepted too.'
+        )
     return cfg
 
 
@@ -72,12 +78,13 @@ def require_transformers(what: str) -> None:
         what (str): What needs it, for the message.
     """
     if find_spec('transformers') is None:
-        raise InputError(f'{what} needs the package transformers, which is '
-                         'not installed: pip install transformers')
+        raise InputError(
+            f'{what} needs the package transformers, which is '
+            'not installed: pip install transformers'
+        )
 
 
-def choose_activation(model_name: str, needed: Optional[bool],
-                      source: str) -> bool:
+def choose_activation(model_name: str, needed: Optional[bool], source: str) -> bool:
     """Whether to build with QuickGELU, given what the weights need.
 
     The wrong activation loads without an error and costs accuracy. OpenAI's
@@ -99,10 +106,12 @@ def choose_activation(model_name: str, needed: Optional[bool],
             f'{"QuickGELU" if named else "GELU"}. Weights from OpenAI need a '
             f'model_name that ends in {QUICKGELU}.',
             'current',
-            level=logging.WARNING)
+            level=logging.WARNING,
+        )
         return named
     if named and not needed:
         raise InputError(
             f'{source} was trained with GELU, but {model_name} has QuickGELU.'
-            f' Use clip.model_name={base_name(model_name)!r}.')
+            f' Use clip.model_name={base_name(model_name)!r}.'
+        )
     return needed

@@ -1,4 +1,5 @@
 """The last blocks of a trunk, to be trained apart from the rest."""
+
 from open_clip.modified_resnet import ModifiedResNet
 from open_clip.transformer import VisionTransformer
 from torch import nn
@@ -30,7 +31,9 @@ def cut_blocks(trunk: nn.Module, count: int) -> nn.Sequential:
         if 0 < count <= len(blocks):
             trunk.transformer.resblocks = blocks[:-count]
             return nn.Sequential(*blocks[-count:])
-    raise InputError(f'tune_blocks={count} is not supported by '
-                     f'{type(trunk).__name__}. Use a ResNet (1 to '
-                     f'{RESNET_BLOCKS}), or a ViT of open_clip with as many '
-                     'blocks.')
+    raise InputError(
+        f'tune_blocks={count} is not supported by '
+        f'{type(trunk).__name__}. Use a ResNet (1 to '
+        f'{RESNET_BLOCKS}), or a ViT of open_clip with as many '
+        'blocks.'
+    )

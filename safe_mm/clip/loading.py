@@ -1,4 +1,5 @@
 """open_clip's models with their weights, loaded whole or not at all."""
+
 import warnings
 from pathlib import Path
 from typing import Dict, Optional, Type
@@ -9,21 +10,14 @@ from open_clip.timm_model import TimmModel
 from torch import nn
 
 from ..errors import InputError
-from .architecture import (
-    SHIPPED,
-    base_name,
-    choose_activation,
-    model_config,
-    require_transformers,
-)
+from .architecture import SHIPPED, base_name, choose_activation, model_config, require_transformers
 from .preprocess import sidecar
 from .torchscript import is_torchscript
 from .weights import find_weights, read_state_dict
 
 RANDOM_SEED = 0  # random weights are the same in every process and run
 # What OpenAI's archives and older Hugging Face towers carry beside weights
-NO_WEIGHTS = ('input_resolution', 'context_length', 'vocab_size', 'attn_mask',
-              'position_ids')
+NO_WEIGHTS = ('input_resolution', 'context_length', 'vocab_size', 'attn_mask', 'position_ids')
 
 
 def load_clip(model_name: str, pretrained: Optional[str]) -> nn.Module:
@@ -35,18 +29,19 @@ def load_clip(model_name: str, pretrained: Optional[str]) -> nn.Module:
         warnings.warn(
             f'{model_name} has random weights, because clip.pretrained is '
             'None: good for trying things out, not for results.',
-            stacklevel=2)
+            stacklevel=2,
+        )
         return build(model_name, model_config(model_name).get('quick_gelu'))
     path = find_weights(base_name(model_name), pretrained)
     quick_gelu = choose_activation(
-        model_name, needs_quick_gelu(model_name, pretrained, path), pretrained)
+        model_name, needs_quick_gelu(model_name, pretrained, path), pretrained
+    )
     clip = build(model_name, quick_gelu)
     fill(clip, read_state_dict(path), path, model_name)
     return clip
 
 
-def needs_quick_gelu(model_name: str, pretrained: str,
-                     path: Path) -> Optional[bool]:
+def needs_quick_gelu(model_name: str, pretrained: str, path: Path) -> Optional[bool]:
     """What the weights were trained with, or None if nothing tells."""
     tag_cfg = open_clip.get_pretrained_cfg(base_name(model_name), pretrained)
     if tag_cfg:
@@ -58,9 +53,7 @@ def needs_quick_gelu(model_name: str, pretrained: str,
     return sidecar(pretrained).get('model_cfg', {}).get('quick_gelu')
 
 
-def build(model_name: str,
-          quick_gelu: Optional[bool],
-          seed: int = RANDOM_SEED) -> nn.Module:
+def build(model_name: str, quick_gelu: Optional[bool], seed: int = RANDOM_SEED) -> nn.Module:
     """The architecture with random weights, the same ones for one seed.
 
     Nothing is downloaded but the config of a text tower that is named after a
@@ -90,11 +83,16 @@ def build(model_name: str,
 def _why_not(model_name: str, error: Exception) -> str:
     text = model_config(model_name)['text_cfg'].get('hf_model_name')
     reason = (str(error).strip() or type(error).__name__).splitlines()[0]
-    remedy = '' if text is None else (
-        f' Its text tower is {text!r} of Hugging Face. Without network, copy '
-        "that model's config.json into a folder here, and set "
-        'text_cfg.hf_model_name to that folder in a copy of the '
-        "architecture's JSON file.")
+    remedy = (
+        ''
+        if text is None
+        else (
+            f' Its text tower is {text!r} of Hugging Face. Without network, copy '
+            "that model's config.json into a folder here, and set "
+            'text_cfg.hf_model_name to that folder in a copy of the '
+            "architecture's JSON file."
+        )
+    )
     return f'open_clip cannot build {model_name}: {reason}{remedy}'
 
 
@@ -103,8 +101,7 @@ def model_class(cfg: dict) -> Type[nn.Module]:
     custom = cfg.get('custom_text') or 'hf_model_name' in cfg['text_cfg']
     if not custom:
         return open_clip.CLIP
-    return (open_clip.CoCa if 'multimodal_cfg' in cfg
-            else open_clip.CustomTextCLIP)
+    return open_clip.CoCa if 'multimodal_cfg' in cfg else open_clip.CustomTextCLIP
 
 
 def set_image_size(visual: nn.Module) -> None:
@@ -119,21 +116,16 @@ def set_image_size(visual: nn.Module) -> None:
             visual.trunk.set_input_size(img_size=tuple(visual.image_size))
 
 
-def fill(clip: nn.Module, state: Dict[str, torch.Tensor], path: Path,
-         model_name: str) -> None:
+def fill(clip: nn.Module, state: Dict[str, torch.Tensor], path: Path, model_name: str) -> None:
     """Loads a state dict if it fits exactly.
 
     Raises:
         InputError: Weights are missing, foreign or of another shape.
     """
     expected = clip.state_dict()
-    state = {
-        k: v
-        for k, v in state.items()
-        if k in expected or k.split('.')[-1] not in NO_WEIGHTS
-    }
+    state = {k: v for k, v in state.items() if k in expected or k.split('.')[-1] not in NO_WEIGHTS}
     for name in ('logit_scale', 'logit_bias'):  # some files have a vector
-        if name in expected and name in state and state[name].shape == (1, ):
+        if name in expected and name in state and state[name].shape == (1,):
             state[name] = state[name].reshape(expected[name].shape)
     problems = [f'lacks {k}' for k in expected if k not in state]
     problems += [f'has {k}' for k in state if k not in expected]
@@ -146,5 +138,6 @@ def fill(clip: nn.Module, state: Dict[str, torch.Tensor], path: Path,
         raise InputError(
             f'{path} does not hold the weights of {model_name}: '
             f'{"; ".join(problems[:3])} ({len(problems)} differences). Set '
-            'clip.model_name to the architecture of the file.')
+            'clip.model_name to the architecture of the file.'
+        )
     clip.load_state_dict(state)

@@ -1,4 +1,5 @@
 """How a CLIP expects its pictures: taken from open_clip, never repeated."""
+
 import json
 from pathlib import Path
 from typing import Optional
@@ -21,12 +22,12 @@ def sidecar(pretrained: Optional[str]) -> dict:
     try:
         return dict(json.loads(path.read_text()))
     except (ValueError, TypeError) as error:
-        raise InputError(f'{path}, beside the weights, cannot be read as '
-                         f'JSON: {error}. Mend or remove it.') from None
+        raise InputError(
+            f'{path}, beside the weights, cannot be read as JSON: {error}. Mend or remove it.'
+        ) from None
 
 
-def preprocess_cfg(model_name: str,
-                   pretrained: Optional[str]) -> PreprocessCfg:
+def preprocess_cfg(model_name: str, pretrained: Optional[str]) -> PreprocessCfg:
     """Size, interpolation, mean and std for a model and its weights.
 
     Args:
@@ -39,12 +40,8 @@ def preprocess_cfg(model_name: str,
         pixels in [0, 1].
     """
     cfg = model_config(model_name)
-    tag_cfg = pretrained and open_clip.get_pretrained_cfg(
-        base_name(model_name), pretrained)
+    tag_cfg = pretrained and open_clip.get_pretrained_cfg(base_name(model_name), pretrained)
     overlay = tag_cfg or sidecar(pretrained).get('preprocess_cfg', {})
     size = cfg['vision_cfg'].get('image_size', PreprocessCfg.size)
     size = size if isinstance(size, int) else tuple(size)  # JSON has lists
-    return PreprocessCfg(
-        **{
-            **merge_preprocess_dict(PreprocessCfg(), overlay), 'size': size
-        })
+    return PreprocessCfg(**{**merge_preprocess_dict(PreprocessCfg(), overlay), 'size': size})

@@ -3,6 +3,7 @@
 SAFE (Zhu et al., Sec. III) sees CLIP's visual encoder as a feature extractor
 followed by one pooling layer, one of :mod:`safe_mm.poolings`.
 """
+
 from functools import cached_property
 from typing import Callable, List, Optional, Tuple, Union
 
@@ -60,7 +61,7 @@ class SplitCLIP:
         self.embed_dim: int = model_config(model_name)['embed_dim']
         self.logit_scale = clip.logit_scale.exp().item()
         bias = getattr(clip, 'logit_bias', None)
-        self.logit_bias = 0. if bias is None else bias.item()
+        self.logit_bias = 0.0 if bias is None else bias.item()
         clip.visual = None
         if hasattr(clip, 'text_decoder'):
             clip.text_decoder = None  # CoCa's, for captions
@@ -81,12 +82,14 @@ class SplitCLIP:
         device = 'cuda' if torch.cuda.is_available() else 'cpu'
         encoder = self.text.to(device).eval()
         batches = range(0, len(texts), TEXTS_PER_BATCH)
-        return torch.cat([
-            encoder.encode_text(
-                self.tokenize(texts[i:i + TEXTS_PER_BATCH]).to(device),
-                normalize=True).cpu()
-            for i in tqdm(batches, 'text encoder', disable=len(batches) == 1)
-        ])
+        return torch.cat(
+            [
+                encoder.encode_text(
+                    self.tokenize(texts[i : i + TEXTS_PER_BATCH]).to(device), normalize=True
+                ).cpu()
+                for i in tqdm(batches, 'text encoder', disable=len(batches) == 1)
+            ]
+        )
 
 
 def get_clip(clip: Union[dict, SplitCLIP]) -> SplitCLIP:
@@ -100,8 +103,7 @@ def get_clip(clip: Union[dict, SplitCLIP]) -> SplitCLIP:
     return clip if isinstance(clip, SplitCLIP) else SplitCLIP(**clip)
 
 
-def split_visual(visual: nn.Module,
-                 model_name: str) -> Tuple[nn.Module, Pooling]:
+def split_visual(visual: nn.Module, model_name: str) -> Tuple[nn.Module, Pooling]:
     """Takes the pooling layer off open_clip's visual tower.
 
     Raises:
@@ -115,4 +117,5 @@ def split_visual(visual: nn.Module,
     raise InputError(
         f'the pooling layer of {model_name} is not supported: its visual '
         f'tower is a {type(visual).__name__} that pools in another way than '
-        f'these: {known}. Set clip.model_name to such a model.')
+        f'these: {known}. Set clip.model_name to such a model.'
+    )

@@ -1,16 +1,12 @@
 """The tokenizer of a CLIP, as open_clip makes it."""
+
 from pathlib import Path
 from typing import Callable
 
 import open_clip
 
 from ..errors import InputError
-from .architecture import (
-    SHIPPED,
-    model_config,
-    open_clip_name,
-    require_transformers,
-)
+from .architecture import SHIPPED, model_config, open_clip_name, require_transformers
 
 
 def get_tokenizer(model_name: str) -> Callable:
@@ -47,4 +43,5 @@ def get_tokenizer(model_name: str) -> Callable:
             f'cannot be loaded: {reason} On a machine with network it is '
             'downloaded once; or copy its files into a folder here, and set '
             'text_cfg.hf_tokenizer_name to that folder in a copy of the '
-            "architecture's JSON file.") from None
+            "architecture's JSON file."
+        ) from None

@@ -3,6 +3,7 @@
 torch's own loader runs methods of the archive; here its pickle is read with
 nothing but tensors and empty shells for the archive's classes.
 """
+
 import pickle
 import zipfile
 from pathlib import Path
@@ -33,8 +34,9 @@ class Shell:
             self.__dict__.update(state)
 
 
-def rebuild_tensor(storage: torch.Tensor, offset: int, size: Tuple[int],
-                   stride: Tuple[int], *_) -> torch.Tensor:
+def rebuild_tensor(
+    storage: torch.Tensor, offset: int, size: Tuple[int], stride: Tuple[int], *_
+) -> torch.Tensor:
     return storage.as_strided(size, stride, offset)
 
 
@@ -48,7 +50,7 @@ class ArchiveUnpickler(pickle.Unpickler):
 
     def find_class(self, module: str, name: str) -> Any:
         if module == '__torch__' or module.startswith('__torch__.'):
-            return type('Module', (Shell, ), {})
+            return type('Module', (Shell,), {})
         if module == 'torch' and name in DTYPES:
             return DTYPES[name]
         # What is handed out can be written to: each time a new one

@@ -1,4 +1,5 @@
 """From an open_clip tag or a local file to a plain state dict."""
+
 import re
 import ssl
 import urllib.error
@@ -43,13 +44,14 @@ def find_weights(model_name: str, pretrained: str) -> Path:
     raise InputError(
         f'clip.pretrained={pretrained!r} is neither a file nor an open_clip '
         f'tag of {model_name}. Give the path of a checkpoint, or one of the '
-        f'tags {", ".join(tags) or "(this architecture has none)"}.')
+        f'tags {", ".join(tags) or "(this architecture has none)"}.'
+    )
 
 
 def weight_tags(model_name: str) -> List[str]:
     """open_clip's tags of an architecture, and the package's own weights."""
     return open_clip.list_pretrained_tags_by_model(model_name) + [
-        path.stem[len(model_name) + 1:]
+        path.stem[len(model_name) + 1 :]
         for path in sorted(SHIPPED.glob(f'{model_name}_*.safetensors'))
     ]
 
@@ -64,6 +66,7 @@ def _cached(tag_cfg: dict) -> Optional[Path]:
     """The file of a tag if an earlier download left it, without network."""
     if tag_cfg.get('hf_hub'):
         from huggingface_hub import try_to_load_from_cache
+
         repo, names = _hub_files(tag_cfg)
         found = [try_to_load_from_cache(repo, name) for name in names]
         for file in found:
@@ -79,6 +82,7 @@ def _download(model_name: str, tag: str, tag_cfg: dict) -> Path:
     url = tag_cfg.get('url')
     if tag_cfg.get('hf_hub'):
         from huggingface_hub import hf_hub_url
+
         repo, names = _hub_files(tag_cfg)
         url = hf_hub_url(repo, names[0])
     reason = _unreachable(url)
@@ -92,7 +96,8 @@ def _download(model_name: str, tag: str, tag_cfg: dict) -> Path:
     raise InputError(
         f'the weights {tag!r} are not in the cache of this machine and cannot '
         f'be downloaded ({reason}). Fetch {url} on a machine with network, '
-        f'copy the file here, and give its path: --clip {model_name}:PATH')
+        f'copy the file here, and give its path: --clip {model_name}:PATH'
+    )
 
 
 def _unreachable(url: str) -> Optional[str]:
@@ -141,15 +146,14 @@ def _read_state_dict(path: Path) -> Dict[str, torch.Tensor]:
     if isinstance(state, dict):
         state = state.get('state_dict', state)
     if not isinstance(state, dict):
-        raise InputError(f'{path} holds a {type(state).__name__}, not a '
-                         'state dict.')
+        raise InputError(f'{path} holds a {type(state).__name__}, not a state dict.')
     state = {
         re.sub(r'^module\.', '', str(key)): value
-        for key, value in state.items() if isinstance(value, torch.Tensor)
+        for key, value in state.items()
+        if isinstance(value, torch.Tensor)
     }
     if not state:
         raise InputError(f'{path} holds no tensors: it is not a state dict.')
     return {
-        key: value.float() if value.is_floating_point() else value
-        for key, value in state.items()
+        key: value.float() if value.is_floating_point() else value for key, value in state.items()
     }

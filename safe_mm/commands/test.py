@@ -1,4 +1,5 @@
 """tools/test.py: tests a checkpoint."""
+
 from argparse import Namespace
 from copy import deepcopy
 from pathlib import Path
@@ -13,8 +14,7 @@ from ..config import load_config
 from ..datasets.variants import use_variant
 from ..errors import InputError
 
-ENDINGS = dict(
-    pred=('.pkl', '.pickle'), metrics=('.json', '.yaml', '.yml', '.pkl'))
+ENDINGS = dict(pred=('.pkl', '.pickle'), metrics=('.json', '.yaml', '.yml', '.pkl'))
 
 
 def run(args: Namespace) -> None:
@@ -36,14 +36,16 @@ def checkpoint_file(path: str) -> str:
         return path
     names = [file.name for file in Path(path).glob('best_*.pth')]
     if len({n.split('_')[1] for n in names if n.startswith('best_seed')}) > 1:
-        raise InputError(f'{path} has the best weights of several seeds. Use '
-                         'one of its files best_seed*.pth.')
-    best = find_checkpoint(path, 'best_fitted_*.pth') or find_checkpoint(
-        path, 'best_*.pth')
+        raise InputError(
+            f'{path} has the best weights of several seeds. Use one of its files best_seed*.pth.'
+        )
+    best = find_checkpoint(path, 'best_fitted_*.pth') or find_checkpoint(path, 'best_*.pth')
     if best is None:
-        raise InputError(f'{path} has no best_*.pth: its training did not '
-                         'finish, or wrote elsewhere. Use the path of a '
-                         'checkpoint.')
+        raise InputError(
+            f'{path} has no best_*.pth: its training did not '
+            'finish, or wrote elsewhere. Use the path of a '
+            'checkpoint.'
+        )
     return best
 
 
@@ -51,13 +53,14 @@ def apply_test_options(cfg: Config, args: Namespace) -> None:
     if bool(args.checkpoint) != bool(cfg.get('train_cfg')):
         raise InputError(
             f'{args.config} trains nothing and takes no checkpoint.'
-            if args.checkpoint else
-            f'{args.config} needs a checkpoint, or the work dir of its '
-            'training.')
+            if args.checkpoint
+            else f'{args.config} needs a checkpoint, or the work dir of its training.'
+        )
     endings = ENDINGS[args.out_item]
     if args.out and not args.out.endswith(endings):
-        raise InputError(f'--out {args.out}: for {args.out_item}, the name '
-                         f'ends in {" or ".join(endings)}.')
+        raise InputError(
+            f'--out {args.out}: for {args.out_item}, the name ends in {" or ".join(endings)}.'
+        )
     if args.variant:
         use_variant(cfg, args.variant)
     if args.checkpoint:
@@ -71,7 +74,8 @@ def apply_test_options(cfg: Config, args: Namespace) -> None:
             show=args.show,
             out_dir=args.show_dir,
             interval=args.interval,
-            wait_time=args.wait_time)
+            wait_time=args.wait_time,
+        )
     if args.tta:
         add_flip_tta(cfg)
 
@@ -84,10 +88,7 @@ def add_flip_tta(cfg: Config) -> None:
     cfg.setdefault('tta_model', dict(type='AverageClsScoreTTA'))
     if 'tta_pipeline' not in cfg:
         *transforms, pack = deepcopy(dataset.pipeline)
-        flips = [dict(type='RandomFlip', prob=p) for p in (0., 1.)]
-        cfg.tta_pipeline = [
-            *transforms,
-            dict(type='TestTimeAug', transforms=[flips, [pack]])
-        ]
+        flips = [dict(type='RandomFlip', prob=p) for p in (0.0, 1.0)]
+        cfg.tta_pipeline = [*transforms, dict(type='TestTimeAug', transforms=[flips, [pack]])]
     dataset.pipeline = cfg.tta_pipeline
     cfg.model = ConfigDict(**cfg.tta_model, module=cfg.model)

@@ -1,4 +1,5 @@
 """tools/train.py: trains a config."""
+
 from argparse import Namespace
 from pathlib import Path
 
@@ -18,12 +19,17 @@ def run(args: Namespace) -> None:
     apply_training_options(cfg, args)
     runner = Runner.from_cfg(cfg)
     runner.train()
-    best = [value for key, value in runner.message_hub.runtime_info.items()
-            if key.startswith('best_ckpt')]
+    best = [
+        value
+        for key, value in runner.message_hub.runtime_info.items()
+        if key.startswith('best_ckpt')
+    ]
     if best:
         print_log(
             f'Best validated weights: {", ".join(best)}. Test them by '
-            'tools/test.py with the same options.', 'current')
+            'tools/test.py with the same options.',
+            'current',
+        )
 
 
 def apply_training_options(cfg: Config, args: Namespace) -> None:
@@ -33,14 +39,14 @@ def apply_training_options(cfg: Config, args: Namespace) -> None:
         cfg.optim_wrapper.type = 'AmpOptimWrapper'
     if args.grid or args.seeds:
         check_joint_options(args)
-        enable_joint_training(
-            cfg, expand_grid(cfg) if args.grid else [{}], args.seeds)
+        enable_joint_training(cfg, expand_grid(cfg) if args.grid else [{}], args.seeds)
     if args.no_validate:
         cfg.val_cfg = cfg.val_dataloader = cfg.val_evaluator = None
     if args.auto_scale_lr:
         if 'auto_scale_lr' not in cfg:
-            raise InputError('--auto-scale-lr needs auto_scale_lr=dict('
-                             f'base_batch_size=...) in {args.config}.')
+            raise InputError(
+                f'--auto-scale-lr needs auto_scale_lr=dict(base_batch_size=...) in {args.config}.'
+            )
         cfg.auto_scale_lr.enable = True
     if args.no_persistent_workers:
         for loader in (cfg.train_dataloader, cfg.get('val_dataloader')):
@@ -54,15 +60,15 @@ def apply_training_options(cfg: Config, args: Namespace) -> None:
 
 def check_joint_options(args: Namespace) -> None:
     """Raises an InputError if options do not go with --grid or --seeds."""
-    own = [option for option in args.cfg_options
-           if option == 'seed' or option.endswith('.seed')]
+    own = [option for option in args.cfg_options if option == 'seed' or option.endswith('.seed')]
     if args.seeds and (args.seed is not None or own):
-        raise InputError('use one of --seeds, --seed, and options that set a '
-                         'seed.')
+        raise InputError('use one of --seeds, --seed, and options that set a seed.')
     if args.resume or args.no_validate:
-        raise InputError('--grid and --seeds do not support --resume, since '
-                         'only the best weights are saved, nor '
-                         '--no-validate, since validation chooses them.')
+        raise InputError(
+            '--grid and --seeds do not support --resume, since '
+            'only the best weights are saved, nor '
+            '--no-validate, since validation chooses them.'
+        )
 
 
 def resume_from(cfg: Config, source: str) -> None:
@@ -78,9 +84,7 @@ def resume_from(cfg: Config, source: str) -> None:
             raise InputError(f'--resume: {folder} has no iter_*.pth.')
         if found is None:
             cfg.resume = False
-            print_log(
-                f'No checkpoint in {folder}: starting from the beginning.',
-                'current')
+            print_log(f'No checkpoint in {folder}: starting from the beginning.', 'current')
             return
         source = found
     cfg.load_from, cfg.resume = source, True

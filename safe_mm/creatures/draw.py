@@ -1,4 +1,5 @@
 """Pictures of creatures, with masks and keypoints of their parts."""
+
 import random
 from typing import Dict, NamedTuple, Optional, Tuple
 
@@ -12,12 +13,21 @@ FINE = 2 * SIZE  # drawn at twice the size, then averaged
 
 # Of the pictures to pretrain on; of few-shot tasks; and of tasks out of their
 # distribution. A CLIP meets the latter two for the first time.
-KNOWN_GROUNDS = ('grass', 'sand', 'water', 'snow', 'bricks', 'planks', 'mud',
-                 'cloth', 'pebbles', 'carpet')
+KNOWN_GROUNDS = (
+    'grass',
+    'sand',
+    'water',
+    'snow',
+    'bricks',
+    'planks',
+    'mud',
+    'cloth',
+    'pebbles',
+    'carpet',
+)
 GROUNDS = ('tiles', 'leaves', 'stars', 'gravel')
 NEW_GROUNDS = ('net', 'dunes', 'embers', 'ice')
-PARTS = ('ground', 'tail', 'crest', 'legs', 'body', 'pattern', 'head', 'ears',
-         'eye')
+PARTS = ('ground', 'tail', 'crest', 'legs', 'body', 'pattern', 'head', 'ears', 'eye')
 
 GROUND_COLORS = {
     'grass': (95, 140, 75),
@@ -67,8 +77,7 @@ class Pose:
         self.side = rng.choice((-1, 1))
         # All stays in the picture, but the tip of an ear once in a hundred
         margin = 104 * self.scale
-        self.center = np.array(
-            [rng.randrange(margin, FINE * SUB - margin) for _ in range(2)])
+        self.center = np.array([rng.randrange(margin, FINE * SUB - margin) for _ in range(2)])
 
     def place(self, points: np.ndarray) -> np.ndarray:
         """From hundredths of a creature to 1/16 pixels."""
@@ -83,9 +92,9 @@ class Pose:
         return np.moveaxis(points * (self.side, 1), -1, 0)
 
 
-def draw_ground(kind: str,
-                rng: random.Random,
-                color: Optional[Tuple[int, int, int]] = None) -> np.ndarray:
+def draw_ground(
+    kind: str, rng: random.Random, color: Optional[Tuple[int, int, int]] = None
+) -> np.ndarray:
     """A textured ground, integers, shape (224, 224, 3)."""
     bits = np.random.PCG64(rng.getrandbits(63))
     x, y = np.meshgrid(np.arange(FINE), np.arange(FINE))
@@ -95,7 +104,7 @@ def draw_ground(kind: str,
     if kind == 'grass':
         shade = noise(bits, (FINE // 16, FINE)).repeat(16, 0) // 4
     elif kind == 'water':
-        shade = 24 * ((y + (x // 8 % 4 - 2)**2) // 6 % 3)
+        shade = 24 * ((y + (x // 8 % 4 - 2) ** 2) // 6 % 3)
     elif kind == 'bricks':
         shade = 60 * ((y % 24 < 3) | ((x + 24 * (y // 24 % 2)) % 48 < 3))
     elif kind == 'planks':
@@ -108,12 +117,11 @@ def draw_ground(kind: str,
         shade = -180 * (fine > 253)
     elif kind in CHECKS:
         side = CHECKS[kind]
-        shade = noise(bits, (FINE // side, FINE // side)).repeat(
-            side, 0).repeat(side, 1) // 3
+        shade = noise(bits, (FINE // side, FINE // side)).repeat(side, 0).repeat(side, 1) // 3
     elif kind == 'cloth':
         shade = 40 * ((x // 4 + y // 4) % 2)
     elif kind == 'carpet':
-        shade = -50 * ((x % 16 - 8)**2 + (y % 16 - 8)**2 < 16)
+        shade = -50 * ((x % 16 - 8) ** 2 + (y % 16 - 8) ** 2 < 16)
     elif kind == 'net':
         shade = 45 * (((x + y) % 20 < 3) | ((x - y) % 20 < 3))
     elif kind == 'dunes':
@@ -128,11 +136,13 @@ def draw_ground(kind: str,
     return np.array(color or GROUND_COLORS[kind]) - shade[..., None]
 
 
-def draw(attributes: Dict[str, str],
-         ground: str,
-         rng: random.Random,
-         rendering: str = 'color',
-         ground_color: Optional[Tuple[int, int, int]] = None) -> Picture:
+def draw(
+    attributes: Dict[str, str],
+    ground: str,
+    rng: random.Random,
+    rendering: str = 'color',
+    ground_color: Optional[Tuple[int, int, int]] = None,
+) -> Picture:
     """Draws a creature.
 
     Args:
@@ -190,13 +200,11 @@ def draw(attributes: Dict[str, str],
     return Picture(finish(canvas, rng, rendering), touched, keypoints(pose))
 
 
-def finish(canvas: np.ndarray, rng: random.Random,
-           rendering: str) -> np.ndarray:
+def finish(canvas: np.ndarray, rng: random.Random, rendering: str) -> np.ndarray:
     """Light, rendering, and the average of 2 x 2 pixels."""
     across, down = rng.randrange(-40, 41), rng.randrange(-40, 41)
     ramp = np.arange(FINE)
-    light = rng.randrange(200, 300) + (
-        across * ramp[None] + down * ramp[:, None]) // FINE
+    light = rng.randrange(200, 300) + (across * ramp[None] + down * ramp[:, None]) // FINE
     canvas = np.clip(canvas * light[..., None] // 256, 0, 255)
     if rendering == 'negative':
         grey = (canvas * (77, 150, 29)).sum(-1) // 256
@@ -216,11 +224,7 @@ def keypoints(pose: Pose) -> Dict[str, tuple]:
         eye=(54, -34),
         left_ear=anatomy.EAR_ROOTS[0],
         right_ear=anatomy.EAR_ROOTS[1],
-        tail=anatomy.TAIL_ROOT)
+        tail=anatomy.TAIL_ROOT,
+    )
     placed = pose.place(np.array(list(points.values())))
-    return {
-        name: (x / (2 * SUB), y / (2 * SUB))
-        for name, (x, y) in zip(points, placed.tolist())
-    }
-
-
+    return {name: (x / (2 * SUB), y / (2 * SUB)) for name, (x, y) in zip(points, placed.tolist())}

@@ -4,6 +4,7 @@ Floating point and drawing libraries differ between machines and versions;
 integers do not, so that a seed draws the same pixels everywhere. Lengths are
 in sixteenths of a pixel, angles in 256ths of a turn, sines in 16384ths.
 """
+
 import math
 from typing import Tuple
 
@@ -12,13 +13,11 @@ import numpy as np
 SUB = 16
 TURN = 256
 ONE = 16384
-SINE = np.array(
-    [round(ONE * math.sin(2 * math.pi * k / TURN)) for k in range(TURN)])
+SINE = np.array([round(ONE * math.sin(2 * math.pi * k / TURN)) for k in range(TURN)])
 COSINE = np.roll(SINE, -TURN // 4)
 
 
-def fill_polygon(points: np.ndarray,
-                 size: int) -> Tuple[Tuple[slice, slice], np.ndarray]:
+def fill_polygon(points: np.ndarray, size: int) -> Tuple[Tuple[slice, slice], np.ndarray]:
     """Pixels whose centres are inside a polygon (even-odd rule).
 
     Args:
@@ -30,11 +29,9 @@ def fill_polygon(points: np.ndarray,
         boolean mask of their shape.
     """
     low, high = points.min(0) // SUB, points.max(0) // SUB + 1
-    left, top, right, bottom = (
-        min(max(n, 0), size) for n in (*low.tolist(), *high.tolist()))
+    left, top, right, bottom = (min(max(n, 0), size) for n in (*low.tolist(), *high.tolist()))
     toggles = np.zeros((bottom - top, right - left + 1), np.uint8)
-    for (x0, y0), (x1, y1) in zip(points.tolist(),
-                                  np.roll(points, -1, axis=0).tolist()):
+    for (x0, y0), (x1, y1) in zip(points.tolist(), np.roll(points, -1, axis=0).tolist()):
         if y0 > y1:
             x0, y0, x1, y1 = x1, y1, x0, y0
         # rows whose centre lies in [y0, y1)
@@ -65,18 +62,16 @@ def ellipse(x: int, y: int, a: int, b: int, corners: int = 32) -> np.ndarray:
         ndarray: Integer corners, shape (corners, 2).
     """
     turn = np.arange(0, TURN, TURN // corners)
-    return np.stack([
-        x + (a * COSINE[turn] + ONE // 2) // ONE,
-        y + (b * SINE[turn] + ONE // 2) // ONE
-    ], 1)
+    return np.stack(
+        [x + (a * COSINE[turn] + ONE // 2) // ONE, y + (b * SINE[turn] + ONE // 2) // ONE], 1
+    )
 
 
 def rotate(points: np.ndarray, angle: int) -> np.ndarray:
     """Turns integer points (x, y), shape (..., 2), about the origin."""
     x, y = points[..., 0], points[..., 1]
     sine, cosine = SINE[angle % TURN], COSINE[angle % TURN]
-    return np.stack([(x * cosine - y * sine) // ONE,
-                     (x * sine + y * cosine) // ONE], -1)
+    return np.stack([(x * cosine - y * sine) // ONE, (x * sine + y * cosine) // ONE], -1)
 
 
 def noise(bits: np.random.PCG64, shape: Tuple[int, ...]) -> np.ndarray:

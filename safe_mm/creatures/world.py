@@ -1,4 +1,5 @@
 """The world of creatures on disk: few-shot tasks, and captioned pictures."""
+
 import json
 import os
 import random
@@ -27,9 +28,8 @@ TASKS = ('ears', 'tail', 'crest', 'pattern')
 COUNTS = dict(train=32, val=16, test=50)  # images a class
 # variant: grounds and rendering of its test images
 VARIANTS = dict(
-    seen=(GROUNDS, 'color'),
-    grounds=(NEW_GROUNDS, 'color'),
-    rendering=(GROUNDS, 'negative'))
+    seen=(GROUNDS, 'color'), grounds=(NEW_GROUNDS, 'color'), rendering=(GROUNDS, 'negative')
+)
 CAPTIONS = 8  # for each picture
 
 
@@ -48,8 +48,7 @@ def build_task(root: Path, task: str, seed: int) -> Path:
     Returns:
         Path: The folder of the task.
     """
-    return _once(root, TASKS_VERSION, seed, task,
-                 partial(_build_task, task=task, seed=seed))
+    return _once(root, TASKS_VERSION, seed, task, partial(_build_task, task=task, seed=seed))
 
 
 def build_pairs(root: Path, count: int, seed: int) -> Path:
@@ -68,12 +67,12 @@ def build_pairs(root: Path, count: int, seed: int) -> Path:
     Returns:
         Path: The folder of the pictures.
     """
-    return _once(root, PAIRS_VERSION, seed, f'pairs{count}',
-                 partial(_build_pairs, count=count, seed=seed))
+    return _once(
+        root, PAIRS_VERSION, seed, f'pairs{count}', partial(_build_pairs, count=count, seed=seed)
+    )
 
 
-def _once(root: Path, version: int, seed: int, name: str,
-          build: Callable) -> Path:
+def _once(root: Path, version: int, seed: int, name: str, build: Callable) -> Path:
     """The folder of that name, built whole or not at all."""
     folder = root / f'creatures-v{version}' / f'seed{seed}' / name
     if folder.is_dir():
@@ -96,8 +95,12 @@ def items(task: str) -> List[Tuple[str, str, str, int]]:
     """(variant, part, class, number) of each picture of a task."""
     parts = [('seen', 'train'), ('seen', 'val')]
     parts += [(variant, 'test') for variant in VARIANTS]
-    return [(variant, part, kind, number) for variant, part in parts
-            for kind in anatomy.KINDS[task] for number in range(COUNTS[part])]
+    return [
+        (variant, part, kind, number)
+        for variant, part in parts
+        for kind in anatomy.KINDS[task]
+        for number in range(COUNTS[part])
+    ]
 
 
 def file_name(variant: str, part: str, kind: str, number: int) -> str:
@@ -135,8 +138,7 @@ def _draw_all(items: Sequence, draw_one: Callable) -> List[dict]:
         return list(tqdm(notes, 'creatures', len(items)))
 
 
-def _task_picture(folder: Path, task: str, seed: int,
-                  item: Tuple[str, str, str, int]) -> dict:
+def _task_picture(folder: Path, task: str, seed: int, item: Tuple[str, str, str, int]) -> dict:
     """Draws and saves one picture; returns what the index says of it."""
     variant, part, kind, _ = item
     rng = random.Random(f'{TASKS_VERSION}/{seed}/{task}/{item}')
@@ -163,13 +165,13 @@ def _attributes(rng: random.Random) -> Dict[str, str]:
     return {name: rng.choice(kinds) for name, kinds in anatomy.KINDS.items()}
 
 
-def _note(picture: Picture, attributes: Dict[str, str], ground: str,
-          rng: random.Random) -> dict:
+def _note(picture: Picture, attributes: Dict[str, str], ground: str, rng: random.Random) -> dict:
     return dict(
         attributes=attributes,
         ground=ground,
         captions=[caption(attributes, ground, rng) for _ in range(CAPTIONS)],
-        keypoints=picture.keypoints)
+        keypoints=picture.keypoints,
+    )
 
 
 def _save(pixels: np.ndarray, path: Path) -> None:

@@ -5,7 +5,4 @@ from .creatures import CreatureDataset
 from .few_shot import FewShotDataset
 from .transforms import CLIPCrop, CLIPRandomCrop
 
-__all__ = [
-    'CLIPCrop', 'CLIPRandomCrop', 'CreatureDataset', 'CreaturePairs',
-    'FewShotDataset'
-]
+__all__ = ['CLIPCrop', 'CLIPRandomCrop', 'CreatureDataset', 'CreaturePairs', 'FewShotDataset']

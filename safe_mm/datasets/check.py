@@ -1,4 +1,5 @@
 """Whether all of a data set is there: counts, and every image decoded."""
+
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass, field
 from functools import partial
@@ -20,6 +21,7 @@ SHOWN = 10  # faults of a kind that are named; of the others only the number
 @dataclass
 class Faults:
     """How many images have a fault, and the first of them with the reason."""
+
     count: int = 0
     first: List[str] = field(default_factory=list)
 
@@ -37,13 +39,14 @@ class Report(NamedTuple):
             here and the published one.
         faults (dict): :class:`Faults` of 'missing' and 'unreadable' images.
     """
+
     counts: Dict[str, Tuple[int, int]]
     faults: Dict[str, Faults]
 
     def all_right(self) -> bool:
-        return all(here == published for here, published in
-                   self.counts.values()) and not any(
-                       faults.count for faults in self.faults.values())
+        return all(here == published for here, published in self.counts.values()) and not any(
+            faults.count for faults in self.faults.values()
+        )
 
 
 def check_data(name: str, root: Path) -> Report:

@@ -1,4 +1,5 @@
 """Class names and prompts of a dataset, known before it is loaded."""
+
 from typing import Dict, List, Mapping, Sequence, Tuple, Union
 
 from ..errors import InputError
@@ -8,9 +9,9 @@ from ..registry import DATASETS
 Templates = Union[str, Sequence[str], None]
 
 
-def read_classes(classes: Union[Sequence[str], Mapping],
-                 templates: Templates = None
-                 ) -> Tuple[Sequence[str], Templates]:
+def read_classes(
+    classes: Union[Sequence[str], Mapping], templates: Templates = None
+) -> Tuple[Sequence[str], Templates]:
     """Class names and templates.
 
     Args:
@@ -27,14 +28,13 @@ def read_classes(classes: Union[Sequence[str], Mapping],
     if 'classes' not in dataset.metainfo:
         dataset.full_init()
     if 'classes' not in dataset.metainfo:
-        raise InputError(f'{classes["type"]} does not name its classes. Set '
-                         'model.classes to a list of names.')
-    return (dataset.metainfo['classes'],
-            templates or dataset.metainfo.get('templates'))
+        raise InputError(
+            f'{classes["type"]} does not name its classes. Set model.classes to a list of names.'
+        )
+    return (dataset.metainfo['classes'], templates or dataset.metainfo.get('templates'))
 
 
-def class_sentences(names: Sequence[str],
-                    templates: Templates) -> Dict[str, List[str]]:
+def class_sentences(names: Sequence[str], templates: Templates) -> Dict[str, List[str]]:
     """Class name -> its sentences.
 
     Raises:
@@ -43,7 +43,7 @@ def class_sentences(names: Sequence[str],
     """
     twice = [name for name in names if names.count(name) > 1]
     if twice:
-        raise InputError(f'{len(twice)} classes have the name {twice[0]!r}. '
-                         'Class names must differ.')
-    return dict(zip(names, class_prompts(
-        names, templates or 'a photo of a {}.')))
+        raise InputError(
+            f'{len(twice)} classes have the name {twice[0]!r}. Class names must differ.'
+        )
+    return dict(zip(names, class_prompts(names, templates or 'a photo of a {}.')))

@@ -1,4 +1,5 @@
 """Drawn creatures with captions."""
+
 import json
 from pathlib import Path
 from typing import List, Sequence
@@ -24,18 +25,18 @@ class CreaturePairs(BaseDataset):
         pipeline (Sequence): Transforms. Defaults to an empty tuple.
     """
 
-    def __init__(self,
-                 count: int = 32000,
-                 world_seed: int = 0,
-                 data_root: str = '~/.cache/safe_mm',
-                 pipeline: Sequence = ()) -> None:
+    def __init__(
+        self,
+        count: int = 32000,
+        world_seed: int = 0,
+        data_root: str = '~/.cache/safe_mm',
+        pipeline: Sequence = (),
+    ) -> None:
         root = Path(data_root).expanduser()
         folder = build_pairs(root, count, world_seed)
         super().__init__(
-            ann_file='index.json',
-            data_root=str(folder),
-            data_prefix='images',
-            pipeline=pipeline)
+            ann_file='index.json', data_root=str(folder), data_prefix='images', pipeline=pipeline
+        )
 
     def load_data_list(self) -> List[dict]:
         """Reads which captions belong to which picture."""

@@ -1,4 +1,5 @@
 """Few-shot tasks among drawn creatures."""
+
 from pathlib import Path
 from typing import Optional, Sequence
 
@@ -43,23 +44,24 @@ class CreatureDataset(FewShotDataset):
         InputError: No such task or variant.
     """
 
-    def __init__(self,
-                 task: str,
-                 split: str = 'test',
-                 variant: str = 'seen',
-                 shots: Optional[int] = None,
-                 seed: int = 1,
-                 world_seed: int = 0,
-                 data_root: str = '~/.cache/safe_mm',
-                 mirror: bool = False,
-                 views: Optional[int] = None,
-                 pipeline: Sequence = (),
-                 lazy_init: bool = False) -> None:
+    def __init__(
+        self,
+        task: str,
+        split: str = 'test',
+        variant: str = 'seen',
+        shots: Optional[int] = None,
+        seed: int = 1,
+        world_seed: int = 0,
+        data_root: str = '~/.cache/safe_mm',
+        mirror: bool = False,
+        views: Optional[int] = None,
+        pipeline: Sequence = (),
+        lazy_init: bool = False,
+    ) -> None:
         if task not in TASKS:
             raise InputError(f'task={task!r} should be one of {TASKS}.')
         if variant not in VARIANTS:
-            raise InputError(
-                f'variant={variant!r} should be one of {tuple(VARIANTS)}.')
+            raise InputError(f'variant={variant!r} should be one of {tuple(VARIANTS)}.')
         root = Path(data_root).expanduser()
         self.folder = build_task(root, task, world_seed)
         super().__init__(
@@ -73,7 +75,8 @@ class CreatureDataset(FewShotDataset):
             views=views,
             templates=TEMPLATES[task],
             pipeline=pipeline,
-            lazy_init=lazy_init)
+            lazy_init=lazy_init,
+        )
         self.task = task
 
     def part_mask(self, index: int) -> np.ndarray:

@@ -1,4 +1,5 @@
 """Few-shot classification data."""
+
 import logging
 import random
 from collections import Counter
@@ -60,20 +61,22 @@ class FewShotDataset(BaseDataset):
         InputError: No such data, a bad split file, missing images.
     """
 
-    def __init__(self,
-                 split: str = 'test',
-                 shots: Optional[int] = None,
-                 seed: int = 1,
-                 data_root: str = '',
-                 data_prefix: str = '',
-                 ann_file: str = '',
-                 mirror: bool = False,
-                 views: Optional[int] = None,
-                 templates: Union[str, Sequence[str], None] = None,
-                 classes: Optional[Sequence[str]] = None,
-                 num_classes: Optional[int] = None,
-                 pipeline: Sequence = (),
-                 lazy_init: bool = False) -> None:
+    def __init__(
+        self,
+        split: str = 'test',
+        shots: Optional[int] = None,
+        seed: int = 1,
+        data_root: str = '',
+        data_prefix: str = '',
+        ann_file: str = '',
+        mirror: bool = False,
+        views: Optional[int] = None,
+        templates: Union[str, Sequence[str], None] = None,
+        classes: Optional[Sequence[str]] = None,
+        num_classes: Optional[int] = None,
+        pipeline: Sequence = (),
+        lazy_init: bool = False,
+    ) -> None:
         if split not in PARTS:
             raise InputError(f'split={split!r} should be one of {PARTS}.')
         if shots is not None and shots < 1:
@@ -92,7 +95,8 @@ class FewShotDataset(BaseDataset):
             classes=classes,
             pipeline=pipeline,
             serialize_data=False,  # it takes longer than a few shots save
-            lazy_init=lazy_init)
+            lazy_init=lazy_init,
+        )
         if lazy_init:
             self._read_annotations()
 
@@ -100,7 +104,8 @@ class FewShotDataset(BaseDataset):
         """Reads the split, draws the few-shot sample, checks the images."""
         split, source, folder = self._read_annotations()
         if not split.get(self.split) and not (
-                self.split == 'val' and self.shots and 'train' in split):
+            self.split == 'val' and self.shots and 'train' in split
+        ):
             raise InputError(f'{source} has no images for {self.split!r}.')
         self._check_classes(split, source)
         if self.shots is not None:
@@ -110,15 +115,17 @@ class FewShotDataset(BaseDataset):
                 raise InputError(
                     f'{source} has no images left for {self.split!r} beside '
                     f'{self.shots} training images a class. Take fewer '
-                    'shots, or give it a part of its own.')
+                    'shots, or give it a part of its own.'
+                )
 
         items = split[self.split]
         check_images(folder, items)
-        flips = (False, True) if self.mirror and not self.views else (False, )
+        flips = (False, True) if self.mirror and not self.views else (False,)
         return [
-            dict(img_path=str(folder / path), gt_label=label, mirror=flip,
-                 view=view) for view in range(self.views or 1)
-            for flip in flips for path, label, _ in items
+            dict(img_path=str(folder / path), gt_label=label, mirror=flip, view=view)
+            for view in range(self.views or 1)
+            for flip in flips
+            for path, label, _ in items
         ]
 
     def _read_annotations(self) -> Tuple[Split, Path, Path]:
@@ -128,8 +135,9 @@ class FewShotDataset(BaseDataset):
         split, names = read_data(source, folder)
         given = self._metainfo.setdefault('classes', names)
         if len(given) != len(names):
-            raise InputError(f'{source} has {len(names)} classes, but '
-                             f'{len(given)} class names are given.')
+            raise InputError(
+                f'{source} has {len(names)} classes, but {len(given)} class names are given.'
+            )
         self._metainfo['templates'] = self.templates
         return split, source, folder
 
@@ -140,7 +148,8 @@ class FewShotDataset(BaseDataset):
             raise InputError(
                 f'{source}: there are images of {len(present)} classes for '
                 f'{self.split!r}, and not of {self.num_classes}. Unpack the '
-                'data whole, see tools/prepare_dataset.py.')
+                'data whole, see tools/prepare_dataset.py.'
+            )
         if 'train' not in split and len(present) < len(names):
             self._metainfo['class_ids'] = present  # a variant lacks classes
 
@@ -148,14 +157,18 @@ class FewShotDataset(BaseDataset):
         """Names the classes that have fewer than K training images."""
         counts = Counter(label for _, label, _ in split.get('train', []))
         names = self._metainfo['classes']
-        short = [f'{name} ({counts[label]})' for label, name in enumerate(
-            names) if counts[label] < self.shots]
+        short = [
+            f'{name} ({counts[label]})'
+            for label, name in enumerate(names)
+            if counts[label] < self.shots
+        ]
         if short and self.split == 'train':
             print_log(
                 f'{len(short)} classes have fewer than {self.shots} training '
                 f'images and give all they have: {", ".join(short)}',
                 'current',
-                level=logging.WARNING)
+                level=logging.WARNING,
+            )
 
     def prepare_data(self, idx: int) -> dict:
         """Runs the pipeline; an error names the image."""
@@ -165,9 +178,10 @@ class FewShotDataset(BaseDataset):
             return self.add_class_ids(packed)
         except (OSError, SyntaxError) as error:  # what Pillow raises
             path = self.get_data_info(idx)['img_path']
-            raise InputError(f'{path} cannot be read as an image ({error}). '
-                             'Replace it, or take it out of the split.'
-                             ) from None
+            raise InputError(
+                f'{path} cannot be read as an image ({error}). '
+                'Replace it, or take it out of the split.'
+            ) from None
 
     def add_class_ids(self, packed: dict) -> dict:
         """Tells the classifier where the data lacks classes."""
@@ -205,4 +219,5 @@ def check_images(folder: Path, items: List[Item]) -> None:
         raise InputError(
             f'{folder / missing[0]} does not exist, nor do '
             f'{len(missing) - 1} more of the {len(items)} images needed. '
-            'Check --data-root and that the archive was unpacked whole.')
+            'Check --data-root and that the archive was unpacked whole.'
+        )

@@ -1,16 +1,10 @@
 """Data sets by their kind of annotations; those with lists of their own."""
+
 from pathlib import Path
 from typing import Dict, List, Sequence, Tuple
 
 from ..errors import InputError
-from .splits import (
-    Item,
-    Split,
-    class_names,
-    images_in,
-    read_folders,
-    read_split,
-)
+from .splits import Item, Split, class_names, images_in, read_folders, read_split
 
 
 def read_data(source: Path, folder: Path) -> Tuple[Split, Sequence[str]]:
@@ -47,8 +41,7 @@ def read_lines(path: Path) -> List[str]:
     try:
         lines = path.read_text(encoding='utf-8').splitlines()
     except (OSError, ValueError) as error:
-        raise InputError(f'the list {path} cannot be read: {error}. Check '
-                         '--data-root.') from None
+        raise InputError(f'the list {path} cannot be read: {error}. Check --data-root.') from None
     lines = [line.strip() for line in lines if line.strip()]
     if not lines:
         raise InputError(f'the list {path} is empty.')
@@ -71,14 +64,12 @@ def read_aircraft(variants: Path) -> Split:
         for line in read_lines(path):
             image, _, name = line.partition(' ')
             if name not in labels:
-                raise InputError(f'{path}: the variant {name!r} is not in '
-                                 f'{variants}.')
+                raise InputError(f'{path}: the variant {name!r} is not in {variants}.')
             split[part].append((f'{image}.jpg', labels[name], name))
     return split
 
 
-def read_imagenet(classnames: Path,
-                  folder: Path) -> Tuple[Split, List[str]]:
+def read_imagenet(classnames: Path, folder: Path) -> Tuple[Split, List[str]]:
     """ImageNet: ``classnames.txt`` has a line ``WNID NAME`` for each class.
 
     The folder ``train/WNID/*`` is for training. ``val/WNID/*`` is the test
@@ -90,15 +81,15 @@ def read_imagenet(classnames: Path,
     Raises:
         InputError: No list, or no images where they should be.
     """
-    names = dict(line.split(' ', 1) for line in read_lines(classnames)
-                 if ' ' in line)
+    names = dict(line.split(' ', 1) for line in read_lines(classnames) if ' ' in line)
     if not names:
         raise InputError(f'{classnames} should have lines "WNID NAME".')
-    parts = [(part, source) for part, source in (('train', 'train'),
-                                                 ('test', 'val'))
-             if (folder / source).is_dir()] or [('test', '')]
-    return {part: _of_wnids(folder, source, names)
-            for part, source in parts}, list(names.values())
+    parts = [
+        (part, source)
+        for part, source in (('train', 'train'), ('test', 'val'))
+        if (folder / source).is_dir()
+    ] or [('test', '')]
+    return {part: _of_wnids(folder, source, names) for part, source in parts}, list(names.values())
 
 
 def _of_wnids(folder: Path, part: str, names: Dict[str, str]) -> List[Item]:
@@ -106,9 +97,9 @@ def _of_wnids(folder: Path, part: str, names: Dict[str, str]) -> List[Item]:
     items: List[Item] = []
     for label, (wnid, name) in enumerate(names.items()):
         for place in (Path(part, wnid), Path(part, str(label))):
-            items += [(path, label, name)
-                      for path in images_in(folder, place)]
+            items += [(path, label, name) for path in images_in(folder, place)]
     if not items:
-        raise InputError(f'{folder / part} has no folders of images named '
-                         f'{next(iter(names))} and so on.')
+        raise InputError(
+            f'{folder / part} has no folders of images named {next(iter(names))} and so on.'
+        )
     return items

@@ -3,6 +3,7 @@
 A split maps 'train', 'val' and 'test' to items (path, label, class name),
 paths being relative to the image folder.
 """
+
 import json
 import os
 import random
@@ -35,20 +36,23 @@ def read_split(path: Path) -> Split:
     if not path.is_file():
         raise InputError(
             f'the split file {path} does not exist. Check --data-root: it is '
-            'the folder that holds the folders of the datasets.')
+            'the folder that holds the folders of the datasets.'
+        )
     try:
         content = json.loads(path.read_text(encoding='utf-8'))
         split = {
             part: [(str(p), label, str(name)) for p, label, name in items]
-            for part, items in content.items() if part in PARTS
+            for part, items in content.items()
+            if part in PARTS
         }
     except (ValueError, TypeError, AttributeError) as error:
-        raise InputError(f'{path} is not a split file: {error}. Expected '
-                         '{"train": [[path, label, class name], ...], "val": '
-                         '..., "test": ...}.') from None
+        raise InputError(
+            f'{path} is not a split file: {error}. Expected '
+            '{"train": [[path, label, class name], ...], "val": '
+            '..., "test": ...}.'
+        ) from None
     if not split:
-        raise InputError(f'{path} is not a split file: it has none of the '
-                         f'keys {", ".join(PARTS)}.')
+        raise InputError(f'{path} is not a split file: it has none of the keys {", ".join(PARTS)}.')
     class_names(split, path)
     return split
 
@@ -66,17 +70,21 @@ def class_names(split: Split, source: Path) -> Tuple[str, ...]:
     for part, items in split.items():
         for path, label, name in items:
             if not isinstance(label, int) or label < 0:
-                raise InputError(f'{source}: {path} in {part} has the label '
-                                 f'{label!r}; labels are integers from 0.')
+                raise InputError(
+                    f'{source}: {path} in {part} has the label '
+                    f'{label!r}; labels are integers from 0.'
+                )
             if names.setdefault(label, name) != name:
                 raise InputError(
                     f'{source}: label {label} is called {names[label]!r} and '
-                    f'{name!r} (in {part}). A label has one class name.')
+                    f'{name!r} (in {part}). A label has one class name.'
+                )
     missing = sorted(set(range(max(names) + 1)) - set(names))
     if missing:
         raise InputError(
             f'{source}: labels go up to {max(names)}, but there is no image '
-            f'of label {missing[:5]}; labels must be 0 to N-1.')
+            f'of label {missing[:5]}; labels must be 0 to N-1.'
+        )
     return tuple(names[label] for label in range(len(names)))
 
 
@@ -92,16 +100,14 @@ def read_folders(root: Path) -> Split:
         InputError: No such folder, no images, or a class without any.
     """
     if not root.is_dir():
-        raise InputError(f'the image folder {root} does not exist. Check '
-                         '--data-root and data_prefix.')
+        raise InputError(
+            f'the image folder {root} does not exist. Check --data-root and data_prefix.'
+        )
     parts = [part for part in PARTS if (root / part).is_dir()]
     if parts:
         folders = {part: find_folders(str(root / part))[0] for part in parts}
         classes = sorted(set().union(*folders.values()))
-        return {
-            part: _folder_items(root, part, folders[part], classes)
-            for part in parts
-        }
+        return {part: _folder_items(root, part, folders[part], classes) for part in parts}
     split = {part: [] for part in PARTS}
     classes, _ = find_folders(str(root))
     items = _folder_items(root, '', classes, classes)
@@ -119,22 +125,25 @@ def images_in(root: Path, folder: Path) -> List[str]:
     if not (root / folder).is_dir():
         return []
     return sorted(
-        str(folder / name) for name in os.listdir(root / folder)
-        if name.lower().endswith(EXTENSIONS))
+        str(folder / name)
+        for name in os.listdir(root / folder)
+        if name.lower().endswith(EXTENSIONS)
+    )
 
 
-def _folder_items(root: Path, part: str, folders: List[str],
-                  classes: List[str]) -> List[Item]:
+def _folder_items(root: Path, part: str, folders: List[str], classes: List[str]) -> List[Item]:
     """Images in the folders of a part, with labels among all classes."""
     samples, empty = get_samples(
-        str(root / part), {name: classes.index(name) for name in folders},
-        lambda name: name.lower().endswith(EXTENSIONS))
+        str(root / part),
+        {name: classes.index(name) for name in folders},
+        lambda name: name.lower().endswith(EXTENSIONS),
+    )
     if empty or not samples:
         raise InputError(
             f'{root / part} should hold a folder of images for each class, '
-            f'but {", ".join(sorted(empty)) or "it"} has no images.')
-    return [(str(Path(part, path)), label, classes[label])
-            for path, label in samples]
+            f'but {", ".join(sorted(empty)) or "it"} has no images.'
+        )
+    return [(str(Path(part, path)), label, classes[label]) for path, label in samples]
 
 
 def group_by_label(items: List[Item]) -> Dict[int, List[Item]]:
@@ -178,7 +187,5 @@ def few_shot(split: Split, shots: int, seed: int) -> Split:
 
     train = draw(split.get('train', []), shots)
     taken = set(train)
-    val = split.get('val') or [
-        item for item in split.get('train', []) if item not in taken
-    ]
+    val = split.get('val') or [item for item in split.get('train', []) if item not in taken]
     return dict(split, train=train, val=draw(val, min(shots, MAX_VAL_SHOTS)))

@@ -1,4 +1,5 @@
 """CLIP's own view of a picture."""
+
 from types import FunctionType
 from typing import Tuple, Union
 
@@ -38,17 +39,17 @@ class CLIPCrop(BaseTransform):
         resize_mode (str): The same. Defaults to 'shortest'.
     """
 
-    def __init__(self,
-                 size: Union[int, Tuple[int, int]] = 224,
-                 interpolation: str = 'bicubic',
-                 resize_mode: str = 'shortest') -> None:
-        self.cfg = PreprocessCfg(size=size, interpolation=interpolation,
-                                 resize_mode=resize_mode)
+    def __init__(
+        self,
+        size: Union[int, Tuple[int, int]] = 224,
+        interpolation: str = 'bicubic',
+        resize_mode: str = 'shortest',
+    ) -> None:
+        self.cfg = PreprocessCfg(size=size, interpolation=interpolation, resize_mode=resize_mode)
         steps = image_transform_v2(self.cfg, is_train=False).transforms
-        self.resize_and_crop = Compose([
-            step for step in steps
-            if not isinstance(step, (ToTensor, Normalize, FunctionType))
-        ])  # the function among them converts to RGB, which was done
+        self.resize_and_crop = Compose(
+            [step for step in steps if not isinstance(step, (ToTensor, Normalize, FunctionType))]
+        )  # the function among them converts to RGB, which was done
 
     def transform(self, results: dict) -> dict:
         """Crops ``results['img']`` in Pillow, as open_clip does."""
@@ -83,15 +84,21 @@ class CLIPRandomCrop(BaseTransform):
             Defaults to (0.5, 1).
     """
 
-    def __init__(self,
-                 size: Union[int, Tuple[int, int]] = 224,
-                 interpolation: str = 'bicubic',
-                 resize_mode: str = 'shortest',
-                 scale: Tuple[float, float] = (0.5, 1)) -> None:
-        self.augment = Compose([
-            RandomResizedCrop(size, tuple(scale), interpolation=(
-                InterpolationMode(interpolation))),
-            RandomHorizontalFlip()])
+    def __init__(
+        self,
+        size: Union[int, Tuple[int, int]] = 224,
+        interpolation: str = 'bicubic',
+        resize_mode: str = 'shortest',
+        scale: Tuple[float, float] = (0.5, 1),
+    ) -> None:
+        self.augment = Compose(
+            [
+                RandomResizedCrop(
+                    size, tuple(scale), interpolation=(InterpolationMode(interpolation))
+                ),
+                RandomHorizontalFlip(),
+            ]
+        )
 
     def transform(self, results: dict) -> dict:
         """Crops ``results['img']`` in Pillow, by torch's random numbers."""

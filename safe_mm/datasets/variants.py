@@ -1,4 +1,5 @@
 """Test data out of the training images' distribution."""
+
 from typing import Dict
 
 from mmengine.config import Config
@@ -28,6 +29,7 @@ def use_variant(cfg: Config, name: str) -> None:
     """
     variants = variants_of(cfg)
     if name not in variants:
-        raise InputError(f'--variant {name} is not known; the data has '
-                         f'{", ".join(variants) or "no variants"}.')
+        raise InputError(
+            f'--variant {name} is not known; the data has {", ".join(variants) or "no variants"}.'
+        )
     cfg.test_dataloader.dataset.update(variants[name])

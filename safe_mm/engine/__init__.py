@@ -6,18 +6,23 @@ from .early_stopping_hook import ResumableEarlyStoppingHook
 from .feature_cache_hook import FeatureCacheHook
 from .fit_hook import FitHook
 from .freeze_hook import FreezeHook
-from .joint import (
-    JointOptimWrapperConstructor,
-    enable_joint_training,
-    expand_grid,
-)
+from .joint import JointOptimWrapperConstructor, enable_joint_training, expand_grid
 from .joint_loops import JointTrainLoop, JointValLoop
 from .schedulers import WarmupLR
 from .zero_shot_hook import ZeroShotHook
 
 __all__ = [
-    'DistributedClassifier', 'FeatureCacheHook', 'FitHook', 'FreezeHook',
-    'JointOptimWrapperConstructor', 'JointTrainLoop', 'JointValLoop',
-    'ResumableEarlyStoppingHook', 'SlimCheckpointHook', 'WarmupLR',
-    'ZeroShotHook', 'enable_joint_training', 'expand_grid'
+    'DistributedClassifier',
+    'FeatureCacheHook',
+    'FitHook',
+    'FreezeHook',
+    'JointOptimWrapperConstructor',
+    'JointTrainLoop',
+    'JointValLoop',
+    'ResumableEarlyStoppingHook',
+    'SlimCheckpointHook',
+    'WarmupLR',
+    'ZeroShotHook',
+    'enable_joint_training',
+    'expand_grid',
 ]

@@ -1,4 +1,5 @@
 """Small checkpoints that load safely and resume exactly."""
+
 import os
 import shutil
 from math import inf
@@ -56,17 +57,20 @@ class SlimCheckpointHook(CheckpointHook):
             or there is no such metric.
     """
 
-    def __init__(self,
-                 interval: int = 100,
-                 max_keep_ckpts: int = 2,
-                 save_best: Union[str, List[str], None] = METRIC) -> None:
+    def __init__(
+        self,
+        interval: int = 100,
+        max_keep_ckpts: int = 2,
+        save_best: Union[str, List[str], None] = METRIC,
+    ) -> None:
         super().__init__(
             interval=interval,
             by_epoch=False,
             max_keep_ckpts=max_keep_ckpts,
             save_best=save_best,
             rule='greater',
-            backend_args=dict(backend='atomic_local'))
+            backend_args=dict(backend='atomic_local'),
+        )
 
     def before_run(self, runner) -> None:
         """Checks that the model is of the classes of the data."""
@@ -85,23 +89,25 @@ class SlimCheckpointHook(CheckpointHook):
         own = os.path.join(self.out_dir, name)
         source = os.path.join(os.path.dirname(runner._load_from or own), name)
         if os.path.isfile(source) or os.path.isfile(own):
-            if is_main_process() and os.path.isfile(source) and not (
-                    os.path.isfile(own) and os.path.samefile(source, own)):
+            if (
+                is_main_process()
+                and os.path.isfile(source)
+                and not (os.path.isfile(own) and os.path.samefile(source, own))
+            ):
                 shutil.copy(source, own)
             self.best_ckpt_path = own
             runner.message_hub.update_info('best_ckpt', own)
             return
-        runner.logger.warning(f'{source}, the best weights so far, does not '
-                              'exist: the next validation starts anew.')
+        runner.logger.warning(
+            f'{source}, the best weights so far, does not exist: the next validation starts anew.'
+        )
         self.best_ckpt_path = None
         for key in ('best_ckpt', 'best_score'):
             runner.message_hub.runtime_info.pop(key, None)
 
-    def after_train_iter(self,
-                         runner,
-                         batch_idx: int,
-                         data_batch: dict = None,
-                         outputs: dict = None) -> None:
+    def after_train_iter(
+        self, runner, batch_idx: int, data_batch: dict = None, outputs: dict = None
+    ) -> None:
         """Saves, unless a validation follows."""
         loop, step = runner.train_loop, runner.iter + 1
         due = step % loop.val_interval == 0 or step == loop.max_iters
@@ -117,28 +123,26 @@ class SlimCheckpointHook(CheckpointHook):
         if metrics and watched and not {'auto', *metrics} & set(watched):
             raise InputError(
                 f'default_hooks.checkpoint.save_best={watched[0]!r} is not '
-                f'a metric of this run: {", ".join(metrics)}.')
+                f'a metric of this run: {", ".join(metrics)}.'
+            )
         if all(key.startswith('seed') for key in watched):  # one at a time
             metrics = {**dict.fromkeys(watched, -inf), **metrics}
         super().after_val_epoch(runner, metrics)
         saved = self.keep_ckpt_ids and self.keep_ckpt_ids[-1] == runner.iter
         due = self.interval and (
-            runner.iter % self.interval == 0
-            or runner.iter == runner.train_loop.max_iters)
+            runner.iter % self.interval == 0 or runner.iter == runner.train_loop.max_iters
+        )
         if due and not saved:
             self._save_checkpoint_with_step(
-                runner,
-                runner.iter,
-                meta=dict(epoch=runner.epoch, iter=runner.iter))
+                runner, runner.iter, meta=dict(epoch=runner.epoch, iter=runner.iter)
+            )
 
     def before_save_checkpoint(self, runner, checkpoint: dict) -> None:
         """Leaves out whatever is not a tensor or a plain value."""
         hub = checkpoint['message_hub']
         hub['log_scalars'] = {}  # of a class of mmengine's, for display only
         hub['resumed_keys'] = {
-            key: value
-            for key, value in hub['resumed_keys'].items()
-            if key in hub['runtime_info']
+            key: value for key, value in hub['resumed_keys'].items() if key in hub['runtime_info']
         }
         for key in list(checkpoint):
             checkpoint[key] = plain(checkpoint[key])
@@ -147,8 +151,9 @@ class SlimCheckpointHook(CheckpointHook):
         """Checks that the checkpoint is of the classes of the data."""
         meta = checkpoint.get('meta', {}).get('dataset_meta') or {}
         if isinstance(unwrap(runner.model), CLIPClassifier):
-            check_classes('the checkpoint was trained on',
-                          meta.get('classes') or (), data_classes(runner))
+            check_classes(
+                'the checkpoint was trained on', meta.get('classes') or (), data_classes(runner)
+            )
 
 
 def data_classes(runner) -> Sequence[str]:
@@ -160,13 +165,12 @@ def data_classes(runner) -> Sequence[str]:
     return ()
 
 
-def check_classes(subject: str, own: Sequence[str],
-                  data: Sequence[str]) -> None:
+def check_classes(subject: str, own: Sequence[str], data: Sequence[str]) -> None:
     """Raises an InputError if classes differ from those of the data."""
     if own and data and tuple(own) != tuple(data):
         differ = [pair for pair in zip(own, data) if pair[0] != pair[1]]
-        first = ', first {!r} against {!r}'.format(
-            *differ[0]) if differ else ''
+        first = ', first {!r} against {!r}'.format(*differ[0]) if differ else ''
         raise InputError(
             f'{subject} {len(own)} classes, and the data has {len(data)}; '
-            f'they differ{first}. Use data with the same classes.')
+            f'they differ{first}. Use data with the same classes.'
+        )

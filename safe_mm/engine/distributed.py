@@ -1,4 +1,5 @@
 """Distributed training of models that may have nothing to train."""
+
 from mmengine.model import MMDistributedDataParallel
 from torch import nn
 

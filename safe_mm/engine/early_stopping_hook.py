@@ -1,4 +1,5 @@
 """Early stopping whose patience survives a resumed run."""
+
 from mmengine.hooks import EarlyStoppingHook
 
 from ..registry import HOOKS
@@ -21,20 +22,16 @@ class ResumableEarlyStoppingHook(EarlyStoppingHook):
 
     priority = 'LOW'  # before the checkpoint is saved
 
-    def __init__(self,
-                 patience: int,
-                 monitor: str = 'accuracy/top1',
-                 min_delta: float = 1e-6) -> None:
-        super().__init__(
-            monitor=monitor, min_delta=min_delta, patience=patience)
+    def __init__(
+        self, patience: int, monitor: str = 'accuracy/top1', min_delta: float = 1e-6
+    ) -> None:
+        super().__init__(monitor=monitor, min_delta=min_delta, patience=patience)
 
     def before_train(self, runner) -> None:
         if STATE in runner.message_hub.runtime_info:
-            self.wait_count, self.best_score = runner.message_hub.get_info(
-                STATE)
+            self.wait_count, self.best_score = runner.message_hub.get_info(STATE)
             runner.train_loop.stop_training = self.wait_count >= self.patience
 
     def after_val_epoch(self, runner, metrics: dict) -> None:
         super().after_val_epoch(runner, metrics)
-        runner.message_hub.update_info(STATE,
-                                       [self.wait_count, self.best_score])
+        runner.message_hub.update_info(STATE, [self.wait_count, self.best_score])

@@ -1,4 +1,5 @@
 """Training on features that are computed once."""
+
 from pathlib import Path
 from typing import Union
 
@@ -43,8 +44,9 @@ class FeatureCacheHook(Hook):
 
     def __init__(self, dtype: str = 'float32', root: str = ROOT) -> None:
         if dtype not in DTYPES:
-            raise InputError(f'FeatureCacheHook: dtype={dtype!r} must be one '
-                             f'of {", ".join(DTYPES)}.')
+            raise InputError(
+                f'FeatureCacheHook: dtype={dtype!r} must be one of {", ".join(DTYPES)}.'
+            )
         self.dtype = getattr(torch, dtype)
         self.root = Path(root).expanduser()
 
@@ -54,34 +56,41 @@ class FeatureCacheHook(Hook):
         loop.dataloader = self.features_of(runner, 'train', loop.dataloader)
         loop.dataloader_iterator = _InfiniteDataloaderIterator(loop.dataloader)
         if runner.val_loop is not None:
-            runner.val_loop.dataloader = self.features_of(
-                runner, 'val', runner.val_loop.dataloader)
+            runner.val_loop.dataloader = self.features_of(runner, 'val', runner.val_loop.dataloader)
 
-    def features_of(self, runner, part: str,
-                    images: Union[DataLoader, JoinedLoader]
-                    ) -> Union[DataLoader, JoinedLoader]:
+    def features_of(
+        self, runner, part: str, images: Union[DataLoader, JoinedLoader]
+    ) -> Union[DataLoader, JoinedLoader]:
         """A loader of features like a loader of images."""
         if isinstance(images, JoinedLoader):
-            return JoinedLoader([self.features_of(runner, part, own)
-                                 for own in images.loaders])
+            return JoinedLoader([self.features_of(runner, part, own) for own in images.loaders])
         model = unwrap(runner.model)
         stage = getattr(model, 'frozen_stage', 'image')
         if stage == 'image':
             runner.logger.info(
                 'No features are cached: the whole trunk is trained, or the '
-                'model is not a safe_mm.CLIPClassifier.')
+                'model is not a safe_mm.CLIPClassifier.'
+            )
             return images
         features = cache_features(
-            model, images.dataset, stage, self.root, self.dtype,
-            images.num_workers, f'features of {part} images')
+            model,
+            images.dataset,
+            stage,
+            self.root,
+            self.dtype,
+            images.num_workers,
+            f'features of {part} images',
+        )
         cfg = dict(
             runner.cfg[f'{part}_dataloader'],
             dataset=features,
             num_workers=0,
             persistent_workers=False,
-            collate_fn=collate)
+            collate_fn=collate,
+        )
         cfg.pop('prefetch_factor', None)
         return runner.build_dataloader(
             cfg,
             seed=getattr(images.sampler, 'seed', runner.seed),
-            diff_rank_seed=runner.cfg.randomness.get('diff_rank_seed', False))
+            diff_rank_seed=runner.cfg.randomness.get('diff_rank_seed', False),
+        )

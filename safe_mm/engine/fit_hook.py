@@ -1,4 +1,5 @@
 """What happens after training: fit, search, save."""
+
 from pathlib import Path
 from typing import Optional
 
@@ -46,26 +47,30 @@ class FitHook(Hook):
         """Checks the data and the search space before anything is computed."""
         model = unwrap(runner.model)
         self._applies = isinstance(model, CLIPClassifier) and isinstance(
-            runner.optim_wrapper, OptimWrapper)  # it is a training run
+            runner.optim_wrapper, OptimWrapper
+        )  # it is a training run
         if not self._applies:
             return
-        if model.neck.needs_checkpoint and not (
-                runner._load_from or runner._resume):
+        if model.neck.needs_checkpoint and not (runner._load_from or runner._resume):
             raise InputError(
                 'the neck is frozen, so that training must start from its '
                 'checkpoint: set --cfg-options load_from=CHECKPOINT, of SAFE '
-                'or SAFE-A for the same task.')
+                'or SAFE-A for the same task.'
+            )
         if runner.max_iters and not model.trainable:
             raise InputError(
                 'the model has nothing to train by gradient descent, but '
-                f'train_cfg.max_iters is {runner.max_iters}. Set it to 0.')
+                f'train_cfg.max_iters is {runner.max_iters}. Set it to 0.'
+            )
         self._space = search_space(model, runner.cfg.get('search'))
         if not model.head.fits:
             return
         check_no_class_is_empty(runner.train_loop.dataloader.dataset)
-        self._start = {name: getattr(part, name).clone()
-                       for name, part in model.hyperparameters.items()
-                       if part is model.head}
+        self._start = {
+            name: getattr(part, name).clone()
+            for name, part in model.hyperparameters.items()
+            if part is model.head
+        }
 
     def before_train_epoch(self, runner) -> None:
         """Fits what training starts from."""
@@ -87,8 +92,7 @@ class FitHook(Hook):
             fit(model, self._pool(runner, 'train'))
         if is_model_wrapper(runner.model):  # sizes of parameters have changed
             runner.model = model  # the old wrapper releases its tensors
-            runner.model = runner.wrap_model(
-                runner.cfg.get('model_wrapper_cfg'), model)
+            runner.model = runner.wrap_model(runner.cfg.get('model_wrapper_cfg'), model)
 
     def after_train(self, runner) -> None:
         """Fits the head with the best weights, searches, and saves."""
@@ -106,13 +110,13 @@ class FitHook(Hook):
         if model.head.fits == 'after':
             training = self._pool(runner, 'train')
             fit(model, training)
-            runner.logger.info(f'Fitted {type(model.head).__name__} to '
-                               f'{len(training.images.unique())} images')
+            runner.logger.info(
+                f'Fitted {type(model.head).__name__} to {len(training.images.unique())} images'
+            )
         if runner.val_loop is not None and self._space:
             self._search(runner, training)
         else:
-            runner.logger.info('No search: hyper-parameters are those of the '
-                               'config.')
+            runner.logger.info('No search: hyper-parameters are those of the config.')
         if model.head.fits:
             model.head.finished.fill_(True)
         self._save(runner)
@@ -120,49 +124,59 @@ class FitHook(Hook):
     def _pool(self, runner, part: str) -> Pooled:
         loop = runner.train_loop if part == 'train' else runner.val_loop
         return pool_dataset(
-            unwrap(runner.model), loop.dataloader.dataset,
-            loop.dataloader.num_workers, f'{part} features')
+            unwrap(runner.model),
+            loop.dataloader.dataset,
+            loop.dataloader.num_workers,
+            f'{part} features',
+        )
 
     def _search(self, runner, training: Optional[Pooled]) -> None:
         model, hub = unwrap(runner.model), runner.message_hub
-        choice = search(model, self._space, self._pool(runner, 'val'),
-                        training)
+        choice = search(model, self._space, self._pool(runner, 'val'), training)
         for line in summary(choice):
             runner.logger.info(line)
-        chosen = {name: getattr(part, name).item()
-                  for name, part in model.hyperparameters.items()}
+        chosen = {name: getattr(part, name).item() for name, part in model.hyperparameters.items()}
         chosen.update(choice.chosen)
         hub.update_info('search', chosen)
         hub.update_info('best_score', choice.accuracy.max().item())
         if is_main_process():
             from ..plots import plot_search  # matplotlib takes a second
+
             mmengine.dump(
-                dict(chosen=chosen, tried=choice.tried, ties=choice.ties,
-                     accuracy=choice.accuracy.tolist()),
-                Path(runner.work_dir, 'search.json'))
+                dict(
+                    chosen=chosen,
+                    tried=choice.tried,
+                    ties=choice.ties,
+                    accuracy=choice.accuracy.tolist(),
+                ),
+                Path(runner.work_dir, 'search.json'),
+            )
             plot_search(choice, Path(runner.work_dir, 'search.png'))
 
     def _save(self, runner) -> None:
         """The best weights with what was fitted, in a file of their own."""
         name = f'best_fitted_iter_{runner.iter}.pth'
         runner.save_checkpoint(
-            runner.work_dir, name, save_optimizer=False,
-            save_param_scheduler=False, by_epoch=False,
+            runner.work_dir,
+            name,
+            save_optimizer=False,
+            save_param_scheduler=False,
+            by_epoch=False,
             meta=dict(epoch=runner.epoch, iter=runner.iter),
-            backend_args=dict(backend='atomic_local'))
+            backend_args=dict(backend='atomic_local'),
+        )
         barrier()
-        runner.message_hub.update_info(
-            'best_ckpt', str(Path(runner.work_dir, name)))
+        runner.message_hub.update_info('best_ckpt', str(Path(runner.work_dir, name)))
 
 
 def check_no_class_is_empty(dataset: Dataset) -> None:
     """Raises an InputError that names a class without training images."""
-    labels = {int(dataset.get_data_info(i)['gt_label'])
-              for i in range(len(dataset))}
+    labels = {int(dataset.get_data_info(i)['gt_label']) for i in range(len(dataset))}
     classes = dataset.metainfo['classes']
     empty = [name for label, name in enumerate(classes) if label not in labels]
     if empty:
         raise InputError(
             f'the class {empty[0]!r} has no training image ({len(empty)} of '
             f'{len(classes)} classes have none). Add some, or remove the '
-            'class from the split file.')
+            'class from the split file.'
+        )

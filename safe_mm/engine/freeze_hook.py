@@ -1,4 +1,5 @@
 """FreezeHook, for stock mmpretrain models with parts of this package."""
+
 from typing import List, Sequence
 
 from mmengine.hooks import Hook
@@ -31,8 +32,7 @@ class FreezeHook(Hook):
 
     priority = 'VERY_HIGH'
 
-    def __init__(self,
-                 trainable: Sequence[str] = ('neck.attn_pool_f.*', )) -> None:
+    def __init__(self, trainable: Sequence[str] = ('neck.attn_pool_f.*',)) -> None:
         self.trainable = tuple(trainable)
         self._frozen_modules: List[nn.Module] = []
 
@@ -48,22 +48,18 @@ class FreezeHook(Hook):
         several = isinstance(wrapper, OptimWrapperDict)
         for one in wrapper.values() if several else [wrapper]:
             for group in one.param_groups:
-                group['params'] = [
-                    p for p in group['params'] if p.requires_grad
-                ]
+                group['params'] = [p for p in group['params'] if p.requires_grad]
         if wrapped:
             runner.model = model  # the old wrapper lets go of its tensors
         if wrapped and left:  # DDP refuses a model with nothing to train
-            runner.model = runner.wrap_model(
-                runner.cfg.get('model_wrapper_cfg'), model)
+            runner.model = runner.wrap_model(runner.cfg.get('model_wrapper_cfg'), model)
         size = sum(p.numel() for p in model.parameters() if p.requires_grad)
-        runner.logger.info(f'Training {len(left)} tensors with {size:,} '
-                           f'numbers: {", ".join(self.trainable) or "none"}')
+        runner.logger.info(
+            f'Training {len(left)} tensors with {size:,} '
+            f'numbers: {", ".join(self.trainable) or "none"}'
+        )
 
-    def before_train_iter(self,
-                          runner,
-                          batch_idx: int,
-                          data_batch: dict = None) -> None:
+    def before_train_iter(self, runner, batch_idx: int, data_batch: dict = None) -> None:
         """The train loop has just put all modules in training mode."""
         for module in self._frozen_modules:
             module.eval()

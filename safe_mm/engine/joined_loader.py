@@ -1,4 +1,5 @@
 """Batches of several seeds, joined as one."""
+
 import copy
 from typing import Any, Dict, Iterator, List, Sequence
 
@@ -26,8 +27,7 @@ class JoinedLoader:
 
     def __iter__(self) -> Iterator[Dict[str, Any]]:
         for batches in zip(*self.loaders):
-            yield {key: join([batch[key] for batch in batches])
-                   for key in batches[0]}
+            yield {key: join([batch[key] for batch in batches]) for key in batches[0]}
 
     def __len__(self) -> int:
         return len(self.loaders[0])
@@ -42,8 +42,7 @@ def join(parts: List[Any]) -> Any:
     return [item for part in parts for item in part]
 
 
-def loader_of_seeds(runner: Runner, cfg: ConfigDict,
-                    seeds: Sequence[int]) -> JoinedLoader:
+def loader_of_seeds(runner: Runner, cfg: ConfigDict, seeds: Sequence[int]) -> JoinedLoader:
     """Loaders as they are in runs of each seed alone.
 
     Args:

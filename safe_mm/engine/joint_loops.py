@@ -1,4 +1,5 @@
 """Loops of joint training, see :mod:`.joint`."""
+
 import copy
 from math import inf, isnan, log
 from statistics import fmean
@@ -38,37 +39,35 @@ class JointTrainLoop(IterBasedTrainLoop):
         InputError: The model trains nothing, or not on cached features.
     """
 
-    def __init__(self,
-                 runner: Runner,
-                 dataloader: dict,
-                 max_iters: int,
-                 settings: List[dict],
-                 seeds: Sequence[int],
-                 val_begin: int = 1,
-                 val_interval: int = 1000) -> None:
+    def __init__(
+        self,
+        runner: Runner,
+        dataloader: dict,
+        max_iters: int,
+        settings: List[dict],
+        seeds: Sequence[int],
+        val_begin: int = 1,
+        val_interval: int = 1000,
+    ) -> None:
         if seeds:
             dataloader = loader_of_seeds(runner, dataloader, seeds)
-        super().__init__(runner, dataloader, max_iters, val_begin,
-                         val_interval)
+        super().__init__(runner, dataloader, max_iters, val_begin, val_interval)
         model = unwrap(runner.model)
         for culprit, there in {
-                'a model that trains nothing': not model.trainable,
-                'a trained trunk': model.frozen_stage == 'image',
-                'a head that is fitted before training':
-                model.head.fits == 'before',
-                'several seeds with a head that is fitted':
-                model.head.fits and seeds,
-                'several seeds with a search':
-                seeds and search_space(model, runner.cfg.get('search')),
+            'a model that trains nothing': not model.trainable,
+            'a trained trunk': model.frozen_stage == 'image',
+            'a head that is fitted before training': model.head.fits == 'before',
+            'several seeds with a head that is fitted': model.head.fits and seeds,
+            'several seeds with a search': seeds and search_space(model, runner.cfg.get('search')),
         }.items():
             if there:
-                raise InputError('--grid and --seeds do not support '
-                                 f'{culprit}. Train the runs separately.')
+                raise InputError(
+                    f'--grid and --seeds do not support {culprit}. Train the runs separately.'
+                )
         add_joint_runs(model, len(settings), max(1, len(seeds)))
         if is_model_wrapper(runner.model):
             runner.model = model  # the old wrapper releases its tensors
-            runner.model = runner.wrap_model(
-                runner.cfg.get('model_wrapper_cfg'), model)
+            runner.model = runner.wrap_model(runner.cfg.get('model_wrapper_cfg'), model)
 
 
 @LOOPS.register_module()
@@ -90,12 +89,22 @@ class JointValLoop(ValLoop):
         fp16 (bool): mmengine's. Defaults to False.
     """
 
-    def __init__(self, runner: Runner, dataloader: dict, evaluator: dict,
-                 settings: List[dict], seeds: Sequence[int], metric: str,
-                 fp16: bool = False) -> None:
+    def __init__(
+        self,
+        runner: Runner,
+        dataloader: dict,
+        evaluator: dict,
+        settings: List[dict],
+        seeds: Sequence[int],
+        metric: str,
+        fp16: bool = False,
+    ) -> None:
         super().__init__(
-            runner, loader_of_seeds(runner, dataloader, seeds)
-            if seeds else dataloader, evaluator, fp16)
+            runner,
+            loader_of_seeds(runner, dataloader, seeds) if seeds else dataloader,
+            evaluator,
+            fp16,
+        )
         self.evaluator.metrics.append(MeanLoss())
         self.settings, self.seeds = settings, seeds or [None]
         self.metric = metric
@@ -111,8 +120,7 @@ class JointValLoop(ValLoop):
             found = self._evaluate(loader, number)
             best = self._choose(prefix(seed), found)
             use_copy(model, number * model.runs.runs + best)
-            metrics = {prefix(seed) + key: value
-                       for key, value in found[best].items()}
+            metrics = {prefix(seed) + key: value for key, value in found[best].items()}
             self.runner.call_hook('after_val_epoch', metrics=metrics)
         self.runner.call_hook('after_val')
         if self.runner.iter >= self.runner.max_iters:
@@ -120,32 +128,31 @@ class JointValLoop(ValLoop):
         return metrics
 
     @torch.no_grad()
-    def _evaluate(self, loader: DataLoader,
-                  number: int) -> List[Dict[str, float]]:
+    def _evaluate(self, loader: DataLoader, number: int) -> List[Dict[str, float]]:
         """Metrics of each run of a seed; frozen features serve all."""
         model = unwrap(self.runner.model)
         evaluators = [copy.deepcopy(self.evaluator) for _ in self.settings]
         for index, data_batch in enumerate(loader):
-            self.runner.call_hook(
-                'before_val_iter', batch_idx=index, data_batch=data_batch)
+            self.runner.call_hook('before_val_iter', batch_idx=index, data_batch=data_batch)
             with autocast(enabled=self.fp16):
                 batch = model.data_preprocessor(data_batch)
                 start = batch.get('start', 'image')
                 predictions = model.runs.predict(
-                    model.stem(batch['inputs'], start),
-                    batch['data_samples'], start, number)
+                    model.stem(batch['inputs'], start), batch['data_samples'], start, number
+                )
                 for samples, evaluator in zip(predictions, evaluators):
                     evaluator.process(samples, data_batch)
-            self.runner.call_hook('after_val_iter', batch_idx=index,
-                                  data_batch=data_batch, outputs=samples)
-        return [evaluator.evaluate(len(loader.dataset))
-                for evaluator in evaluators]
+            self.runner.call_hook(
+                'after_val_iter', batch_idx=index, data_batch=data_batch, outputs=samples
+            )
+        return [evaluator.evaluate(len(loader.dataset)) for evaluator in evaluators]
 
     def _choose(self, name: str, found: List[Dict[str, float]]) -> int:
         """Notes each run's result; returns which is best."""
         hub = self.runner.message_hub
-        grid = hub.runtime_info.setdefault(name + 'grid', [
-            dict(setting, validation=-inf) for setting in self.settings])
+        grid = hub.runtime_info.setdefault(
+            name + 'grid', [dict(setting, validation=-inf) for setting in self.settings]
+        )
         before = max(run['validation'] for run in grid)
         # Without that metric, the checkpoint hook objects
         scores = [metrics.get(self.metric, -inf) for metrics in found]
@@ -171,8 +178,10 @@ class JointValLoop(ValLoop):
 
 def best_run(scores: Sequence[float], losses: Sequence[float]) -> int:
     """The greatest score; ties go to the least loss, then to the first."""
-    return max(range(len(scores)), key=lambda run: (
-        scores[run], -inf if isnan(losses[run]) else -losses[run]))
+    return max(
+        range(len(scores)),
+        key=lambda run: (scores[run], -inf if isnan(losses[run]) else -losses[run]),
+    )
 
 
 class MeanLoss(BaseMetric):

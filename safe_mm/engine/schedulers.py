@@ -1,4 +1,5 @@
 """The warm-up of SAFE's protocol."""
+
 from mmengine.optim import LinearLR, OptimWrapper
 
 from ..errors import InputError
@@ -22,13 +23,9 @@ class WarmupLR(LinearLR):
         InputError: ``start_lr`` is not above zero.
     """
 
-    def __init__(self,
-                 optimizer: OptimWrapper,
-                 start_lr: float = 1e-5,
-                 end: int = 50) -> None:
+    def __init__(self, optimizer: OptimWrapper, start_lr: float = 1e-5, end: int = 50) -> None:
         if start_lr <= 0:
-            raise InputError(f'WarmupLR: start_lr={start_lr} should be above '
-                             'zero.')
+            raise InputError(f'WarmupLR: start_lr={start_lr} should be above zero.')
         self.start_lr = start_lr
         super().__init__(optimizer, end=end, by_epoch=False)
 
@@ -36,6 +33,6 @@ class WarmupLR(LinearLR):
         """Learning rates of the groups, each on its own way to its base."""
         values = []
         for number, base in enumerate(self.base_values):
-            self.start_factor = min(1., self.start_lr / base) if base else 1.
+            self.start_factor = min(1.0, self.start_lr / base) if base else 1.0
             values.append(super()._get_value()[number])
         return values

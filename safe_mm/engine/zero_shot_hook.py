@@ -1,4 +1,5 @@
 """Zero-shot accuracy of a CLIP while it is pretrained."""
+
 from typing import Dict, Tuple
 
 import torch
@@ -27,27 +28,20 @@ class ZeroShotHook(Hook):
         interval (int): Iterations between two looks. Defaults to 200.
     """
 
-    def __init__(self, dataloaders: Dict[str, dict],
-                 interval: int = 200) -> None:
+    def __init__(self, dataloaders: Dict[str, dict], interval: int = 200) -> None:
         self.interval = interval
         self._cfg = dataloaders
         self._loaders: Dict[str, DataLoader] = {}
 
     def before_train(self, runner) -> None:
         """Makes the data ready, before hours of training."""
-        self._loaders = {
-            name: Runner.build_dataloader(cfg)
-            for name, cfg in self._cfg.items()
-        }
+        self._loaders = {name: Runner.build_dataloader(cfg) for name, cfg in self._cfg.items()}
 
-    def after_train_iter(self,
-                         runner,
-                         batch_idx: int,
-                         data_batch: dict = None,
-                         outputs: dict = None) -> None:
+    def after_train_iter(
+        self, runner, batch_idx: int, data_batch: dict = None, outputs: dict = None
+    ) -> None:
         """Looks at every ``interval``-th and at the last iteration."""
-        if self.every_n_train_iters(
-                runner, self.interval) or self.is_last_train_iter(runner):
+        if self.every_n_train_iters(runner, self.interval) or self.is_last_train_iter(runner):
             self._look(runner)
 
     @master_only
@@ -62,9 +56,11 @@ class ZeroShotHook(Hook):
             scalars[f'prompt_cosine/{name}'] = cosine
         model.train()
         runner.visualizer.add_scalars(scalars, step=runner.iter + 1)
-        runner.logger.info('Iter {}: {}'.format(
-            runner.iter + 1,
-            '  '.join(f'{key} {value:.2f}' for key, value in scalars.items())))
+        runner.logger.info(
+            'Iter {}: {}'.format(
+                runner.iter + 1, '  '.join(f'{key} {value:.2f}' for key, value in scalars.items())
+            )
+        )
 
 
 def zero_shot(model, loader: DataLoader) -> Tuple[float, float]:
@@ -77,7 +73,8 @@ def zero_shot(model, loader: DataLoader) -> Tuple[float, float]:
     """
     meta = loader.dataset.metainfo
     weights = text_class_weights(
-        class_prompts(meta['classes'], meta['templates']), model.encode_text)
+        class_prompts(meta['classes'], meta['templates']), model.encode_text
+    )
     hits = []
     for batch in loader:
         batch = model.data_preprocessor(batch)
@@ -86,5 +83,4 @@ def zero_shot(model, loader: DataLoader) -> Tuple[float, float]:
         hits.append((features @ weights.T).argmax(-1) == labels)
     count = len(weights)
     cosine = (weights @ weights.T).sum() - count
-    return (100 * torch.cat(hits).float().mean().item(),
-            cosine.item() / (count * (count - 1)))
+    return (100 * torch.cat(hits).float().mean().item(), cosine.item() / (count * (count - 1)))

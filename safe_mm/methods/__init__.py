@@ -1,4 +1,5 @@
 """Methods, a file each: necks and heads that a config combines."""
+
 from .clip_adapter import CLIPAdapter
 from .fine_tune import FineTunedPool
 from .gda import GDAHead
@@ -8,6 +9,12 @@ from .tip_adapter import CacheHead
 from .zero_shot import CLIPPool, TextClsHead
 
 __all__ = [
-    'BlendedAttentionPool', 'CLIPAdapter', 'CLIPPool', 'CacheHead',
-    'FineTunedPool', 'GDAHead', 'LinearProbeHead', 'TextClsHead'
+    'BlendedAttentionPool',
+    'CLIPAdapter',
+    'CLIPPool',
+    'CacheHead',
+    'FineTunedPool',
+    'GDAHead',
+    'LinearProbeHead',
+    'TextClsHead',
 ]

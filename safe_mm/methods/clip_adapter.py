@@ -3,6 +3,7 @@
 Gao et al., CLIP-Adapter: Better Vision-Language Models with Feature Adapters,
 2023, the image adapter of its public code.
 """
+
 from typing import Dict, Optional, Union
 
 import torch
@@ -17,8 +18,9 @@ REDUCTION = 4  # of the hidden layer
 INIT_SEED = 0
 
 
-def mix(adapted: torch.Tensor, original: torch.Tensor,
-        ratio: Union[float, torch.Tensor]) -> torch.Tensor:
+def mix(
+    adapted: torch.Tensor, original: torch.Tensor, ratio: Union[float, torch.Tensor]
+) -> torch.Tensor:
     """Ratio * A(f) + (1 - ratio) * f, shapes (B, D), not normalised."""
     return ratio * adapted + (1 - ratio) * original
 
@@ -37,14 +39,13 @@ class CLIPAdapter(Neck, SlimModule):
             Defaults to None.
     """
 
-    poolings = ('attn_pool_o', )
-    trainable = ('adapter.*', )
-    hyperparameters = ('ratio', )
+    poolings = ('attn_pool_o',)
+    trainable = ('adapter.*',)
+    hyperparameters = ('ratio',)
 
-    def __init__(self,
-                 clip: Union[dict, SplitCLIP],
-                 ratio: float = 0.2,
-                 init_cfg: Optional[dict] = None) -> None:
+    def __init__(
+        self, clip: Union[dict, SplitCLIP], ratio: float = 0.2, init_cfg: Optional[dict] = None
+    ) -> None:
         clip = get_clip(clip)
         super().__init__(clip.name, init_cfg)
         self.add_hyperparameter('ratio', ratio)
@@ -53,8 +54,11 @@ class CLIPAdapter(Neck, SlimModule):
         with torch.random.fork_rng(devices=[]):  # the same in every run
             torch.manual_seed(INIT_SEED)
             self.adapter = nn.Sequential(
-                nn.Linear(width, width // REDUCTION, bias=False), nn.ReLU(),
-                nn.Linear(width // REDUCTION, width, bias=False), nn.ReLU())
+                nn.Linear(width, width // REDUCTION, bias=False),
+                nn.ReLU(),
+                nn.Linear(width // REDUCTION, width, bias=False),
+                nn.ReLU(),
+            )
 
     def combine(self, branches: torch.Tensor) -> torch.Tensor:
         return mix(self.adapter(branches[0]), branches[0], self.ratio)

@@ -3,6 +3,7 @@
 How far the fine-tuning reaches into the trunk is an option of
 :class:`safe_mm.models.CLIPTrunk`.
 """
+
 from typing import Dict, Optional, Union
 
 import torch
@@ -24,11 +25,10 @@ class FineTunedPool(Neck, SlimModule):
             Defaults to None.
     """
 
-    poolings = ('attn_pool_f', )
-    trainable = ('attn_pool_f.*', )
+    poolings = ('attn_pool_f',)
+    trainable = ('attn_pool_f.*',)
 
-    def __init__(self, clip: Union[dict, SplitCLIP],
-                 init_cfg: Optional[dict] = None) -> None:
+    def __init__(self, clip: Union[dict, SplitCLIP], init_cfg: Optional[dict] = None) -> None:
         clip = get_clip(clip)
         super().__init__(clip.name, init_cfg)
         self.attn_pool_f = clip.pool

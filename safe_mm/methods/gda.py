@@ -4,6 +4,7 @@ Wang et al., A Hard-to-Beat Baseline for Training-free CLIP-based Adaptation,
 2024: classes are Gaussians with one covariance, whose inverse is estimated
 by the ridge of Kubokawa and Srivastava.
 """
+
 from math import log
 from typing import Mapping, Optional, Sequence, Tuple, Union
 
@@ -16,8 +17,9 @@ from ..registry import MODELS
 from .zero_shot import CROSS_ENTROPY, TextClsHead
 
 
-def discriminant(features: torch.Tensor, labels: torch.Tensor,
-                 num_classes: int) -> Tuple[torch.Tensor, torch.Tensor]:
+def discriminant(
+    features: torch.Tensor, labels: torch.Tensor, num_classes: int
+) -> Tuple[torch.Tensor, torch.Tensor]:
     """The linear classifier of Gaussians with one covariance.
 
     Sigma^-1 = D pinv((V - 1) S + tr(S) I), with S the covariance of the
@@ -44,10 +46,12 @@ def discriminant(features: torch.Tensor, labels: torch.Tensor,
         raise InputError(
             'GDA needs several different views of each class: the covariance '
             'of the training features is zero. Set '
-            'train_dataloader.dataset.views, as configs/gda.py does.')
+            'train_dataloader.dataset.views, as configs/gda.py does.'
+        )
     width = features.shape[1]
     precision = width * torch.linalg.pinv(
-        scatter + trace * torch.eye(width).to(features), hermitian=True)
+        scatter + trace * torch.eye(width).to(features), hermitian=True
+    )
     weight = means @ precision
     return weight, log(1 / num_classes) - (weight * means).sum(1) / 2
 
@@ -73,26 +77,28 @@ class GDAHead(TextClsHead):
     """
 
     fits = 'after'
-    hyperparameters = ('alpha', )
+    hyperparameters = ('alpha',)
 
-    def __init__(self,
-                 clip: Union[dict, SplitCLIP],
-                 alpha: float = 1.0,
-                 classes: Union[Sequence[str], Mapping[str, list]] = (),
-                 templates: Union[str, Sequence[str]] = 'a photo of a {}.',
-                 loss: dict = CROSS_ENTROPY,
-                 init_cfg: Optional[dict] = None) -> None:
+    def __init__(
+        self,
+        clip: Union[dict, SplitCLIP],
+        alpha: float = 1.0,
+        classes: Union[Sequence[str], Mapping[str, list]] = (),
+        templates: Union[str, Sequence[str]] = 'a photo of a {}.',
+        loss: dict = CROSS_ENTROPY,
+        init_cfg: Optional[dict] = None,
+    ) -> None:
         super().__init__(clip, classes, templates, loss, init_cfg=init_cfg)
         self.add_hyperparameter('alpha', alpha)
         self.register_buffer('weight', torch.zeros_like(self.class_weights))
         self.register_buffer('bias', torch.zeros(len(self.class_weights)))
         self.register_buffer('finished', torch.tensor(False))
 
-    def fit(self, features: torch.Tensor, labels: torch.Tensor,
-            images: torch.Tensor) -> None:
+    def fit(self, features: torch.Tensor, labels: torch.Tensor, images: torch.Tensor) -> None:
         """Each view is a sample of its own; computed in float64."""
         weight, bias = discriminant(
-            F.normalize(features.double(), dim=-1), labels, len(self.weight))
+            F.normalize(features.double(), dim=-1), labels, len(self.weight)
+        )
         self.weight, self.bias = weight.to(self.weight), bias.to(self.bias)
 
     def reset_fit(self) -> None:
@@ -100,7 +106,8 @@ class GDAHead(TextClsHead):
 
     def prepare(self, features: torch.Tensor) -> tuple:
         return self.text_logits(features), F.linear(
-            F.normalize(features, dim=-1), self.weight, self.bias)
+            F.normalize(features, dim=-1), self.weight, self.bias
+        )
 
     def logits(self, text: torch.Tensor, gauss: torch.Tensor) -> torch.Tensor:
         return text + self.alpha * gauss

@@ -4,14 +4,8 @@ Radford et al., 2021, Sec. 3.2 and Appendix A: scikit-learn's L-BFGS, at most
 1,000 iterations, L2 strength chosen on validation images. As in CoOp's
 evaluation, features follow the projection and are not normalised.
 """
-from typing import (
-    TYPE_CHECKING,
-    Mapping,
-    Optional,
-    Sequence,
-    Tuple,
-    Union,
-)
+
+from typing import TYPE_CHECKING, Mapping, Optional, Sequence, Tuple, Union
 
 import numpy as np
 import torch
@@ -27,9 +21,9 @@ if TYPE_CHECKING:
 MAX_ITER = 1000
 
 
-def logistic_regression(solver: 'LogisticRegression', features: np.ndarray,
-                        labels: np.ndarray
-                        ) -> Tuple[np.ndarray, np.ndarray]:
+def logistic_regression(
+    solver: 'LogisticRegression', features: np.ndarray, labels: np.ndarray
+) -> Tuple[np.ndarray, np.ndarray]:
     """Minimises the cross-entropy of all samples + ||W||^2 / (2 C).
 
     Args:
@@ -71,19 +65,21 @@ class LinearProbeHead(TextClsHead):
     """
 
     fits = 'after'
-    hyperparameters = ('C', )
-    refit_for = ('C', )
+    hyperparameters = ('C',)
+    refit_for = ('C',)
 
-    def __init__(self,
-                 clip: Union[dict, SplitCLIP],
-                 C: float = 1.0,
-                 text: bool = False,
-                 classes: Union[Sequence[str], Mapping[str, list]] = (),
-                 loss: dict = CROSS_ENTROPY,
-                 init_cfg: Optional[dict] = None) -> None:
+    def __init__(
+        self,
+        clip: Union[dict, SplitCLIP],
+        C: float = 1.0,
+        text: bool = False,
+        classes: Union[Sequence[str], Mapping[str, list]] = (),
+        loss: dict = CROSS_ENTROPY,
+        init_cfg: Optional[dict] = None,
+    ) -> None:
         from sklearn.linear_model import LogisticRegression  # takes a second
-        super().__init__(clip, classes if text else (), loss=loss,
-                         init_cfg=init_cfg)
+
+        super().__init__(clip, classes if text else (), loss=loss, init_cfg=init_cfg)
         self.add_hyperparameter('C', C)
         # In a search, a fit starts from that of the value before
         self._solver = LogisticRegression(max_iter=MAX_ITER, warm_start=True)
@@ -92,18 +88,17 @@ class LinearProbeHead(TextClsHead):
         self.register_buffer('bias', torch.zeros(len(classes)))
         self.register_buffer('finished', torch.tensor(False))
 
-    def fit(self, features: torch.Tensor, labels: torch.Tensor,
-            images: torch.Tensor) -> None:
+    def fit(self, features: torch.Tensor, labels: torch.Tensor, images: torch.Tensor) -> None:
         """Logistic regression on all views."""
         self._solver.set_params(C=self.C.item())
         weight, bias = logistic_regression(
-            self._solver, features.cpu().numpy(), labels.cpu().numpy())
+            self._solver, features.cpu().numpy(), labels.cpu().numpy()
+        )
         self.weight = torch.from_numpy(weight).to(self.weight)
         self.bias = torch.from_numpy(bias).to(self.bias)
 
     def text_logits(self, features: torch.Tensor) -> Optional[torch.Tensor]:
-        return super().text_logits(features) if len(
-            self.class_weights) else None
+        return super().text_logits(features) if len(self.class_weights) else None
 
     def logits(self, features: torch.Tensor) -> torch.Tensor:
         if self.in_training:  # of the neck

@@ -2,6 +2,7 @@
 
 Zhu et al., Semantic-Aware FinE-tuning (arXiv 2311.04464), Sec. III.
 """
+
 import copy
 from typing import Dict, Optional, Sequence, Union
 
@@ -15,8 +16,9 @@ from ..registry import MODELS
 BETAS = (0, 0.1, 0.25, 0.5, 0.75, 1, 2, 4)  # of Fig. 5, and beyond
 
 
-def blend(original: torch.Tensor, finetuned: torch.Tensor,
-          beta: Union[float, torch.Tensor]) -> torch.Tensor:
+def blend(
+    original: torch.Tensor, finetuned: torch.Tensor, beta: Union[float, torch.Tensor]
+) -> torch.Tensor:
     """F_blend = beta * AttnPool_O(F) + AttnPool_F(F) (SAFE, Eq. 3).
 
     Args:
@@ -60,20 +62,22 @@ class BlendedAttentionPool(Neck, SlimModule):
     """
 
     poolings = ('attn_pool_o', 'attn_pool_f')
-    hyperparameters = ('beta', )
+    hyperparameters = ('beta',)
 
-    def __init__(self,
-                 clip: Union[dict, SplitCLIP],
-                 beta: float = 0.5,
-                 tune_projection: bool = False,
-                 frozen: bool = False,
-                 betas: Sequence[float] = BETAS,
-                 init_cfg: Optional[dict] = None) -> None:
+    def __init__(
+        self,
+        clip: Union[dict, SplitCLIP],
+        beta: float = 0.5,
+        tune_projection: bool = False,
+        frozen: bool = False,
+        betas: Sequence[float] = BETAS,
+        init_cfg: Optional[dict] = None,
+    ) -> None:
         clip = get_clip(clip)
         super().__init__(clip.name, init_cfg)
         self.add_hyperparameter('beta', beta)
         self.betas = betas
-        self.trainable = () if frozen else ('attn_pool_f.*', )
+        self.trainable = () if frozen else ('attn_pool_f.*',)
         self.needs_checkpoint = frozen
         self.attn_pool_f = copy.deepcopy(clip.pool)
         self.attn_pool_o = clip.pool.requires_grad_(False)
@@ -90,6 +94,5 @@ class BlendedAttentionPool(Neck, SlimModule):
 
     def figures(self, branches: torch.Tensor) -> Dict[str, torch.Tensor]:
         """'zero-shot' and the blend for each of ``betas``."""
-        blends = {f'beta={beta:g}': blend(*branches, beta)
-                  for beta in self.betas}
+        blends = {f'beta={beta:g}': blend(*branches, beta) for beta in self.betas}
         return {'zero-shot': branches[0], **blends}

@@ -4,6 +4,7 @@ Zhang et al., Tip-Adapter: Training-free Adaption of CLIP for Few-shot
 Classification, 2022. On the features of CLIP's own pooling the cache is
 Tip-Adapter's; on the blend of SAFE's Eq. 3 it is SAFE-A's.
 """
+
 from typing import Mapping, Optional, Sequence, Union
 
 import torch
@@ -35,9 +36,12 @@ def affinity(features: torch.Tensor, keys: torch.Tensor) -> torch.Tensor:
     return F.normalize(features, dim=-1) @ keys.T
 
 
-def cache_logits(affinity: torch.Tensor, labels: torch.Tensor,
-                 num_classes: int, gamma: Union[float, torch.Tensor]
-                 ) -> torch.Tensor:
+def cache_logits(
+    affinity: torch.Tensor,
+    labels: torch.Tensor,
+    num_classes: int,
+    gamma: Union[float, torch.Tensor],
+) -> torch.Tensor:
     """phi(f F_train^T) L_train, with phi(x) = exp(-gamma (1 - x)) (Eq. 6-8).
 
     L_train has the one-hot labels as rows, so its product is a sum by label.
@@ -54,8 +58,7 @@ def cache_logits(affinity: torch.Tensor, labels: torch.Tensor,
         logits of Eq. 4.
     """
     weights = torch.exp(-gamma * (1 - affinity))
-    return weights.new_zeros(len(weights), num_classes).index_add(
-        1, labels, weights)
+    return weights.new_zeros(len(weights), num_classes).index_add(1, labels, weights)
 
 
 @MODELS.register_module()
@@ -85,33 +88,32 @@ class CacheHead(TextClsHead):
 
     hyperparameters = ('alpha', 'gamma')
 
-    def __init__(self,
-                 clip: Union[dict, SplitCLIP],
-                 alpha: float = 1.0,
-                 gamma: float = 5.5,
-                 train_keys: bool = False,
-                 classes: Union[Sequence[str], Mapping[str, list]] = (),
-                 templates: Union[str, Sequence[str]] = 'a photo of a {}.',
-                 loss: dict = CROSS_ENTROPY,
-                 init_cfg: Optional[dict] = None) -> None:
+    def __init__(
+        self,
+        clip: Union[dict, SplitCLIP],
+        alpha: float = 1.0,
+        gamma: float = 5.5,
+        train_keys: bool = False,
+        classes: Union[Sequence[str], Mapping[str, list]] = (),
+        templates: Union[str, Sequence[str]] = 'a photo of a {}.',
+        loss: dict = CROSS_ENTROPY,
+        init_cfg: Optional[dict] = None,
+    ) -> None:
         super().__init__(clip, classes, templates, loss, init_cfg=init_cfg)
         if not gamma > 0:
             raise InputError(f'CacheHead: gamma={gamma} must be above zero.')
         self.fits = 'before' if train_keys else 'after'
-        self.trainable = ('keys', ) if train_keys else ()
+        self.trainable = ('keys',) if train_keys else ()
         self.add_hyperparameter('alpha', alpha)
         self.add_hyperparameter('gamma', gamma)
-        self.keys = nn.Parameter(
-            torch.empty(0, self.class_weights.shape[1]), train_keys)
+        self.keys = nn.Parameter(torch.empty(0, self.class_weights.shape[1]), train_keys)
         self.register_buffer('labels', torch.empty(0, dtype=torch.long))
         self.register_buffer('finished', torch.tensor(False))
 
-    def fit(self, features: torch.Tensor, labels: torch.Tensor,
-            images: torch.Tensor) -> None:
+    def fit(self, features: torch.Tensor, labels: torch.Tensor, images: torch.Tensor) -> None:
         """Fills the cache with a key for each image (Eq. 5, 9)."""
         of_image = labels.new_zeros(int(images.max()) + 1)
-        self._set_cache(cache_keys(features, images),
-                        of_image.index_copy(0, images, labels))
+        self._set_cache(cache_keys(features, images), of_image.index_copy(0, images, labels))
 
     def reset_fit(self) -> None:
         self._set_cache(self.keys[:0], self.labels[:0])
@@ -127,11 +129,9 @@ class CacheHead(TextClsHead):
     def logits(self, text: torch.Tensor, near: torch.Tensor) -> torch.Tensor:
         if not len(self.keys):
             return text
-        return text + self.alpha * cache_logits(near, self.labels,
-                                                text.shape[-1], self.gamma)
+        return text + self.alpha * cache_logits(near, self.labels, text.shape[-1], self.gamma)
 
-    def _load_from_state_dict(self, state_dict: dict, prefix: str,
-                              *args) -> None:
+    def _load_from_state_dict(self, state_dict: dict, prefix: str, *args) -> None:
         """Makes room for the cache of the checkpoint."""
         keys = state_dict.get(prefix + 'keys')
         if keys is not None:

@@ -3,6 +3,7 @@
 Radford et al., Learning Transferable Visual Models From Natural Language
 Supervision, 2021.
 """
+
 from typing import Callable, Dict, List, Mapping, Optional, Sequence, Union
 
 import torch
@@ -20,8 +21,7 @@ from ..registry import MODELS
 CROSS_ENTROPY = dict(type='CrossEntropyLoss', loss_weight=1.0)
 
 
-def text_class_weights(prompts: Sequence[List[str]],
-                       encode: Callable) -> torch.Tensor:
+def text_class_weights(prompts: Sequence[List[str]], encode: Callable) -> torch.Tensor:
     """W_c: one text feature for each class.
 
     Args:
@@ -38,8 +38,9 @@ def text_class_weights(prompts: Sequence[List[str]],
     return F.normalize(torch.stack(means), dim=-1)
 
 
-def text_logits(features: torch.Tensor, class_weights: torch.Tensor,
-                logit_scale: torch.Tensor) -> torch.Tensor:
+def text_logits(
+    features: torch.Tensor, class_weights: torch.Tensor, logit_scale: torch.Tensor
+) -> torch.Tensor:
     """Logits of SAFE's Eq. 4: logit_scale * normalize(F) W_c^T.
 
     Args:
@@ -64,10 +65,9 @@ class CLIPPool(Neck, SlimModule):
             Defaults to None.
     """
 
-    poolings = ('attn_pool_o', )
+    poolings = ('attn_pool_o',)
 
-    def __init__(self, clip: Union[dict, SplitCLIP],
-                 init_cfg: Optional[dict] = None) -> None:
+    def __init__(self, clip: Union[dict, SplitCLIP], init_cfg: Optional[dict] = None) -> None:
         clip = get_clip(clip)
         super().__init__(clip.name, init_cfg)
         self.attn_pool_o = clip.pool.requires_grad_(False)
@@ -109,27 +109,30 @@ class TextClsHead(Head, ClsHead):
             for a CLIP without it.
     """
 
-    def __init__(self,
-                 clip: Union[dict, SplitCLIP],
-                 classes: Union[Sequence[str], Mapping[str, list]] = (),
-                 templates: Union[str, Sequence[str]] = 'a photo of a {}.',
-                 loss: dict = CROSS_ENTROPY,
-                 topk: Union[int, Sequence[int]] = (1, ),
-                 cal_acc: bool = False,
-                 init_cfg: Optional[dict] = None) -> None:
-        super().__init__(
-            loss=loss, topk=topk, cal_acc=cal_acc, init_cfg=init_cfg)
+    def __init__(
+        self,
+        clip: Union[dict, SplitCLIP],
+        classes: Union[Sequence[str], Mapping[str, list]] = (),
+        templates: Union[str, Sequence[str]] = 'a photo of a {}.',
+        loss: dict = CROSS_ENTROPY,
+        topk: Union[int, Sequence[int]] = (1,),
+        cal_acc: bool = False,
+        init_cfg: Optional[dict] = None,
+    ) -> None:
+        super().__init__(loss=loss, topk=topk, cal_acc=cal_acc, init_cfg=init_cfg)
         clip = get_clip(clip)
         self.register_buffer('logit_scale', torch.tensor(clip.logit_scale))
         self.register_buffer(
-            'logit_bias',
-            torch.tensor(clip.logit_bias) if clip.logit_bias else None)
+            'logit_bias', torch.tensor(clip.logit_bias) if clip.logit_bias else None
+        )
         if classes and not isinstance(classes, Mapping):
             classes = dict(zip(classes, class_prompts(classes, templates)))
         self.register_buffer(
-            'class_weights', text_class_weights(
-                list(classes.values()), clip.encode_text)
-            if classes else torch.empty(0, clip.embed_dim))
+            'class_weights',
+            text_class_weights(list(classes.values()), clip.encode_text)
+            if classes
+            else torch.empty(0, clip.embed_dim),
+        )
 
     def logits(self, features: torch.Tensor) -> torch.Tensor:
         return self.text_logits(features)
@@ -138,22 +141,20 @@ class TextClsHead(Head, ClsHead):
         if not len(self.class_weights):
             raise InputError(
                 'the classifier has no classes. Set model.classes (or '
-                'head.classes) in the config, or load a checkpoint.')
+                'head.classes) in the config, or load a checkpoint.'
+            )
         logits = text_logits(features, self.class_weights, self.logit_scale)
         return logits if self.logit_bias is None else logits + self.logit_bias
 
-    def predict(self, feats: Sequence[torch.Tensor],
-                data_samples: Optional[List[DataSample]] = None
-                ) -> List[DataSample]:
+    def predict(
+        self, feats: Sequence[torch.Tensor], data_samples: Optional[List[DataSample]] = None
+    ) -> List[DataSample]:
         """mmpretrain's, among the classes that the data has."""
-        return self._get_predictions(
-            mask_classes(self(feats), data_samples), data_samples)
+        return self._get_predictions(mask_classes(self(feats), data_samples), data_samples)
 
-    def _load_from_state_dict(self, state_dict: dict, prefix: str,
-                              *args) -> None:
+    def _load_from_state_dict(self, state_dict: dict, prefix: str, *args) -> None:
         """Makes room for the classes of the checkpoint, if none are known."""
         loaded = state_dict.get(prefix + 'class_weights')
         if loaded is not None and not len(self.class_weights):
-            self.class_weights = torch.empty_like(
-                loaded, device=self.class_weights.device)
+            self.class_weights = torch.empty_like(loaded, device=self.class_weights.device)
         super()._load_from_state_dict(state_dict, prefix, *args)

@@ -7,6 +7,11 @@ from .joint import JointRuns, add_joint_runs, use_copy
 from .pretrainer import CLIPPretrainer
 
 __all__ = [
-    'CLIPClassifier', 'CLIPDataPreprocessor', 'CLIPPretrainer', 'CLIPTrunk',
-    'JointRuns', 'add_joint_runs', 'use_copy'
+    'CLIPClassifier',
+    'CLIPDataPreprocessor',
+    'CLIPPretrainer',
+    'CLIPTrunk',
+    'JointRuns',
+    'add_joint_runs',
+    'use_copy',
 ]

@@ -1,4 +1,5 @@
 """The feature extractor G of SAFE: CLIP's image encoder before pooling."""
+
 from typing import Tuple, Union
 
 import torch
@@ -32,17 +33,16 @@ class CLIPTrunk(SlimModule):
         tuned (nn.Module): The trained ones, which follow.
     """
 
-    def __init__(self, clip: Union[dict, SplitCLIP],
-                 tune_blocks: int = 0,
-                 init_cfg: dict = None) -> None:
+    def __init__(
+        self, clip: Union[dict, SplitCLIP], tune_blocks: int = 0, init_cfg: dict = None
+    ) -> None:
         clip = get_clip(clip)
         super().__init__(clip.name, init_cfg)
         size = clip.image_size
         self.image_size = (size, size) if isinstance(size, int) else size
         self.trunk = clip.trunk
-        self.trainable = ('tuned.*', ) if tune_blocks else ()
-        self.tuned = cut_blocks(self.trunk, tune_blocks) if (
-            tune_blocks) else nn.Identity()
+        self.trainable = ('tuned.*',) if tune_blocks else ()
+        self.tuned = cut_blocks(self.trunk, tune_blocks) if (tune_blocks) else nn.Identity()
 
     def forward(self, images: torch.Tensor) -> Tuple[torch.Tensor]:
         """Extracts dense features.
@@ -60,6 +60,7 @@ class CLIPTrunk(SlimModule):
             raise InputError(
                 f'{self._source} takes images of {height} x {width} pixels '
                 f'(height x width), but got {tuple(images.shape[-2:])}. Set '
-                'the size of the pipeline\'s CLIPCrop, or use --clip, which '
-                'does so.')
-        return (self.tuned(self.trunk(images)), )
+                "the size of the pipeline's CLIPCrop, or use --clip, which "
+                'does so.'
+            )
+        return (self.tuned(self.trunk(images)),)

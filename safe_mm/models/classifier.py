@@ -1,4 +1,5 @@
 """An image classifier that owns its CLIP."""
+
 from typing import Dict, List, Optional, Sequence, Union
 
 import torch
@@ -58,37 +59,42 @@ class CLIPClassifier(ImageClassifier):
         runs (JointRuns, optional): Set in joint training.
     """
 
-    def __init__(self,
-                 clip: dict,
-                 neck: dict,
-                 head: dict,
-                 classes: Union[Sequence[str], dict] = (),
-                 templates: Union[str, Sequence[str], None] = None,
-                 backbone: Optional[dict] = None,
-                 trainable: Optional[Sequence[str]] = None,
-                 data_preprocessor: Optional[dict] = None,
-                 train_cfg: Optional[dict] = None,
-                 init_cfg: Optional[dict] = None) -> None:
+    def __init__(
+        self,
+        clip: dict,
+        neck: dict,
+        head: dict,
+        classes: Union[Sequence[str], dict] = (),
+        templates: Union[str, Sequence[str], None] = None,
+        backbone: Optional[dict] = None,
+        trainable: Optional[Sequence[str]] = None,
+        data_preprocessor: Optional[dict] = None,
+        train_cfg: Optional[dict] = None,
+        init_cfg: Optional[dict] = None,
+    ) -> None:
         names, templates = read_classes(classes, templates)
         parts = SplitCLIP(**clip)
         given = dict(clip=parts)
         super().__init__(
-            MODELS.build({'type': 'safe_mm.CLIPTrunk', **(backbone or {})},
-                         default_args=given),
+            MODELS.build({'type': 'safe_mm.CLIPTrunk', **(backbone or {})}, default_args=given),
             MODELS.build(neck, default_args=given),
-            MODELS.build(head, default_args=dict(
-                given, classes=class_sentences(names, templates))),
+            MODELS.build(head, default_args=dict(given, classes=class_sentences(names, templates))),
             train_cfg=train_cfg,
             data_preprocessor={
-                'type': 'safe_mm.CLIPDataPreprocessor', 'clip': clip,
-                **(data_preprocessor or {})},
-            init_cfg=init_cfg)
+                'type': 'safe_mm.CLIPDataPreprocessor',
+                'clip': clip,
+                **(data_preprocessor or {}),
+            },
+            init_cfg=init_cfg,
+        )
         self.classes = tuple(names)
         self.runs: Optional[nn.Module] = None
         if trainable is None:
             trainable = [
-                f'{name}.{pattern}' for name in ('backbone', 'neck', 'head')
-                for pattern in getattr(self, name).trainable]
+                f'{name}.{pattern}'
+                for name in ('backbone', 'neck', 'head')
+                for pattern in getattr(self, name).trainable
+            ]
         self.trainable = freeze_except(self, trainable)
         self._frozen = frozen_modules(self, trainable)
 
@@ -111,8 +117,7 @@ class CLIPClassifier(ImageClassifier):
             return 'image'
         if any(name.startswith('backbone.') for name in self.trainable):
             return 'stem'
-        return 'dense' if any(name.startswith(pools)
-                              for name in self.trainable) else 'pooled'
+        return 'dense' if any(name.startswith(pools) for name in self.trainable) else 'pooled'
 
     @property
     def heads(self) -> List[nn.Module]:
@@ -123,12 +128,15 @@ class CLIPClassifier(ImageClassifier):
     @property
     def hyperparameters(self) -> Dict[str, nn.Module]:
         """Names of scalars that a search may change, with their part."""
-        return {name: part for part in (self.neck, self.head)
-                for name in part.hyperparameters}
+        return {name: part for part in (self.neck, self.head) for name in part.hyperparameters}
 
-    def forward(self, inputs: torch.Tensor,
-                data_samples: Optional[List[DataSample]] = None,
-                mode: str = 'tensor', start: str = 'image'):
+    def forward(
+        self,
+        inputs: torch.Tensor,
+        data_samples: Optional[List[DataSample]] = None,
+        mode: str = 'tensor',
+        start: str = 'image',
+    ):
         """Mmpretrain's modes, from a stage on.
 
         Args:
@@ -140,9 +148,8 @@ class CLIPClassifier(ImageClassifier):
         if mode == 'predict':
             return self.predict(inputs, data_samples, start)
         if mode == 'loss' and self.runs is not None:
-            return self.runs.loss(self.stem(inputs, start), data_samples,
-                                  start)
-        features = (self.neck.combine(self.pool(inputs, start)), )
+            return self.runs.loss(self.stem(inputs, start), data_samples, start)
+        features = (self.neck.combine(self.pool(inputs, start)),)
         if mode == 'loss':
             return self.head.loss(features, data_samples)
         return self.head(features)
@@ -152,34 +159,33 @@ class CLIPClassifier(ImageClassifier):
         if stage == 'stem':
             return Extractor(self.backbone.trunk)
         names = self.neck.poolings if stage == 'pooled' else ()
-        return Extractor(self.backbone,
-                         [getattr(self.neck, name) for name in names])
+        return Extractor(self.backbone, [getattr(self.neck, name) for name in names])
 
-    def stem(self, inputs: torch.Tensor,
-             start: str = 'image') -> torch.Tensor:
+    def stem(self, inputs: torch.Tensor, start: str = 'image') -> torch.Tensor:
         """Images -> features before trained blocks; others pass as they are.
 
         Without trained blocks, these are the dense features.
         """
         return self.backbone.trunk(inputs) if start == 'image' else inputs
 
-    def dense(self, inputs: torch.Tensor,
-              start: str = 'image') -> torch.Tensor:
+    def dense(self, inputs: torch.Tensor, start: str = 'image') -> torch.Tensor:
         """From a stage to dense features; later ones pass as they are."""
         if start == 'stem':
             return self.backbone.tuned(inputs)
         return self.backbone(inputs)[-1] if start == 'image' else inputs
 
-    def pool(self, inputs: torch.Tensor,
-             start: str = 'image') -> torch.Tensor:
+    def pool(self, inputs: torch.Tensor, start: str = 'image') -> torch.Tensor:
         """From a stage to pooled features, shape (branches, B, D)."""
         if start == 'pooled':
             return inputs.transpose(0, 1)
         return self.neck.pool(self.dense(inputs, start))
 
-    def predict(self, inputs: torch.Tensor,
-                data_samples: Optional[List[DataSample]] = None,
-                start: str = 'image') -> List[DataSample]:
+    def predict(
+        self,
+        inputs: torch.Tensor,
+        data_samples: Optional[List[DataSample]] = None,
+        start: str = 'image',
+    ) -> List[DataSample]:
         """Predictions, with those of the neck's ``figures`` beside them.
 
         Returns:
@@ -187,32 +193,35 @@ class CLIPClassifier(ImageClassifier):
             text classifier alone, if the head has one.
         """
         branches = self.pool(inputs, start)
-        samples = self.head.predict(
-            (self.neck.combine(branches), ), data_samples)
+        samples = self.head.predict((self.neck.combine(branches),), data_samples)
         found = {}
         for name, features in self.neck.figures(branches).items():
             logits = self.head.text_logits(features)
             if logits is not None:
                 found[name] = mask_classes(logits, samples).argmax(-1).tolist()
         for number, sample in enumerate(samples):
-            sample.set_field({name: labels[number]
-                              for name, labels in found.items()}, 'figures')
+            sample.set_field({name: labels[number] for name, labels in found.items()}, 'figures')
         return samples
 
-    def _load_from_state_dict(self, state_dict: dict, prefix: str,
-                              *args) -> None:
+    def _load_from_state_dict(self, state_dict: dict, prefix: str, *args) -> None:
         """Refuses what is of another model."""
         own = {**dict(self.named_parameters()), **dict(self.named_buffers())}
         free = ('keys', 'labels', 'frozen_sha256')
         wrong = [
-            key for key, value in state_dict.items()
-            if key.startswith(prefix) and key.split('.')[-1] not in free and (
-                key[len(prefix):] not in own
-                or own[key[len(prefix):]].numel()
-                and own[key[len(prefix):]].shape != value.shape)]
+            key
+            for key, value in state_dict.items()
+            if key.startswith(prefix)
+            and key.split('.')[-1] not in free
+            and (
+                key[len(prefix) :] not in own
+                or own[key[len(prefix) :]].numel()
+                and own[key[len(prefix) :]].shape != value.shape
+            )
+        ]
         if wrong:
             raise InputError(
                 f'the checkpoint does not fit the model: {wrong[0]} and '
                 f'{len(wrong) - 1} more tensors differ. Use the config in its '
-                'work dir, or the same --clip.')
+                'work dir, or the same --clip.'
+            )
         super()._load_from_state_dict(state_dict, prefix, *args)

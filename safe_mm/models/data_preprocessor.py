@@ -1,4 +1,5 @@
 """Normalisation as the CLIP in use expects it."""
+
 from typing import Optional
 
 from mmpretrain.models import ClsDataPreprocessor
@@ -22,18 +23,21 @@ class CLIPDataPreprocessor(ClsDataPreprocessor):
             Defaults to None.
     """
 
-    def __init__(self,
-                 clip: dict,
-                 to_rgb: bool = True,
-                 num_classes: Optional[int] = None,
-                 batch_augments: Optional[dict] = None) -> None:
+    def __init__(
+        self,
+        clip: dict,
+        to_rgb: bool = True,
+        num_classes: Optional[int] = None,
+        batch_augments: Optional[dict] = None,
+    ) -> None:
         cfg = preprocess_cfg(**clip)
         super().__init__(
             mean=[255 * value for value in cfg.mean],
             std=[255 * value for value in cfg.std],
             to_rgb=to_rgb,
             num_classes=num_classes,
-            batch_augments=batch_augments)
+            batch_augments=batch_augments,
+        )
 
     def forward(self, data: dict, training: bool = False) -> dict:
         """Normalises a batch of images; stored features are only moved.
@@ -45,6 +49,5 @@ class CLIPDataPreprocessor(ClsDataPreprocessor):
         """
         if 'start' not in data:
             return super().forward(data, training)
-        moved = self.cast_data(
-            dict(inputs=data['inputs'], data_samples=data['data_samples']))
+        moved = self.cast_data(dict(inputs=data['inputs'], data_samples=data['data_samples']))
         return dict(moved, inputs=moved['inputs'].float(), start=data['start'])

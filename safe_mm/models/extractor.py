@@ -1,4 +1,5 @@
 """The part of a model that computes the features of a stage."""
+
 from typing import Sequence
 
 import torch
@@ -13,8 +14,7 @@ class Extractor(nn.Module):
         poolings (Sequence[nn.Module]): Pooling layers. Defaults to ().
     """
 
-    def __init__(self, trunk: nn.Module,
-                 poolings: Sequence[nn.Module] = ()) -> None:
+    def __init__(self, trunk: nn.Module, poolings: Sequence[nn.Module] = ()) -> None:
         super().__init__()
         self.trunk = trunk
         self.poolings = nn.ModuleList(poolings)

@@ -1,4 +1,5 @@
 """Train a few named parameters of any model, and freeze the rest."""
+
 import difflib
 from fnmatch import fnmatchcase
 from typing import Iterable, List, Sequence
@@ -30,11 +31,13 @@ def freeze_except(model: nn.Module, patterns: Sequence[str]) -> List[str]:
         if not matches:
             raise InputError(
                 f'the pattern {pattern!r} matches no parameter. Near matches:'
-                f' {", ".join(near_matches(pattern, model))}.')
+                f' {", ".join(near_matches(pattern, model))}.'
+            )
         if not any(parameters[name].requires_grad for name in matches):
             raise InputError(
                 f'the pattern {pattern!r} matches only parameters that the '
-                f'model itself has frozen, such as {matches[0]}.')
+                f'model itself has frozen, such as {matches[0]}.'
+            )
     for name, parameter in parameters.items():
         if not any(fnmatchcase(name, pattern) for pattern in patterns):
             parameter.requires_grad_(False)
@@ -45,15 +48,15 @@ def near_matches(pattern: str, model: nn.Module) -> List[str]:
     """Parameters, or patterns for whole modules, with names like it."""
     candidates = [name for name, _ in model.named_parameters()]
     candidates += [
-        f'{name}.*' for name, module in model.named_modules()
+        f'{name}.*'
+        for name, module in model.named_modules()
         if name and next(module.parameters(), None) is not None
     ]
     near = difflib.get_close_matches(pattern, candidates, n=5, cutoff=0.4)
     return near or candidates[:5]
 
 
-def frozen_modules(model: nn.Module,
-                   patterns: Sequence[str]) -> List[nn.Module]:
+def frozen_modules(model: nn.Module, patterns: Sequence[str]) -> List[nn.Module]:
     """The outermost modules without anything to train.
 
     A module below a pattern counts as trained even without parameters, so
@@ -64,7 +67,9 @@ def frozen_modules(model: nn.Module,
         prefix = name + '.' if name else ''
         return any(p.requires_grad for p in module.parameters()) or any(
             fnmatchcase(prefix + child, pattern)
-            for child, _ in module.named_modules() for pattern in patterns)
+            for child, _ in module.named_modules()
+            for pattern in patterns
+        )
 
     def outermost(name: str, module: nn.Module) -> Iterable[nn.Module]:
         if not trains(name, module):

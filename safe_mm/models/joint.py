@@ -1,4 +1,5 @@
 """Runs that train side by side: copies of what a classifier trains."""
+
 import copy
 from typing import Dict, List, Sequence
 
@@ -22,24 +23,23 @@ class JointRuns(nn.Module):
             copies of its own. Defaults to 1.
     """
 
-    def __init__(self, model: CLIPClassifier, runs: int,
-                 num_seeds: int = 1) -> None:
+    def __init__(self, model: CLIPClassifier, runs: int, num_seeds: int = 1) -> None:
         super().__init__()
         self.runs, self.num_seeds = runs, num_seeds
         shared = [m for outer in model._frozen for m in outer.modules()]
         shared += [p for p in model.parameters() if not p.requires_grad]
-        parts = nn.ModuleDict(dict(
-            tuned=model.backbone.tuned, neck=model.neck, head=model.head))
+        parts = nn.ModuleDict(dict(tuned=model.backbone.tuned, neck=model.neck, head=model.head))
         self.copies = nn.ModuleList(
-            copy.deepcopy(parts, {id(one): one for one in shared})
-            for _ in range(num_seeds * runs))
+            copy.deepcopy(parts, {id(one): one for one in shared}) for _ in range(num_seeds * runs)
+        )
 
     def of_seed(self, number: int) -> Sequence[nn.ModuleDict]:
         """The R copies of one of the seeds."""
-        return self.copies[number * self.runs:(number + 1) * self.runs]
+        return self.copies[number * self.runs : (number + 1) * self.runs]
 
-    def loss(self, inputs: torch.Tensor, data_samples: List[DataSample],
-             start: str) -> Dict[str, torch.Tensor]:
+    def loss(
+        self, inputs: torch.Tensor, data_samples: List[DataSample], start: str
+    ) -> Dict[str, torch.Tensor]:
         """A loss for each copy.
 
         Args:
@@ -49,17 +49,20 @@ class JointRuns(nn.Module):
         """
         size, losses = len(data_samples) // self.num_seeds, {}
         for number, part in enumerate(inputs.chunk(self.num_seeds)):
-            samples = data_samples[number * size:(number + 1) * size]
+            samples = data_samples[number * size : (number + 1) * size]
             for run, own in enumerate(self.of_seed(number)):
-                branches = part.transpose(0, 1) if (
-                    start == 'pooled') else own.neck.pool(own.tuned(part))
-                features = (own.neck.combine(branches), )
-                losses[f'loss_{number * self.runs + run}'] = own.head.loss(
-                    features, samples)['loss']
+                branches = (
+                    part.transpose(0, 1) if (start == 'pooled') else own.neck.pool(own.tuned(part))
+                )
+                features = (own.neck.combine(branches),)
+                losses[f'loss_{number * self.runs + run}'] = own.head.loss(features, samples)[
+                    'loss'
+                ]
         return losses
 
-    def predict(self, inputs: torch.Tensor, data_samples: List[DataSample],
-                start: str, number: int) -> List[List[DataSample]]:
+    def predict(
+        self, inputs: torch.Tensor, data_samples: List[DataSample], start: str, number: int
+    ) -> List[List[DataSample]]:
         """Predictions of the copies of a seed; shared modules run once."""
         known: Dict[tuple, torch.Tensor] = {}
 
@@ -75,19 +78,19 @@ class JointRuns(nn.Module):
                 branches = inputs.transpose(0, 1)
             else:
                 dense = shared(own.tuned, inputs)
-                branches = torch.stack([
-                    shared(getattr(own.neck, name), dense)
-                    for name in own.neck.poolings])
-            predictions.append(own.head.predict(
-                (own.neck.combine(branches), ), copy.deepcopy(data_samples)))
+                branches = torch.stack(
+                    [shared(getattr(own.neck, name), dense) for name in own.neck.poolings]
+                )
+            predictions.append(
+                own.head.predict((own.neck.combine(branches),), copy.deepcopy(data_samples))
+            )
         return predictions
 
 
 def use_copy(model: CLIPClassifier, number: int) -> None:
     """Gives a classifier the parts of one of its joint runs."""
     own = model.runs.copies[number]
-    model.backbone.tuned, model.neck, model.head = (
-        own.tuned, own.neck, own.head)
+    model.backbone.tuned, model.neck, model.head = (own.tuned, own.neck, own.head)
 
 
 def add_joint_runs(model: CLIPClassifier, runs: int, num_seeds: int) -> None:
@@ -98,7 +101,6 @@ def add_joint_runs(model: CLIPClassifier, runs: int, num_seeds: int) -> None:
     model._register_state_dict_hook(_leave_out_runs)
 
 
-def _leave_out_runs(module: nn.Module, state: dict, prefix: str,
-                    local_metadata: dict) -> None:
+def _leave_out_runs(module: nn.Module, state: dict, prefix: str, local_metadata: dict) -> None:
     for key in [k for k in state if k.startswith(f'{prefix}runs.')]:
         del state[key]

@@ -1,4 +1,5 @@
 """What the parts of a classifier declare, and what others may ask of them."""
+
 from typing import Dict, Optional, Sequence, Tuple
 
 import torch
@@ -34,11 +35,11 @@ class Part(nn.Module):
         Raises:
             InputError: ``value`` is negative or not a number.
         """
-        number = isinstance(value, (int, float)) and not isinstance(
-            value, bool)
+        number = isinstance(value, (int, float)) and not isinstance(value, bool)
         if not number or not value >= 0:
-            raise InputError(f'{type(self).__name__}: {name}={value!r} must '
-                             'be a non-negative number.')
+            raise InputError(
+                f'{type(self).__name__}: {name}={value!r} must be a non-negative number.'
+            )
         self.register_buffer(name, torch.tensor(float(value)), False)
 
     def choose(self, name: str, value: float) -> None:
@@ -46,8 +47,7 @@ class Part(nn.Module):
         getattr(self, name).fill_(value)
         self._non_persistent_buffers_set.discard(name)
 
-    def _load_from_state_dict(self, state_dict: dict, prefix: str,
-                              *args) -> None:
+    def _load_from_state_dict(self, state_dict: dict, prefix: str, *args) -> None:
         for name in self.hyperparameters:
             if prefix + name in state_dict:
                 self._non_persistent_buffers_set.discard(name)
@@ -69,8 +69,7 @@ class Neck(Part):
 
     def pool(self, dense: torch.Tensor) -> torch.Tensor:
         """Dense features -> pooled features, shape (branches, B, D)."""
-        return torch.stack([getattr(self, name)(dense)
-                            for name in self.poolings])
+        return torch.stack([getattr(self, name)(dense) for name in self.poolings])
 
     def combine(self, branches: torch.Tensor) -> torch.Tensor:
         """Pooled features (branches, B, D) -> features (B, D)."""
@@ -83,12 +82,11 @@ class Neck(Part):
         """
         raise NotImplementedError
 
-    def forward(self, features: Sequence[torch.Tensor]
-                ) -> Tuple[torch.Tensor]:
+    def forward(self, features: Sequence[torch.Tensor]) -> Tuple[torch.Tensor]:
         """Dense features (of a tuple, the last) -> a tuple of one (B, D)."""
         if isinstance(features, (tuple, list)):
             features = features[-1]
-        return (self.combine(self.pool(features)), )
+        return (self.combine(self.pool(features)),)
 
 
 class Head(Part):
@@ -113,7 +111,7 @@ class Head(Part):
 
     def prepare(self, features: torch.Tensor) -> tuple:
         """Features (B, D) -> what :meth:`logits` takes."""
-        return (features, )
+        return (features,)
 
     def logits(self, *prepared: torch.Tensor) -> torch.Tensor:
         """Prepared features -> logits (B, N)."""
@@ -123,8 +121,7 @@ class Head(Part):
         """Logits (B, N) of the text classifier alone; None without text."""
         return None
 
-    def fit(self, features: torch.Tensor, labels: torch.Tensor,
-            images: torch.Tensor) -> None:
+    def fit(self, features: torch.Tensor, labels: torch.Tensor, images: torch.Tensor) -> None:
         """Closed-form training on the features of all training images.
 
         Args:
@@ -144,7 +141,8 @@ class Head(Part):
             raise InputError(
                 f'{type(self).__name__} has not been fitted: the checkpoint '
                 'contains no finished fit. Complete the training with '
-                '--resume, or use its best_fitted_*.pth.')
+                '--resume, or use its best_fitted_*.pth.'
+            )
 
     def forward(self, feats: Sequence[torch.Tensor]) -> torch.Tensor:
         """A tuple of features, the last of shape (B, D) -> logits (B, N)."""
@@ -152,9 +150,9 @@ class Head(Part):
         return self.logits(*self.prepare(feats[-1]))
 
 
-def mask_classes(logits: torch.Tensor,
-                 data_samples: Optional[Sequence[DataSample]]
-                 ) -> torch.Tensor:
+def mask_classes(
+    logits: torch.Tensor, data_samples: Optional[Sequence[DataSample]]
+) -> torch.Tensor:
     """Excludes the classes that the data does not have, if it says so.
 
     Args:

@@ -1,4 +1,5 @@
 """CLIP, trained from scratch on images with captions."""
+
 import random
 from typing import Dict, List, Optional
 
@@ -69,17 +70,23 @@ class CLIPPretrainer(BaseModel):
         text (open_clip.CLIP): All but the image encoder.
     """
 
-    def __init__(self,
-                 clip: dict,
-                 contrast: float = 1.0,
-                 words: float = 0.0,
-                 bf16: bool = True,
-                 data_preprocessor: Optional[dict] = None,
-                 init_cfg: Optional[dict] = None) -> None:
+    def __init__(
+        self,
+        clip: dict,
+        contrast: float = 1.0,
+        words: float = 0.0,
+        bf16: bool = True,
+        data_preprocessor: Optional[dict] = None,
+        init_cfg: Optional[dict] = None,
+    ) -> None:
         name = clip['model_name']
-        super().__init__(data_preprocessor or dict(
-            type='safe_mm.CLIPDataPreprocessor',
-            clip=dict(model_name=name, pretrained=None)), init_cfg)
+        super().__init__(
+            data_preprocessor
+            or dict(
+                type='safe_mm.CLIPDataPreprocessor', clip=dict(model_name=name, pretrained=None)
+            ),
+            init_cfg,
+        )
         self.contrast, self.words, self.bf16 = contrast, words, bf16
         cfg = model_config(name)
         self.text = build(name, cfg.get('quick_gelu'), torch.initial_seed())
@@ -89,22 +96,17 @@ class CLIPPretrainer(BaseModel):
         for key in self.pool.without_effect:
             nn.init.zeros_(self.pool.get_parameter(key))
         self.trunk.to(memory_format=torch.channels_last)
-        self.word_scores = nn.Linear(self.pool.width,
-                                     cfg['text_cfg']['vocab_size'])
+        self.word_scores = nn.Linear(self.pool.width, cfg['text_cfg']['vocab_size'])
         own = {id(v): k for k, v in self.state_dict(keep_vars=True).items()}
         self._own_keys = {key: own[id(v)] for key, v in whole.items()}
         self.tokenize = get_tokenizer(name)
         self.clip_loss = ClipLoss(
-            local_loss=True,
-            gather_with_grad=True,
-            rank=get_rank(),
-            world_size=get_world_size())
+            local_loss=True, gather_with_grad=True, rank=get_rank(), world_size=get_world_size()
+        )
 
-    def forward(self,
-                inputs: torch.Tensor,
-                data_samples: List,
-                mode: str = 'loss',
-                start: str = 'image') -> Dict[str, torch.Tensor]:
+    def forward(
+        self, inputs: torch.Tensor, data_samples: List, mode: str = 'loss', start: str = 'image'
+    ) -> Dict[str, torch.Tensor]:
         """Losses of a batch.
 
         Args:
@@ -119,25 +121,26 @@ class CLIPPretrainer(BaseModel):
         with torch.no_grad():
             self.text.logit_scale.clamp_(0, MAX_LOGIT_SCALE)
         captions = [sample.captions for sample in data_samples]
-        features = self.dense_features(inputs) if (
-            start == 'image') else inputs
+        features = self.dense_features(inputs) if (start == 'image') else inputs
         losses = {}
         if self.words:
             losses['loss_words'] = self.words * words_loss(
                 self.word_scores(self.pool.patch_features(features)),
-                self.word_bags(captions).to(inputs.device))
+                self.word_bags(captions).to(inputs.device),
+            )
         if self.contrast:
             texts = [random.choice(sentences) for sentences in captions]
             losses['loss_contrast'] = self.contrast * self.clip_loss(
                 F.normalize(self.pool(features), dim=-1),
-                self.encode_text(texts), self.text.logit_scale.exp())
+                self.encode_text(texts),
+                self.text.logit_scale.exp(),
+            )
         return losses
 
     def dense_features(self, images: torch.Tensor) -> torch.Tensor:
         """Images (B, 3, H, W) -> dense features, see ``trunk``."""
         images = images.contiguous(memory_format=torch.channels_last)
-        with torch.autocast(
-                images.device.type, torch.bfloat16, enabled=self.bf16):
+        with torch.autocast(images.device.type, torch.bfloat16, enabled=self.bf16):
             return self.trunk(images).to(images.dtype)
 
     @property
@@ -162,10 +165,7 @@ class CLIPPretrainer(BaseModel):
     def open_clip_state_dict(self) -> Dict[str, torch.Tensor]:
         """The weights under the names of the open_clip architecture."""
         state = self.state_dict()
-        return {
-            key: state[own].contiguous()
-            for key, own in self._own_keys.items()
-        }
+        return {key: state[own].contiguous() for key, own in self._own_keys.items()}
 
     def word_bags(self, captions: List[List[str]]) -> torch.Tensor:
         """1 where the captions of a picture have a token, shape (B, V)."""

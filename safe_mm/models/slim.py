@@ -1,4 +1,5 @@
 """Modules whose checkpoint has a hash in place of CLIP's frozen weights."""
+
 import hashlib
 from typing import Dict, List, Set
 
@@ -24,8 +25,11 @@ def frozen_keys(module: nn.Module) -> List[str]:
         own = dict(child.named_parameters(recurse=False))
         keys += [prefix + n for n, p in own.items() if not p.requires_grad]
         if own and not any(p.requires_grad for p in own.values()):
-            keys += [prefix + n for n, _ in child.named_buffers(recurse=False)
-                     if n not in child._non_persistent_buffers_set]
+            keys += [
+                prefix + n
+                for n, _ in child.named_buffers(recurse=False)
+                if n not in child._non_persistent_buffers_set
+            ]
     return sorted(keys)
 
 
@@ -71,8 +75,7 @@ class SlimModule(BaseModule):
             self._hashes[tuple(keys)] = digest({k: tensors[k] for k in keys})
         return self._hashes[tuple(keys)]
 
-    def _load_from_state_dict(self, state_dict: dict, prefix: str,
-                              *args) -> None:
+    def _load_from_state_dict(self, state_dict: dict, prefix: str, *args) -> None:
         expected = state_dict.pop(prefix + HASH, None)
         own = _tensors(self)
         missing = sorted(k for k in own if prefix + k not in state_dict)
@@ -83,7 +86,8 @@ class SlimModule(BaseModule):
                 raise InputError(
                     'the checkpoint does not fit the model: it was trained '
                     f'with other frozen weights than {self._source}. Use the '
-                    'config in its work dir, or the same --clip.')
+                    'config in its work dir, or the same --clip.'
+                )
             state_dict.update({prefix + k: own[k] for k in missing})
         super()._load_from_state_dict(state_dict, prefix, *args)
 
@@ -93,14 +97,17 @@ def _tensors(module: nn.Module) -> Dict[str, torch.Tensor]:
     tensors = dict(module.named_parameters())
     for name, child in module.named_modules():
         prefix = name + '.' if name else ''
-        tensors.update({
-            prefix + n: b for n, b in child.named_buffers(recurse=False)
-            if n not in child._non_persistent_buffers_set})
+        tensors.update(
+            {
+                prefix + n: b
+                for n, b in child.named_buffers(recurse=False)
+                if n not in child._non_persistent_buffers_set
+            }
+        )
     return tensors
 
 
-def _leave_out_frozen(module: SlimModule, state: dict, prefix: str,
-                      local_metadata: dict) -> None:
+def _leave_out_frozen(module: SlimModule, state: dict, prefix: str, local_metadata: dict) -> None:
     keys = module.left_out()
     if keys:
         sha = np.frombuffer(bytes.fromhex(module.frozen_hash(keys)), np.uint8)

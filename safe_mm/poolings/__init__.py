@@ -2,6 +2,7 @@
 
 Another pooling is another file here and another entry of :data:`POOLINGS`.
 """
+
 from .base import MapPooling, Pooling, TokenPooling
 from .coca import AttentionalPool
 from .map_head import MapHead
@@ -11,11 +12,26 @@ from .timm_vit import TimmLastBlockPool
 from .vit import LastBlockPool
 
 # Tried in this order
-POOLINGS = (AttentionPool, LastBlockPool, AttentionalPool, MapHead,
-            TimmLastBlockPool, AbsAttentionPool, RotAttentionPool)
+POOLINGS = (
+    AttentionPool,
+    LastBlockPool,
+    AttentionalPool,
+    MapHead,
+    TimmLastBlockPool,
+    AbsAttentionPool,
+    RotAttentionPool,
+)
 
 __all__ = [
-    'POOLINGS', 'AbsAttentionPool', 'AttentionPool', 'AttentionalPool',
-    'LastBlockPool', 'MapHead', 'MapPooling', 'Pooling', 'RotAttentionPool',
-    'TimmLastBlockPool', 'TokenPooling'
+    'POOLINGS',
+    'AbsAttentionPool',
+    'AttentionPool',
+    'AttentionalPool',
+    'LastBlockPool',
+    'MapHead',
+    'MapPooling',
+    'Pooling',
+    'RotAttentionPool',
+    'TimmLastBlockPool',
+    'TokenPooling',
 ]

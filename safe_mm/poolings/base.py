@@ -1,4 +1,5 @@
 """The interface that all pooling layers share."""
+
 from typing import Optional, Sequence, Tuple
 
 import torch
@@ -29,8 +30,7 @@ class Pooling(nn.Module):
     width: int
 
     @classmethod
-    def split(cls, visual: nn.Module
-              ) -> Optional[Tuple[nn.Module, 'Pooling']]:
+    def split(cls, visual: nn.Module) -> Optional[Tuple[nn.Module, 'Pooling']]:
         """Takes the pooling layer off open_clip's visual tower.
 
         Args:
@@ -66,7 +66,7 @@ class Pooling(nn.Module):
         """
         h, w = self.grid(dense)
         weights = self.token_attention(dense)
-        return weights[..., -h * w:].unflatten(-1, (h, w))
+        return weights[..., -h * w :].unflatten(-1, (h, w))
 
 
 class MapPooling(Pooling):
@@ -102,4 +102,4 @@ class TokenPooling(Pooling):
         return self.grid_size
 
     def patch_features(self, dense: torch.Tensor) -> torch.Tensor:
-        return dense[:, self.leading:]
+        return dense[:, self.leading :]

@@ -1,4 +1,5 @@
 """The attentional pooler of CoCa."""
+
 from typing import Optional, Tuple
 
 import torch
@@ -37,12 +38,13 @@ class AttentionalPool(TokenPooling):
         self.width = self.layer.ln_k.normalized_shape[0]
 
     @classmethod
-    def split(cls, visual: nn.Module
-              ) -> Optional[Tuple[nn.Module, 'AttentionalPool']]:
-        if not (isinstance(visual, VisionTransformer)
-                and visual.attn_pool is not None
-                and visual.attn_pool_contrastive is None
-                and visual.pool_type == 'tok'):
+    def split(cls, visual: nn.Module) -> Optional[Tuple[nn.Module, 'AttentionalPool']]:
+        if not (
+            isinstance(visual, VisionTransformer)
+            and visual.attn_pool is not None
+            and visual.attn_pool_contrastive is None
+            and visual.pool_type == 'tok'
+        ):
             return None
         pool = cls(visual)
         return without_pooling(visual), pool
@@ -51,16 +53,15 @@ class AttentionalPool(TokenPooling):
         """Attention of the first query, shape (B, H, 1 + h*w)."""
         return self._attend(standardise(dense, self.layer.ln_k))[0]
 
-    def _attend(self, tokens: torch.Tensor
-                ) -> Tuple[torch.Tensor, torch.Tensor]:
+    def _attend(self, tokens: torch.Tensor) -> Tuple[torch.Tensor, torch.Tensor]:
         """Attention, and the values that it pools, shape (B, D)."""
         attn = self.layer.attn
         query_weight, key_weight, value_weight = _weights(attn)
         query_bias, _, value_bias = attn.in_proj_bias.chunk(3)
-        query = F.linear(self.layer.ln_q(self.layer.query[:1]), query_weight,
-                         query_bias)
-        return attend_normed(query, tokens, self.layer.ln_k, key_weight,
-                             value_weight, value_bias, attn.num_heads)
+        query = F.linear(self.layer.ln_q(self.layer.query[:1]), query_weight, query_bias)
+        return attend_normed(
+            query, tokens, self.layer.ln_k, key_weight, value_weight, value_bias, attn.num_heads
+        )
 
     def forward(self, dense: torch.Tensor) -> torch.Tensor:
         """Tokens (B, 1 + h*w, C) -> pooled features (B, embed_dim)."""

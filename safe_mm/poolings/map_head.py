@@ -1,4 +1,5 @@
 """The attention head with a learned query (MAP) of timm's ViTs."""
+
 from collections import OrderedDict
 from typing import Optional, Tuple
 
@@ -26,7 +27,7 @@ class MapHead(TokenPooling):
     """
 
     supports = "a timm ViT with timm_pool 'map'"
-    projection = ('head', )
+    projection = ('head',)
 
     def __init__(self, visual: nn.Module) -> None:
         trunk = visual.trunk
@@ -38,11 +39,12 @@ class MapHead(TokenPooling):
         self.width = self.layer.kv.in_features
 
     @classmethod
-    def split(cls, visual: nn.Module
-              ) -> Optional[Tuple[nn.Module, 'MapHead']]:
-        if not (isinstance(visual, TimmModel)
-                and isinstance(visual.trunk, (VisionTransformer, Eva))
-                and _has_one_query(getattr(visual.trunk, 'attn_pool', None))):
+    def split(cls, visual: nn.Module) -> Optional[Tuple[nn.Module, 'MapHead']]:
+        if not (
+            isinstance(visual, TimmModel)
+            and isinstance(visual.trunk, (VisionTransformer, Eva))
+            and _has_one_query(getattr(visual.trunk, 'attn_pool', None))
+        ):
             return None
         pool = cls(visual)
         return without_head(visual), pool
@@ -58,34 +60,39 @@ class MapHead(TokenPooling):
     def _attend(self, tokens: torch.Tensor) -> torch.Tensor:
         layer = self.layer
         query = seen_from_tokens(
-            layer.q(layer.latent[:, 0]), layer.kv.weight.chunk(2)[0],
-            layer.num_heads)
+            layer.q(layer.latent[:, 0]), layer.kv.weight.chunk(2)[0], layer.num_heads
+        )
         return attention_weights(query, tokens)
 
     def forward(self, dense: torch.Tensor) -> torch.Tensor:
         """Tokens (B, K + h*w, C) -> pooled features (B, embed_dim)."""
         layer, tokens = self.layer, self._attended(dense)
         pooled = project_heads(
-            self._attend(tokens) @ tokens, layer.kv.weight.chunk(2)[1],
-            layer.kv.bias.chunk(2)[1])
+            self._attend(tokens) @ tokens, layer.kv.weight.chunk(2)[1], layer.kv.bias.chunk(2)[1]
+        )
         x = layer.proj_drop(layer.proj(pooled))
         return self.head(x + layer.mlp(layer.norm(x)))
 
 
 def _has_one_query(layer: Optional[nn.Module]) -> bool:
     """Whether the layer is what timm's ViTs build for 'map'."""
-    return (isinstance(layer, AttentionPoolLatent) and layer.latent_len == 1
-            and layer.pool == 'token' and layer.pos_embed is None
-            and layer.mlp is not None and layer.kv.bias is not None
-            and isinstance(layer.k_norm, nn.Identity))
+    return (
+        isinstance(layer, AttentionPoolLatent)
+        and layer.latent_len == 1
+        and layer.pool == 'token'
+        and layer.pos_embed is None
+        and layer.mlp is not None
+        and layer.kv.bias is not None
+        and isinstance(layer.k_norm, nn.Identity)
+    )
 
 
 def head_of(visual: TimmModel) -> nn.Sequential:
     """What follows the pooling of timm's ViT: its head, and open_clip's."""
     trunk = visual.trunk
-    return nn.Sequential(OrderedDict(
-        fc_norm=trunk.fc_norm, drop=trunk.head_drop, fc=trunk.head,
-        proj=visual.head))
+    return nn.Sequential(
+        OrderedDict(fc_norm=trunk.fc_norm, drop=trunk.head_drop, fc=trunk.head, proj=visual.head)
+    )
 
 
 def without_head(visual: TimmModel) -> TimmModel:

@@ -1,4 +1,5 @@
 """The attention pool of CLIP's ResNets."""
+
 from typing import Optional, Tuple
 
 import torch
@@ -21,7 +22,7 @@ class AttentionPool(MapPooling):
     """
 
     supports = 'a ModifiedResNet'
-    without_effect = ('k_proj.bias', )
+    without_effect = ('k_proj.bias',)
 
     def __init__(self, attnpool: nn.Module) -> None:
         super().__init__()
@@ -35,8 +36,7 @@ class AttentionPool(MapPooling):
         self.width = self.q_proj.in_features
 
     @classmethod
-    def split(cls, visual: nn.Module
-              ) -> Optional[Tuple[nn.Module, 'AttentionPool']]:
+    def split(cls, visual: nn.Module) -> Optional[Tuple[nn.Module, 'AttentionPool']]:
         if not isinstance(visual, ModifiedResNet):
             return None
         pool = cls(visual.attnpool)
@@ -60,13 +60,11 @@ class AttentionPool(MapPooling):
         return self._attend(self.tokens(dense))
 
     def _attend(self, tokens: torch.Tensor) -> torch.Tensor:
-        query = seen_from_tokens(
-            self.q_proj(tokens[:, 0]), self.k_proj.weight, self.num_heads)
+        query = seen_from_tokens(self.q_proj(tokens[:, 0]), self.k_proj.weight, self.num_heads)
         return attention_weights(query, tokens)
 
     def forward(self, dense: torch.Tensor) -> torch.Tensor:
         """Dense features (B, C, h, w) -> pooled features (B, embed_dim)."""
         x = self.tokens(dense)
-        pooled = project_heads(
-            self._attend(x) @ x, self.v_proj.weight, self.v_proj.bias)
+        pooled = project_heads(self._attend(x) @ x, self.v_proj.weight, self.v_proj.bias)
         return self.c_proj(pooled)

@@ -10,6 +10,7 @@ taken before the key and value projections,
 which is exactly the same function at a fraction of the work. A key bias adds
 the same number to all scores of a head and cancels in the softmax.
 """
+
 from typing import Tuple
 
 import torch
@@ -17,8 +18,7 @@ from torch import nn
 from torch.nn import functional as F
 
 
-def seen_from_tokens(query: torch.Tensor, key_weight: torch.Tensor,
-                     num_heads: int) -> torch.Tensor:
+def seen_from_tokens(query: torch.Tensor, key_weight: torch.Tensor, num_heads: int) -> torch.Tensor:
     """W_k^T q / S: what each head's query asks of a token (Eq. 2).
 
     Args:
@@ -31,13 +31,12 @@ def seen_from_tokens(query: torch.Tensor, key_weight: torch.Tensor,
         Tensor: Shape (B, H, C); S is the root of the head size.
     """
     query = query.unflatten(-1, (num_heads, -1)).transpose(0, 1)
-    scale = query.shape[-1]**-0.5
+    scale = query.shape[-1] ** -0.5
     key_weight = key_weight.unflatten(0, (num_heads, -1))
     return ((query * scale) @ key_weight).transpose(0, 1)
 
 
-def attention_weights(query: torch.Tensor,
-                      tokens: torch.Tensor) -> torch.Tensor:
+def attention_weights(query: torch.Tensor, tokens: torch.Tensor) -> torch.Tensor:
     """softmax_j(q . k_j / S) of Eq. 2.
 
     Args:
@@ -50,8 +49,9 @@ def attention_weights(query: torch.Tensor,
     return (query @ tokens.transpose(1, 2)).softmax(dim=-1)
 
 
-def project_heads(tokens: torch.Tensor, value_weight: torch.Tensor,
-                  value_bias: torch.Tensor) -> torch.Tensor:
+def project_heads(
+    tokens: torch.Tensor, value_weight: torch.Tensor, value_bias: torch.Tensor
+) -> torch.Tensor:
     """Lin_v of each head's sum_j a_j x_j (Eq. 2), the heads side by side.
 
     Args:
@@ -75,10 +75,15 @@ def standardise(tokens: torch.Tensor, norm: nn.LayerNorm) -> torch.Tensor:
     return F.layer_norm(tokens, norm.normalized_shape, eps=norm.eps)
 
 
-def attend_normed(query: torch.Tensor, tokens: torch.Tensor,
-                  norm: nn.LayerNorm, key_weight: torch.Tensor,
-                  value_weight: torch.Tensor, value_bias: torch.Tensor,
-                  num_heads: int) -> Tuple[torch.Tensor, torch.Tensor]:
+def attend_normed(
+    query: torch.Tensor,
+    tokens: torch.Tensor,
+    norm: nn.LayerNorm,
+    key_weight: torch.Tensor,
+    value_weight: torch.Tensor,
+    value_bias: torch.Tensor,
+    num_heads: int,
+) -> Tuple[torch.Tensor, torch.Tensor]:
     """Attention to tokens behind a layer norm.
 
     Attention to scale * x_j + shift is attention to x_j by the query * scale,
@@ -124,5 +129,7 @@ class _HeadsLinear(torch.autograd.Function):
     def backward(ctx, grad: torch.Tensor) -> tuple:
         tokens, weight = ctx.saved_tensors
         grad = grad.transpose(0, 1).to(weight.dtype)  # lower under AMP
-        return ((grad @ weight).transpose(0, 1).to(tokens.dtype),
-                grad.transpose(1, 2) @ tokens.transpose(0, 1).to(weight.dtype))
+        return (
+            (grad @ weight).transpose(0, 1).to(tokens.dtype),
+            grad.transpose(1, 2) @ tokens.transpose(0, 1).to(weight.dtype),
+        )

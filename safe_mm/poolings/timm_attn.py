@@ -1,4 +1,5 @@
 """The attention pools that open_clip puts on convolutional timm trunks."""
+
 from collections import OrderedDict
 from typing import Optional, Tuple
 
@@ -30,7 +31,7 @@ class AbsAttentionPool(MapPooling):
     """
 
     supports = "a timm model with timm_pool 'abs_attn'"
-    projection = ('head', )
+    projection = ('head',)
     layer_type = AttentionPool2d
 
     def __init__(self, head: nn.Module) -> None:
@@ -41,10 +42,11 @@ class AbsAttentionPool(MapPooling):
         self.width = self.layer.qkv.in_features
 
     @classmethod
-    def split(cls, visual: nn.Module
-              ) -> Optional[Tuple[nn.Module, 'AbsAttentionPool']]:
-        if not (isinstance(visual, TimmModel) and isinstance(
-                getattr(visual.head, 'pool', None), cls.layer_type)):
+    def split(cls, visual: nn.Module) -> Optional[Tuple[nn.Module, 'AbsAttentionPool']]:
+        if not (
+            isinstance(visual, TimmModel)
+            and isinstance(getattr(visual.head, 'pool', None), cls.layer_type)
+        ):
             return None
         pool = cls(visual.head)
         visual.head = nn.Identity()
@@ -61,19 +63,17 @@ class AbsAttentionPool(MapPooling):
             Tensor: Shape (B, 1 + h*w, C).
         """
         positions = resample_abs_pos_embed(
-            self.layer.pos_embed[None], self.grid(dense),
-            self.layer.feat_size, num_prefix_tokens=1)
+            self.layer.pos_embed[None], self.grid(dense), self.layer.feat_size, num_prefix_tokens=1
+        )
         return self.with_mean(dense) + positions
 
     def token_attention(self, dense: torch.Tensor) -> torch.Tensor:
         """Attention of the mean token, shape (B, H, 1 + h*w)."""
         return self._attend(self.tokens(dense), self.grid(dense))
 
-    def _attend(self, tokens: torch.Tensor,
-                grid: Tuple[int, int]) -> torch.Tensor:
+    def _attend(self, tokens: torch.Tensor, grid: Tuple[int, int]) -> torch.Tensor:
         query_weight, key_weight, _ = self.layer.qkv.weight.chunk(3)
-        query = F.linear(tokens[:, 0], query_weight,
-                         self.layer.qkv.bias.chunk(3)[0])
+        query = F.linear(tokens[:, 0], query_weight, self.layer.qkv.bias.chunk(3)[0])
         query = seen_from_tokens(query, key_weight, self.layer.num_heads)
         return attention_weights(query, tokens)
 
@@ -82,7 +82,9 @@ class AbsAttentionPool(MapPooling):
         x = self.tokens(dense)
         pooled = project_heads(
             self._attend(x, self.grid(dense)) @ x,
-            self.layer.qkv.weight.chunk(3)[2], self.layer.qkv.bias.chunk(3)[2])
+            self.layer.qkv.weight.chunk(3)[2],
+            self.layer.qkv.bias.chunk(3)[2],
+        )
         return self.head(self.layer.proj(pooled))
 
 
@@ -103,15 +105,15 @@ class RotAttentionPool(AbsAttentionPool):
         """The mean token, then F_j, shape (B, 1 + h*w, C)."""
         return self.with_mean(dense)
 
-    def _attend(self, tokens: torch.Tensor,
-                grid: Tuple[int, int]) -> torch.Tensor:
+    def _attend(self, tokens: torch.Tensor, grid: Tuple[int, int]) -> torch.Tensor:
         layer = self.layer
         query_weight, key_weight, _ = layer.qkv.weight.chunk(3)
         query_bias, key_bias, _ = layer.qkv.bias.chunk(3)
         query = F.linear(tokens[:, :1], query_weight, query_bias)
         keys = F.linear(tokens, key_weight, key_bias)
-        query, keys = (x.unflatten(-1, (layer.num_heads, -1)).transpose(1, 2)
-                       for x in (query, keys))
+        query, keys = (
+            x.unflatten(-1, (layer.num_heads, -1)).transpose(1, 2) for x in (query, keys)
+        )
         rope = layer.pos_embed.get_embed(grid)
         if isinstance(rope, tuple):  # sines and cosines apart, in older timm
             rope = torch.cat(rope, dim=-1)

@@ -1,13 +1,10 @@
 """The last block of a timm ViT."""
+
 from typing import Optional, Tuple
 
 import torch
 from open_clip.timm_model import TimmModel
-from timm.models.vision_transformer import (
-    Attention,
-    Block,
-    VisionTransformer,
-)
+from timm.models.vision_transformer import Attention, Block, VisionTransformer
 from torch import nn
 from torch.nn import functional as F
 
@@ -40,12 +37,13 @@ class TimmLastBlockPool(TokenPooling):
         self.width = trunk.embed_dim
 
     @classmethod
-    def split(cls, visual: nn.Module
-              ) -> Optional[Tuple[nn.Module, 'TimmLastBlockPool']]:
-        if not (isinstance(visual, TimmModel)
-                and isinstance(visual.trunk, VisionTransformer)
-                and visual.trunk.global_pool == 'token'
-                and _is_plain(visual.trunk.blocks[-1])):
+    def split(cls, visual: nn.Module) -> Optional[Tuple[nn.Module, 'TimmLastBlockPool']]:
+        if not (
+            isinstance(visual, TimmModel)
+            and isinstance(visual.trunk, VisionTransformer)
+            and visual.trunk.global_pool == 'token'
+            and _is_plain(visual.trunk.blocks[-1])
+        ):
             return None
         pool = cls(visual)
         visual.trunk.blocks = visual.trunk.blocks[:-1]
@@ -56,16 +54,15 @@ class TimmLastBlockPool(TokenPooling):
         """Attention of the class token, shape (B, H, K + h*w)."""
         return self._attend(standardise(dense, self.block.norm1))[0]
 
-    def _attend(self, tokens: torch.Tensor
-                ) -> Tuple[torch.Tensor, torch.Tensor]:
+    def _attend(self, tokens: torch.Tensor) -> Tuple[torch.Tensor, torch.Tensor]:
         """Attention, and the values that it pools, shape (B, C)."""
         attn, norm = self.block.attn, self.block.norm1
         query_weight, key_weight, value_weight = attn.qkv.weight.chunk(3)
         query_bias, _, value_bias = attn.qkv.bias.chunk(3)
-        query = F.linear(norm.weight * tokens[:, 0] + norm.bias, query_weight,
-                         query_bias)
-        return attend_normed(query, tokens, norm, key_weight, value_weight,
-                             value_bias, attn.num_heads)
+        query = F.linear(norm.weight * tokens[:, 0] + norm.bias, query_weight, query_bias)
+        return attend_normed(
+            query, tokens, norm, key_weight, value_weight, value_bias, attn.num_heads
+        )
 
     def forward(self, dense: torch.Tensor) -> torch.Tensor:
         """Tokens (B, K + h*w, C) -> pooled features (B, embed_dim)."""
@@ -83,7 +80,9 @@ def _is_plain(block: nn.Module) -> bool:
         return False
     attn = block.attn
     steps = (attn.q_norm, attn.k_norm, getattr(attn, 'norm', nn.Identity()))
-    return (all(isinstance(step, nn.Identity) for step in steps)
-            and getattr(attn, 'gate', None) is None
-            and attn.qkv.bias is not None
-            and isinstance(block.norm1, nn.LayerNorm))
+    return (
+        all(isinstance(step, nn.Identity) for step in steps)
+        and getattr(attn, 'gate', None) is None
+        and attn.qkv.bias is not None
+        and isinstance(block.norm1, nn.LayerNorm)
+    )

@@ -1,4 +1,5 @@
 """The last block of open_clip's ViT."""
+
 from typing import Optional, Tuple
 
 import torch
@@ -33,12 +34,13 @@ class LastBlockPool(TokenPooling):
         self.width = len(self.proj)
 
     @classmethod
-    def split(cls, visual: nn.Module
-              ) -> Optional[Tuple[nn.Module, 'LastBlockPool']]:
-        if not (isinstance(visual, VisionTransformer)
-                and visual.attn_pool is None and visual.pool_type == 'tok'
-                and isinstance(visual.transformer.resblocks[-1],
-                               ResidualAttentionBlock)):
+    def split(cls, visual: nn.Module) -> Optional[Tuple[nn.Module, 'LastBlockPool']]:
+        if not (
+            isinstance(visual, VisionTransformer)
+            and visual.attn_pool is None
+            and visual.pool_type == 'tok'
+            and isinstance(visual.transformer.resblocks[-1], ResidualAttentionBlock)
+        ):
             return None
         pool = cls(visual)
         visual.transformer.resblocks = visual.transformer.resblocks[:-1]
@@ -48,16 +50,15 @@ class LastBlockPool(TokenPooling):
         """Attention of the class token, shape (B, H, 1 + h*w)."""
         return self._attend(standardise(dense, self.block.ln_1))[0]
 
-    def _attend(self, tokens: torch.Tensor
-                ) -> Tuple[torch.Tensor, torch.Tensor]:
+    def _attend(self, tokens: torch.Tensor) -> Tuple[torch.Tensor, torch.Tensor]:
         """Attention, and the values that it pools, shape (B, C)."""
         attn, norm = self.block.attn, self.block.ln_1
         query_weight, key_weight, value_weight = attn.in_proj_weight.chunk(3)
         query_bias, _, value_bias = attn.in_proj_bias.chunk(3)
-        query = F.linear(norm.weight * tokens[:, 0] + norm.bias, query_weight,
-                         query_bias)
-        return attend_normed(query, tokens, norm, key_weight, value_weight,
-                             value_bias, attn.num_heads)
+        query = F.linear(norm.weight * tokens[:, 0] + norm.bias, query_weight, query_bias)
+        return attend_normed(
+            query, tokens, norm, key_weight, value_weight, value_bias, attn.num_heads
+        )
 
     def forward(self, dense: torch.Tensor) -> torch.Tensor:
         """Tokens (B, 1 + h*w, C) -> pooled features (B, embed_dim)."""

@@ -1,4 +1,5 @@
 """The figures of the paper's Tables I and III, with OpenAI's weights."""
+
 from pathlib import Path
 from typing import Optional
 
@@ -17,9 +18,9 @@ DATASETS = dict(
     sun397='SUN397',
     dtd='DTD',
     eurosat='EuroSAT',
-    ucf101='UCF101')
-VARIANTS = ('imagenet', 'imagenetv2', 'imagenet_sketch', 'imagenet_a',
-            'imagenet_r')
+    ucf101='UCF101',
+)
+VARIANTS = ('imagenet', 'imagenetv2', 'imagenet_sketch', 'imagenet_a', 'imagenet_r')
 SHIFTS = 'mean of shifts'
 
 
@@ -41,8 +42,7 @@ def read_table(table: str, clip: str) -> pd.DataFrame:
         clip (str): ``ARCHITECTURE:WEIGHTS``.
     """
     frame = pd.read_csv(FILE)
-    frame = frame[(frame.table == table)
-                  & (frame['clip'] == architecture_of(clip))]
+    frame = frame[(frame.table == table) & (frame['clip'] == architecture_of(clip))]
     frame = frame.set_index(['method', 'shots'])
     if table == 'I':
         return frame[[*DATASETS, 'average']]

@@ -1,4 +1,5 @@
 """Reads results of runs into a pandas DataFrame."""
+
 import json
 from pathlib import Path
 from typing import Any, Dict, Iterable, List, Sequence, Tuple
@@ -8,8 +9,7 @@ import pandas as pd
 from ..errors import InputError
 
 RESULT, ERROR = 'result.json', 'error.txt'
-KEY = ('method', 'clip', 'dataset', 'shots', 'seed', 'method_hash',
-       'data_hash')
+KEY = ('method', 'clip', 'dataset', 'shots', 'seed', 'method_hash', 'data_hash')
 NEEDED = (*KEY, 'test', 'attention', 'trained_parameters', 'seconds', 'made')
 # By a config's name, or by its first part. Tables have this order.
 NAMES = {
@@ -47,23 +47,26 @@ def read_results(paths: Iterable[Path]) -> Tuple[List[Result], List[Path]]:
     for path in paths:
         if path.is_dir():
             files = sorted(path.rglob(RESULT))
-            errors = [file for file in sorted(path.rglob(ERROR))
-                      if not file.with_name(RESULT).exists()]
-            found = [parse(file.read_text('utf-8'), str(file))
-                     for file in files]
+            errors = [
+                file for file in sorted(path.rglob(ERROR)) if not file.with_name(RESULT).exists()
+            ]
+            found = [parse(file.read_text('utf-8'), str(file)) for file in files]
             failed += errors
         elif path.is_file():
             errors = []
-            found = [parse(line, f'{path}, line {number}')
-                     for number, line in enumerate(
-                         path.read_text('utf-8', 'replace').splitlines(), 1)
-                     if line.strip()]
+            found = [
+                parse(line, f'{path}, line {number}')
+                for number, line in enumerate(path.read_text('utf-8', 'replace').splitlines(), 1)
+                if line.strip()
+            ]
         else:
-            raise InputError(f'{path} does not exist. Give the work dir of a '
-                             'sweep, or a .jsonl file of results.')
+            raise InputError(
+                f'{path} does not exist. Give the work dir of a sweep, or a .jsonl file of results.'
+            )
         if not found and not errors:
-            raise InputError(f'{path} has no results. Run tools/sweep.py '
-                             'with it as --work-dir first.')
+            raise InputError(
+                f'{path} has no results. Run tools/sweep.py with it as --work-dir first.'
+            )
         results += found
     return results, failed
 
@@ -73,24 +76,24 @@ def parse(text: str, place: str) -> Result:
     try:
         result = json.loads(text)
     except ValueError as error:
-        raise InputError(f'{place} is not JSON ({error}). Delete it, and run '
-                         'again.') from None
-    missing = [name for name in NEEDED if name not in result] if isinstance(
-        result, dict) else NEEDED
+        raise InputError(f'{place} is not JSON ({error}). Delete it, and run again.') from None
+    missing = (
+        [name for name in NEEDED if name not in result] if isinstance(result, dict) else NEEDED
+    )
     if missing:
-        raise InputError(f'{place} is not a result: it lacks '
-                         f'{", ".join(missing)}. Run again with this version.')
+        raise InputError(
+            f'{place} is not a result: it lacks {", ".join(missing)}. Run again with this version.'
+        )
     return dict(result, place=place)
 
 
 def collect(results: List[Result], path: Path) -> None:
     """Writes results as JSON lines, sorted and each once."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    ordered = sorted(results, key=lambda r: (
-        [r[name] for name in KEY], r['made']['date']))
-    lines = dict.fromkeys(json.dumps(
-        {name: value for name, value in r.items() if name != 'place'})
-        for r in ordered)
+    ordered = sorted(results, key=lambda r: ([r[name] for name in KEY], r['made']['date']))
+    lines = dict.fromkeys(
+        json.dumps({name: value for name, value in r.items() if name != 'place'}) for r in ordered
+    )
     path.write_text(''.join(f'{line}\n' for line in lines), 'utf-8')
 
 
@@ -112,12 +115,14 @@ def prepare(results: List[Result]) -> List[Result]:
     check_data(latest.values())
     hashes: Dict[tuple, set] = {}
     for r in latest.values():
-        hashes.setdefault((r['name'], r['clip'], source_dataset(r)),
-                          set()).add(r['method_hash'])
+        hashes.setdefault((r['name'], r['clip'], source_dataset(r)), set()).add(r['method_hash'])
     several = {key[:2] for key, own in hashes.items() if len(own) > 1}
-    return [dict(r, name=f'{r["name"]} ({r["method_hash"][:8]})')
-            if (r['name'], r['clip']) in several else r
-            for r in latest.values()]
+    return [
+        dict(r, name=f'{r["name"]} ({r["method_hash"][:8]})')
+        if (r['name'], r['clip']) in several
+        else r
+        for r in latest.values()
+    ]
 
 
 def source_dataset(result: Result) -> str:
@@ -135,23 +140,28 @@ def check_data(results: Iterable[Result]) -> None:
             raise InputError(
                 f'{first["place"]} and {r["place"]} have different data '
                 f'(data_hash) of {r["dataset"]}, {r["shots"]} shots, seed '
-                f'{r["seed"]}. Delete one, or report them apart.')
+                f'{r["seed"]}. Delete one, or report them apart.'
+            )
 
 
 def to_frame(results: Sequence[Result]) -> pd.DataFrame:
     """One row for each result, test variant and figure."""
-    return pd.DataFrame([
-        dict(
-            {name: r[name] for name in (*KEY, 'name')},
-            variant=variant,
-            figure=figure,
-            accuracy=accuracy,
-            trained_parameters=r['trained_parameters'],
-            train_seconds=r['seconds']['train'],
-            test_seconds=r['seconds']['test'])
-        for r in results for variant, figures in r['test'].items()
-        for figure, accuracy in figures.items()
-    ])
+    return pd.DataFrame(
+        [
+            dict(
+                {name: r[name] for name in (*KEY, 'name')},
+                variant=variant,
+                figure=figure,
+                accuracy=accuracy,
+                trained_parameters=r['trained_parameters'],
+                train_seconds=r['seconds']['train'],
+                test_seconds=r['seconds']['test'],
+            )
+            for r in results
+            for variant, figures in r['test'].items()
+            for figure, accuracy in figures.items()
+        ]
+    )
 
 
 def blend_of(frame: pd.DataFrame, beta: float) -> str:
@@ -165,8 +175,7 @@ def blend_of(frame: pd.DataFrame, beta: float) -> str:
     for name, own in figures.groupby('name').figure:
         if blend not in set(own):
             betas = ', '.join(f[5:] for f in own.unique())
-            raise InputError(
-                f'--beta {beta:g}: the results of {name} have {betas}.')
+            raise InputError(f'--beta {beta:g}: the results of {name} have {betas}.')
     return blend
 
 
@@ -180,17 +189,20 @@ def accuracies(frame: pd.DataFrame, blend: str) -> pd.DataFrame:
     own = frame[frame.figure.eq('accuracy') | safe & frame.figure.eq(blend)]
     own = own.sort_values('figure', ascending=False, kind='stable')
     own = own.drop_duplicates(['name', *KEY, 'variant']).sort_index()
-    unknown = dict(trained_parameters=float('nan'),
-                   train_seconds=float('nan'), test_seconds=float('nan'))
+    unknown = dict(
+        trained_parameters=float('nan'), train_seconds=float('nan'), test_seconds=float('nan')
+    )
 
     zero = frame[frame.figure == 'zero-shot'].assign(
-        name='zero-shot CLIP', shots=0, seed=0, **unknown)
+        name='zero-shot CLIP', shots=0, seed=0, **unknown
+    )
     zero = zero.drop_duplicates(['clip', 'dataset', 'variant'], keep='last')
     safe_a = frame.name.str.match(r'SAFE-A( \(|$)')
     beside = frame[safe_a & (frame.figure == blend)].assign(**unknown)
     beside['name'] = beside.name.str.replace('SAFE-A', 'SAFE', regex=False)
-    return pd.concat([own, without(zero, own, 'zero-shot CLIP'),
-                      without(beside, own, 'SAFE')], ignore_index=True)
+    return pd.concat(
+        [own, without(zero, own, 'zero-shot CLIP'), without(beside, own, 'SAFE')], ignore_index=True
+    )
 
 
 def without(rows: pd.DataFrame, own: pd.DataFrame, name: str) -> pd.DataFrame:
@@ -198,8 +210,7 @@ def without(rows: pd.DataFrame, own: pd.DataFrame, name: str) -> pd.DataFrame:
     plain = own.name.str.replace(r' \([0-9a-f]{1,8}\)$', '', regex=True)
     own = own[plain == name]
     known = set(zip(own['clip'], own.dataset))
-    return rows[[place not in known
-                 for place in zip(rows['clip'], rows.dataset)]]
+    return rows[[place not in known for place in zip(rows['clip'], rows.dataset)]]
 
 
 def source(data: pd.DataFrame) -> pd.DataFrame:
@@ -208,10 +219,10 @@ def source(data: pd.DataFrame) -> pd.DataFrame:
     A run on ImageNet's variants counts as one on ImageNet where there is none
     of the same method and shots.
     """
-    data = data.drop_duplicates(['clip', 'name', 'dataset', 'shots', 'seed',
-                                 'method_hash'])
+    data = data.drop_duplicates(['clip', 'name', 'dataset', 'shots', 'seed', 'method_hash'])
     cell = ['clip', 'name', 'shots']
     plain = set(map(tuple, data[data.dataset == 'imagenet'][cell].values))
     twice = (data.dataset == 'imagenet_variants') & pd.Series(
-        [tuple(row) in plain for row in data[cell].values], data.index, bool)
+        [tuple(row) in plain for row in data[cell].values], data.index, bool
+    )
     return data[~twice].replace({'dataset': {'imagenet_variants': 'imagenet'}})

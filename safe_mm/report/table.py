@@ -1,4 +1,5 @@
 """A table of figures, as Markdown, CSV or LaTeX."""
+
 import re
 from pathlib import Path
 from typing import NamedTuple, Optional
@@ -16,6 +17,7 @@ class Table(NamedTuple):
         count (DataFrame, optional): Numbers of seeds.
         signed (bool): Whether all figures are differences.
     """
+
     title: str
     mean: pd.DataFrame
     std: Optional[pd.DataFrame] = None
@@ -37,7 +39,7 @@ class Table(NamedTuple):
             return '–'
         if pd.api.types.is_integer_dtype(self.mean.dtypes.iloc[j]):
             return str(value)
-        value = round(value, 1) + 0.  # no -0.0
+        value = round(value, 1) + 0.0  # no -0.0
         text = f'{value:{"+" if signed else ""}.1f}'
         if self.std is not None and not pd.isna(self.std.iat[i, j]):
             text += f' ± {self.std.iat[i, j]:.1f}'
@@ -56,13 +58,16 @@ class Table(NamedTuple):
         """Means, deviations and numbers of seeds in columns of their own."""
         table = self.mean
         if self.count is not None:
-            parts = {'': self.mean, ' std': self.std, ' seeds':
-                     self.count.astype('Int64')}
-            table = pd.concat([part[[name]].add_suffix(what)
-                               for name in self.mean
-                               for what, part in parts.items()], axis=1)
-        return labelled(table).to_csv(index=False, float_format='%.4f',
-                                      lineterminator='\n')
+            parts = {'': self.mean, ' std': self.std, ' seeds': self.count.astype('Int64')}
+            table = pd.concat(
+                [
+                    part[[name]].add_suffix(what)
+                    for name in self.mean
+                    for what, part in parts.items()
+                ],
+                axis=1,
+            )
+        return labelled(table).to_csv(index=False, float_format='%.4f', lineterminator='\n')
 
     def latex(self) -> str:
         """A ``tabular`` that needs the package booktabs."""

@@ -1,4 +1,5 @@
 """Executes a run: train, choose by validation, test, write the result."""
+
 import json
 import os
 import shutil
@@ -25,14 +26,7 @@ from ..evaluation import evaluate
 from ..feature_cache import ROOT, cache_features, collate
 from ..models import CLIPClassifier
 from ..registry import DATASETS, MODELS
-from .run import (
-    ERROR,
-    RESULT,
-    Run,
-    run_config,
-    run_key,
-    weights_hash,
-)
+from .run import ERROR, RESULT, Run, run_config, run_key, weights_hash
 
 BATCH = 256
 
@@ -88,12 +82,14 @@ def train_and_test(cfg: Config) -> Dict[str, Any]:
         chosen = choices(runner)
     middle = time.time()
     model = runner.model
-    size = sum(dict(model.named_parameters())[name].numel()
-               for name in model.trainable)
+    size = sum(dict(model.named_parameters())[name].numel() for name in model.trainable)
     return dict(
-        **chosen, **test(runner, test_datasets(cfg)), trained_parameters=size,
+        **chosen,
+        **test(runner, test_datasets(cfg)),
+        trained_parameters=size,
         seconds=dict(train=middle - start, test=time.time() - middle),
-        made=made_by(cfg))
+        made=made_by(cfg),
+    )
 
 
 def build_runner(cfg: Config) -> Runner:
@@ -124,21 +120,23 @@ def choices(runner: Runner) -> Dict[str, Any]:
     return dict(
         validation=info['best_score'],
         validation_figures=evaluate(
-            runner.model, runner.val_loop.dataloader,
-            runner.cfg.test_evaluator),
+            runner.model, runner.val_loop.dataloader, runner.cfg.test_evaluator
+        ),
         setting=info.get('setting', setting),
         grid=info.get('grid', []),
-        hyperparameters=info.get('search', {}))
+        hyperparameters=info.get('search', {}),
+    )
 
 
 def test_datasets(cfg: Config) -> Dict[str, Dataset]:
     """Test images by variant; what differs is in the config's ``variants``."""
-    return {name: DATASETS.build({**cfg.test_dataloader.dataset, **changes})
-            for name, changes in cfg.get('variants', {'test': {}}).items()}
+    return {
+        name: DATASETS.build({**cfg.test_dataloader.dataset, **changes})
+        for name, changes in cfg.get('variants', {'test': {}}).items()
+    }
 
 
-def cached_loader(cfg: Config, model: CLIPClassifier, dataset: Dataset,
-                  desc: str) -> DataLoader:
+def cached_loader(cfg: Config, model: CLIPClassifier, dataset: Dataset, desc: str) -> DataLoader:
     """A loader of test data, of features where the model has a frozen stage
     and the config a feature cache.
     """
@@ -148,9 +146,14 @@ def cached_loader(cfg: Config, model: CLIPClassifier, dataset: Dataset,
         own = dict(cfg.test_dataloader, dataset=dataset)
         return Runner.build_dataloader(own)
     features = cache_features(
-        model, dataset, stage, Path(cache.get('root', ROOT)).expanduser(),
+        model,
+        dataset,
+        stage,
+        Path(cache.get('root', ROOT)).expanduser(),
         getattr(torch, cache.get('dtype', 'float32')),
-        cfg.test_dataloader.num_workers, desc)
+        cfg.test_dataloader.num_workers,
+        desc,
+    )
     return DataLoader(features, batch_size=BATCH, collate_fn=collate)
 
 
@@ -163,17 +166,14 @@ def test(runner: Runner, datasets: Dict[str, Dataset]) -> Dict[str, Any]:
     """
     found, attention = {}, {}
     for name, dataset in datasets.items():
-        loader = cached_loader(runner.cfg, runner.model, dataset,
-                               f'features of {name} images')
-        found[name] = evaluate(runner.model, loader,
-                               runner.cfg.test_evaluator)
+        loader = cached_loader(runner.cfg, runner.model, dataset, f'features of {name} images')
+        found[name] = evaluate(runner.model, loader, runner.cfg.test_evaluator)
         if not attention:
             attention = part_attention(runner.model, loader, dataset)
     return dict(test=found, attention=attention)
 
 
-def part_attention(model: CLIPClassifier, loader: DataLoader,
-                   dataset: Dataset) -> Dict[str, float]:
+def part_attention(model: CLIPClassifier, loader: DataLoader, dataset: Dataset) -> Dict[str, float]:
     """Attention on the part, of data that knows where the part is."""
     if not hasattr(dataset, 'part_mask') or model.frozen_stage == 'pooled':
         return {}
@@ -200,6 +200,6 @@ def made_by(cfg: Config) -> Dict[str, Any]:
     return dict(
         versions=versions(),
         weights=weights_hash(*clip),
-        device=torch.cuda.get_device_name() if gpu else
-        f'CPU, {torch.get_num_threads()} threads',
-        date=time.strftime('%Y-%m-%d %H:%M:%S'))
+        device=torch.cuda.get_device_name() if gpu else f'CPU, {torch.get_num_threads()} threads',
+        date=time.strftime('%Y-%m-%d %H:%M:%S'),
+    )

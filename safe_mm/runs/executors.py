@@ -4,16 +4,12 @@ An executor takes runs that are left to do and yields each with its error, or
 None, as it finishes. Features of test images that runs share are computed by
 a task of their own, before the runs that need them.
 """
+
 import os
 import socket
 import threading
 from argparse import Namespace
-from concurrent.futures import (
-    FIRST_COMPLETED,
-    Future,
-    ProcessPoolExecutor,
-    wait,
-)
+from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
 from multiprocessing import get_context, parent_process
 from typing import Callable, Dict, Iterator, List, Optional, Tuple
@@ -35,16 +31,15 @@ def in_this_process(args: Namespace, runs: List[Run]) -> Iterator[Outcome]:
         yield run, execute(args, run)
 
 
-def local_processes(args: Namespace, runs: List[Run],
-                    jobs: int) -> Iterator[Outcome]:
+def local_processes(args: Namespace, runs: List[Run], jobs: int) -> Iterator[Outcome]:
     """Several processes of this machine, each with a share of its cores.
 
     Raises:
         InputError: A process was killed. Completed runs are kept.
     """
     threads = max(1, (os.cpu_count() or 1) // jobs)
-    with ProcessPoolExecutor(jobs, get_context('spawn'), _start,
-                             (threads, )) as pool:
+    with ProcessPoolExecutor(jobs, get_context('spawn'), _start, (threads,)) as pool:
+
         def submit(task: Callable, *own) -> Future:
             return pool.submit(task, args, *own)
 
@@ -54,7 +49,8 @@ def local_processes(args: Namespace, runs: List[Run],
             raise InputError(
                 'a process of the sweep was killed, maybe for lack of memory. '
                 'Run the same command again to continue, with a smaller '
-                '--jobs.') from None
+                '--jobs.'
+            ) from None
 
 
 def _start(threads: int) -> None:
@@ -77,8 +73,7 @@ def _first_finished(futures: List[Future]) -> Tuple[Future, Optional[str]]:
     return finished, finished.result()
 
 
-def ray_cluster(args: Namespace, runs: List[Run],
-                address: Optional[str]) -> Iterator[Outcome]:
+def ray_cluster(args: Namespace, runs: List[Run], address: Optional[str]) -> Iterator[Outcome]:
     """Workers of Ray, on this machine or a cluster; lost ones are replaced.
 
     Args:
@@ -92,14 +87,14 @@ def ray_cluster(args: Namespace, runs: List[Run],
     try:
         import ray
     except ImportError:
-        raise InputError('--ray needs the extra: pip install "safe-mm[ray]"'
-                         ) from None
+        raise InputError('--ray needs the extra: pip install "safe-mm[ray]"') from None
     check_reachable(address)
     ray.init(address=address, ignore_reinit_error=True, log_to_driver=False)
     gpus = 1 if ray.cluster_resources().get('GPU') else 0
     options = ray.remote(num_cpus=1, num_gpus=gpus, max_retries=RETRIES)
     remotes: Dict[Callable, Callable] = {
-        task: options(task) for task in (execute, cache_test_features)}
+        task: options(task) for task in (execute, cache_test_features)
+    }
 
     def submit(task: Callable, *own) -> 'ray.ObjectRef':
         return remotes[task].remote(args, *own)
@@ -121,12 +116,14 @@ def check_reachable(address: Optional[str]) -> None:
         if port.isdigit():
             socket.create_connection((host, int(port)), TIMEOUT).close()
     except OSError as error:
-        raise InputError(f'--ray {address}: no cluster answers ({error}). '
-                         'Start one by: ray start --head') from None
+        raise InputError(
+            f'--ray {address}: no cluster answers ({error}). Start one by: ray start --head'
+        ) from None
 
 
-def _as_they_finish(runs: List[Run], submit: Callable,
-                    first_finished: Callable) -> Iterator[Outcome]:
+def _as_they_finish(
+    runs: List[Run], submit: Callable, first_finished: Callable
+) -> Iterator[Outcome]:
     """Submits features first, then their runs, and yields outcomes."""
     pending: dict = {}
     for features in distinct(runs, 'features'):

@@ -1,4 +1,5 @@
 """A run of a sweep: its config, its folder, and what identifies it."""
+
 import hashlib
 import json
 from argparse import Namespace
@@ -30,6 +31,7 @@ class Run(NamedTuple):
         shots (int, optional): K; None where nothing is trained.
         seed (int, optional): Of the few-shot sample and of the run.
     """
+
     config: str
     dataset: Optional[str] = None
     clip: Optional[str] = None
@@ -49,8 +51,10 @@ def expand_runs(args: Namespace) -> List[Run]:
         for dataset in args.datasets:
             for clip in args.clips:
                 samples = [(k, s) for k in args.shots for s in args.seeds]
-                runs += [Run(config, dataset, clip, *sample) for sample in (
-                    samples if trains(config) else [(None, None)])]
+                runs += [
+                    Run(config, dataset, clip, *sample)
+                    for sample in (samples if trains(config) else [(None, None)])
+                ]
     return runs
 
 
@@ -74,28 +78,28 @@ def run_config(args: Namespace, run: Run) -> Config:
         InputError: An option is wrong, or not supported in a sweep.
     """
     if args.launcher != 'none' or args.amp:
-        raise InputError('--launcher and --amp are not supported here: each '
-                         'run is one process.')
+        raise InputError('--launcher and --amp are not supported here: each run is one process.')
     file = Config.fromfile(find_config(run.config))
     options = {  # without those of training where nothing is trained
-        option: value for option, value in args.cfg_options.items()
-        if '.' not in option or file.get(option.split('.')[0], {}) is not None}
+        option: value
+        for option, value in args.cfg_options.items()
+        if '.' not in option or file.get(option.split('.')[0], {}) is not None
+    }
     values = dict(vars(args), **run._asdict())
-    cfg = load_config(Namespace(**dict(
-        values, work_dir=None, seeds=[], cfg_options=options)))
+    cfg = load_config(Namespace(**dict(values, work_dir=None, seeds=[], cfg_options=options)))
     if cfg.get('load_from'):
         raise InputError('load_from is not supported in a sweep.')
     if 'default_hooks.feature_cache' not in options:
         cfg.default_hooks.feature_cache = {
             'type': 'safe_mm.FeatureCacheHook',
-            **cfg.default_hooks.get('feature_cache', {})}
+            **cfg.default_hooks.get('feature_cache', {}),
+        }
     if args.grid and cfg.get('grid') and cfg.train_cfg.get('max_iters'):
         enable_joint_training(cfg, expand_grid(cfg))
     key = run_key(cfg, run)
     sample = f'_shots{run.shots}_seed{run.seed}' if run.shots else ''
     name = f'{key["dataset"]}{sample}_{short_hash(key)[:8]}'
-    folder = Path(args.work_dir, key['method'],
-                  key['clip'].replace(':', '_'), name)
+    folder = Path(args.work_dir, key['method'], key['clip'].replace(':', '_'), name)
     cfg.work_dir = str(folder)
     cfg.experiment_name = str(folder)[-100:].replace('/', '_')
     cfg.default_hooks.checkpoint.interval = 0  # the best alone
@@ -116,7 +120,8 @@ def run_key(cfg: Config, run: Run) -> Dict[str, Any]:
         shots=run.shots or 0,
         seed=run.seed or 0,
         method_hash=method_hash(cfg),
-        data_hash=data_hash(cfg))
+        data_hash=data_hash(cfg),
+    )
 
 
 def clip_name(clip: dict) -> str:
@@ -129,9 +134,17 @@ def method_hash(cfg: Config) -> str:
     """Hash of what makes a method: CLIP's weights, and the config but for
     the data and for what depends on the machine.
     """
-    parts = {name: deepcopy(cfg.get(name)) for name in (
-        'model', 'optim_wrapper', 'param_scheduler', 'train_cfg',
-        'custom_hooks', 'search')}
+    parts = {
+        name: deepcopy(cfg.get(name))
+        for name in (
+            'model',
+            'optim_wrapper',
+            'param_scheduler',
+            'train_cfg',
+            'custom_hooks',
+            'search',
+        )
+    }
     for name in ('clip', 'classes', 'templates'):
         parts['model'].pop(name, None)
     if parts['optim_wrapper']:
@@ -139,19 +152,25 @@ def method_hash(cfg: Config) -> str:
     for name, loader in datasets(cfg).items():
         parts[name] = dict(
             how={n: cfg[name].get(n) for n in ('batch_size', 'sampler')},
-            views={n: value for n, value in loader.items()
-                   if n not in (*SAMPLE, *cfg.dataset)})
+            views={n: value for n, value in loader.items() if n not in (*SAMPLE, *cfg.dataset)},
+        )
     cache = cfg.default_hooks.get('feature_cache') or {}
-    return short_hash([
-        parts, open_clip_name(cfg.model.clip.model_name),
-        weights_hash(cfg.model.clip.model_name, cfg.model.clip.pretrained),
-        cache.get('dtype', 'float32')])
+    return short_hash(
+        [
+            parts,
+            open_clip_name(cfg.model.clip.model_name),
+            weights_hash(cfg.model.clip.model_name, cfg.model.clip.pretrained),
+            cache.get('dtype', 'float32'),
+        ]
+    )
 
 
 def data_hash(cfg: Config) -> str:
     """Hash of which images there are, but for the folder that holds them."""
-    own = [{name: dataset.get(name) for name in (*SAMPLE, *cfg.dataset)
-            if name != 'data_root'} for dataset in datasets(cfg).values()]
+    own = [
+        {name: dataset.get(name) for name in (*SAMPLE, *cfg.dataset) if name != 'data_root'}
+        for dataset in datasets(cfg).values()
+    ]
     return short_hash([own, cfg.get('variants'), cfg.randomness])
 
 

@@ -1,4 +1,5 @@
 """A sweep: runs that are left to do, handed to an executor."""
+
 import logging
 from argparse import Namespace
 from pathlib import Path
@@ -8,12 +9,7 @@ from mmengine.logging import print_log
 from tqdm import tqdm
 
 from ..errors import InputError
-from .executors import (
-    Outcome,
-    in_this_process,
-    local_processes,
-    ray_cluster,
-)
+from .executors import Outcome, in_this_process, local_processes, ray_cluster
 from .run import ERROR, Run, expand_runs, is_done, run_config
 
 
@@ -26,7 +22,7 @@ def plan(args: Namespace) -> List[Run]:
     runs = expand_runs(args)
     index, count = args.shard
     left = []
-    for run in tqdm(runs[index - 1::count], 'configs', leave=False):
+    for run in tqdm(runs[index - 1 :: count], 'configs', leave=False):
         if not is_done(run_config(args, run)):
             left.append(run)
     return left
@@ -42,7 +38,7 @@ def sweep(args: Namespace) -> List[str]:
         Path(args.work_dir).mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise InputError(f'--work-dir: {error}') from None
-    total = len(expand_runs(args)[args.shard[0] - 1::args.shard[1]])
+    total = len(expand_runs(args)[args.shard[0] - 1 :: args.shard[1]])
     left, errors = plan(args), []
     with tqdm(total=total, initial=total - len(left), desc='runs') as bar:
         for run, error in outcomes(args, left):
@@ -73,5 +69,7 @@ def describe(run: Run) -> str:
 
 def failures(folder: Path) -> List[str]:
     """Folders and errors of runs without a result."""
-    return [f'{file.parent}: {file.read_text().splitlines()[-1]}'
-            for file in sorted(folder.rglob(ERROR))]
+    return [
+        f'{file.parent}: {file.read_text().splitlines()[-1]}'
+        for file in sorted(folder.rglob(ERROR))
+    ]

@@ -3,18 +3,14 @@ _base_ = '../../configs/safe.py'
 
 dataset_name = 'shapes'
 dataset = dict(data_prefix='shapes', ann_file='', templates='a {}.')
-crop = [
-    {{_base_.load}},
-    dict(type='safe_mm.CLIPCrop', size=64),
-    {{_base_.pack}},
-]
+crop = [{{_base_.load}}, dict(type='safe_mm.CLIPCrop', size=64), {{_base_.pack}}]
 train_dataloader = dict(dataset=dict(pipeline=crop, **dataset))
 val_dataloader = dict(dataset=dict(pipeline=crop, **dataset))
 test_dataloader = dict(dataset=dict(pipeline=crop, **dataset))
 
 model = dict(
-    clip=dict(model_name='{{ fileDirname }}/tiny-vit.json', pretrained=None),
-    classes=dataset)
+    clip=dict(model_name='{{ fileDirname }}/tiny-vit.json', pretrained=None), classes=dataset
+)
 
 optim_wrapper = dict(optimizer=dict(lr=1e-3))
 param_scheduler = [

@@ -7,7 +7,8 @@ dataset = dict(
     data_root='data',
     data_prefix='caltech-101/101_ObjectCategories',
     ann_file='caltech-101/split_zhou_Caltech101.json',
-    templates='a photo of a {}.')
+    templates='a photo of a {}.',
+)
 
 train_dataloader = dict(dataset=dataset)
 val_dataloader = dict(dataset=dataset)

@@ -5,12 +5,10 @@
 _base_ = '../few_shot.py'
 
 dataset_name = 'ears'
-dataset = dict(
-    type='safe_mm.CreatureDataset', task='ears', data_root='~/.cache/safe_mm')
+dataset = dict(type='safe_mm.CreatureDataset', task='ears', data_root='~/.cache/safe_mm')
 variants = dict(
-    seen=dict(variant='seen'),
-    grounds=dict(variant='grounds'),
-    rendering=dict(variant='rendering'))
+    seen=dict(variant='seen'), grounds=dict(variant='grounds'), rendering=dict(variant='rendering')
+)
 
 own = dict(
     pipeline=[
@@ -18,7 +16,8 @@ own = dict(
         dict(type='safe_mm.CLIPCrop', size=160),  # of the small CLIPs
         {{_base_.pack}},
     ],
-    **dataset)
+    **dataset,
+)
 train_dataloader = dict(dataset=own)
 val_dataloader = dict(dataset=own)
 test_dataloader = dict(dataset=own)

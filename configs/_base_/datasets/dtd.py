@@ -7,7 +7,8 @@ dataset = dict(
     data_root='data',
     data_prefix='dtd/images',
     ann_file='dtd/split_zhou_DescribableTextures.json',
-    templates='{} texture.')
+    templates='{} texture.',
+)
 
 train_dataloader = dict(dataset=dataset)
 val_dataloader = dict(dataset=dataset)

@@ -7,7 +7,8 @@ dataset = dict(
     data_root='data',
     data_prefix='eurosat/2750',
     ann_file='eurosat/split_zhou_EuroSAT.json',
-    templates='a centered satellite photo of {}.')
+    templates='a centered satellite photo of {}.',
+)
 
 train_dataloader = dict(dataset=dataset)
 val_dataloader = dict(dataset=dataset)

@@ -7,7 +7,8 @@ dataset = dict(
     data_root='data',
     data_prefix='fgvc_aircraft/images',
     ann_file='fgvc_aircraft/variants.txt',
-    templates='a photo of a {}, a type of aircraft.')
+    templates='a photo of a {}, a type of aircraft.',
+)
 
 train_dataloader = dict(dataset=dataset)
 val_dataloader = dict(dataset=dataset)

@@ -7,7 +7,8 @@ dataset = dict(
     data_root='data',
     data_prefix='oxford_flowers/jpg',
     ann_file='oxford_flowers/split_zhou_OxfordFlowers.json',
-    templates='a photo of a {}, a type of flower.')
+    templates='a photo of a {}, a type of flower.',
+)
 
 train_dataloader = dict(dataset=dataset)
 val_dataloader = dict(dataset=dataset)

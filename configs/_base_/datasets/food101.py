@@ -7,7 +7,8 @@ dataset = dict(
     data_root='data',
     data_prefix='food-101/images',
     ann_file='food-101/split_zhou_Food101.json',
-    templates='a photo of {}, a type of food.')
+    templates='a photo of {}, a type of food.',
+)
 
 train_dataloader = dict(dataset=dataset)
 val_dataloader = dict(dataset=dataset)

@@ -9,7 +9,8 @@ dataset = dict(
     data_prefix='imagenet/images',
     ann_file='imagenet/classnames.txt',
     num_classes=1000,
-    templates='openai_imagenet_sub')
+    templates='openai_imagenet_sub',
+)
 
 train_dataloader = dict(dataset=dataset)
 val_dataloader = dict(dataset=dataset)

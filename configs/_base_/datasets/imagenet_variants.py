@@ -4,10 +4,8 @@ _base_ = './imagenet.py'
 dataset_name = 'imagenet_variants'
 variants = dict(
     imagenet=dict(),
-    imagenetv2=dict(
-        data_prefix='imagenetv2/imagenetv2-matched-frequency-format-val'),
+    imagenetv2=dict(data_prefix='imagenetv2/imagenetv2-matched-frequency-format-val'),
     imagenet_sketch=dict(data_prefix='imagenet-sketch/images'),
-    imagenet_a=dict(
-        data_prefix='imagenet-adversarial/imagenet-a', num_classes=200),
-    imagenet_r=dict(
-        data_prefix='imagenet-rendition/imagenet-r', num_classes=200))
+    imagenet_a=dict(data_prefix='imagenet-adversarial/imagenet-a', num_classes=200),
+    imagenet_r=dict(data_prefix='imagenet-rendition/imagenet-r', num_classes=200),
+)

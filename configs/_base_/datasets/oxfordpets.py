@@ -7,7 +7,8 @@ dataset = dict(
     data_root='data',
     data_prefix='oxford_pets/images',
     ann_file='oxford_pets/split_zhou_OxfordPets.json',
-    templates='a photo of a {}, a type of pet.')
+    templates='a photo of a {}, a type of pet.',
+)
 
 train_dataloader = dict(dataset=dataset)
 val_dataloader = dict(dataset=dataset)

@@ -7,7 +7,8 @@ dataset = dict(
     data_root='data',
     data_prefix='stanford_cars',
     ann_file='stanford_cars/split_zhou_StanfordCars.json',
-    templates='a photo of a {}.')
+    templates='a photo of a {}.',
+)
 
 train_dataloader = dict(dataset=dataset)
 val_dataloader = dict(dataset=dataset)

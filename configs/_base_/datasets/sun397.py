@@ -7,7 +7,8 @@ dataset = dict(
     data_root='data',
     data_prefix='sun397/SUN397',
     ann_file='sun397/split_zhou_SUN397.json',
-    templates='a photo of a {}.')
+    templates='a photo of a {}.',
+)
 
 train_dataloader = dict(dataset=dataset)
 val_dataloader = dict(dataset=dataset)

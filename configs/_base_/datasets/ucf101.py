@@ -7,7 +7,8 @@ dataset = dict(
     data_root='data',
     data_prefix='ucf101/UCF-101-midframes',
     ann_file='ucf101/split_zhou_UCF101.json',
-    templates='a photo of a person doing {}.')
+    templates='a photo of a person doing {}.',
+)
 
 train_dataloader = dict(dataset=dataset)
 val_dataloader = dict(dataset=dataset)
