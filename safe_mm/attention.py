@@ -12,8 +12,8 @@ from .poolings import Pooling
 def attention_map(pool: Pooling, features: torch.Tensor) -> torch.Tensor:
     """How a pooling layer spreads its attention over a picture.
 
-    The mean over heads of the softmax of Eq. 2. What goes to tokens without a
-    place in the picture is left out, see :meth:`Pooling.attention`.
+    The mean over heads of the softmax of Eq. 2. What goes to tokens without a place in the picture
+    is left out, see :meth:`Pooling.attention`.
 
     Args:
         pool (Pooling): A pooling layer.
@@ -34,8 +34,8 @@ def attention_maps(model: CLIPClassifier, features: torch.Tensor) -> Dict[str, t
         features (Tensor): Dense features.
 
     Returns:
-        dict[str, Tensor]: By the name of the layer, and 'combined' as the
-        neck combines its branches; shape (B, h, w), maps that sum to one.
+        dict[str, Tensor]: By the name of the layer, and 'combined' as the neck combines its
+        branches; shape (B, h, w), maps that sum to one.
     """
     maps = {
         name: attention_map(getattr(model.neck, name), features) for name in model.neck.poolings
@@ -69,8 +69,7 @@ def attention_on_part(
     Args:
         model (CLIPClassifier): Pools.
         loader (Iterable[dict]): Batches of images or of dense features.
-        masks (Tensor): True on the part, in the loader's order, shape
-            (N, H, W).
+        masks (Tensor): True on the part, in the loader's order, shape (N, H, W).
 
     Returns:
         dict[str, float]: For each of :func:`attention_maps`.

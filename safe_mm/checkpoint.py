@@ -19,8 +19,8 @@ def read_checkpoint(path: str) -> dict:
         path (str): File saved by :class:`safe_mm.engine.SlimCheckpointHook`.
 
     Raises:
-        InputError: No such file, damaged, or holding more than tensors and
-            plain values; then nothing of it has been executed.
+        InputError: No such file, damaged, or holding more than tensors and plain values; then
+            nothing of it has been executed.
     """
     checkpoint = safe_load(Path(path))
     if not isinstance(checkpoint, dict) or 'state_dict' not in checkpoint:
@@ -55,8 +55,7 @@ def find_checkpoint(folder: str, pattern: str) -> Optional[str]:
 def plain(value: Any) -> Any:
     """``value`` with tensors and built-in types only; the rest is left out.
 
-    torch's safe loader reads the result. Numpy scalars and arrays become
-    numbers and lists.
+    torch's safe loader reads the result. Numpy scalars and arrays become numbers and lists.
     """
     if isinstance(value, dict):
         items = {k: plain(v) for k, v in value.items()}

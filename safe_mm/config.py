@@ -24,8 +24,8 @@ from .datasets.classes import read_classes
 from .errors import InputError
 from .validate import validate_config
 
-# Settings that a config need not have: what mmengine's Runner and the tools
-# look up, and what other configs of a sweep have
+# Settings that a config need not have: what mmengine's Runner and the tools look up, and what other
+# configs of a sweep have
 OPTIONAL = (
     'find_unused_parameters',
     'model_wrapper_cfg',
@@ -251,12 +251,10 @@ def dataset_base(name: str) -> Config:
 def use_dataset(cfg: Config, name: str) -> None:
     """Puts a dataset in place of the config's.
 
-    What says which images there are is replaced; views and few-shot samples
-    stay.
+    What says which images there are is replaced; views and few-shot samples stay.
 
     Raises:
-        InputError: There is no such dataset, or the config has no
-            ``dataset``.
+        InputError: There is no such dataset, or the config has no ``dataset``.
     """
     base = dataset_base(name)
     if not isinstance(cfg.get('dataset'), dict):

@@ -12,8 +12,7 @@ REQUIREMENTS = {
     'torch': (('torch',), '>=2.1', 'torch'),
     # A tag tells whether it needs QuickGELU from 2.29 on.
     'open_clip': (('open_clip_torch',), '>=2.29,<4', 'open_clip_torch'),
-    # From 0.10.4 on, a resumed run skips the data it has seen, and the last
-    # iteration is validated.
+    # From 0.10.4 on, a resumed run skips the data it has seen, and the last iteration is validated.
     'mmengine': (
         ('mmengine', 'mmengine-lite', 'onedl-mmengine'),
         '>=0.10.4,<1',
@@ -75,9 +74,8 @@ def find_problem() -> Optional[str]:
                 f'"{name}{fits}"'
             )
 
-    # mmpretrain 1.2 replaces names by None when an import of its multimodal
-    # package fails, which newer transformers make happen: no model can then
-    # be built at all.
+    # mmpretrain 1.2 replaces names by None when an import of its multimodal package fails, which
+    # newer transformers make happen: no model can then be built at all.
     pair = installed(('pycocotools', 'transformers', 'mmpretrain'))
     if len(pair) == 3 and SpecifierSet('>=4.57').contains(pair['transformers'], prereleases=True):
         return (
@@ -92,8 +90,8 @@ def check_environment() -> None:
     """Checks all requirements at once, before anything is imported.
 
     Raises:
-        ImportError: A package is missing, doubled or of a version that does
-            not fit. The message names the remedy.
+        ImportError: A package is missing, doubled or of a version that does not fit. The message
+            names the remedy.
     """
     problem = find_problem()
     if problem is not None:

@@ -7,16 +7,16 @@ from contextlib import contextmanager
 class InputError(ValueError):
     """A file, key or value given by the user does not fit.
 
-    The message names what was found, what was expected and the remedy. The
-    command line tools print it alone, without a traceback.
+    The message names what was found, what was expected and the remedy. The command line tools print
+    it alone, without a traceback.
     """
 
 
 def message_of(error: InputError) -> str:
     """What was raised first, in few words.
 
-    Registries and data loader workers re-raise errors with the place or the
-    whole traceback put in front.
+    Registries and data loader workers re-raise errors with the place or the whole traceback put in
+    front.
     """
     message = str(error).rsplit('InputError: ', 1)[-1].strip()
     while isinstance(error.__context__, InputError):

@@ -14,9 +14,8 @@ from .registry import METRICS
 class FigureAccuracy(BaseMetric):
     """Accuracy in percent of each of the neck's figures.
 
-    Such as 'figure/zero-shot' and 'figure/beta=0.5', by the text classifier
-    alone. Predictions without figures, as those of test-time augmentation,
-    give none.
+    Such as 'figure/zero-shot' and 'figure/beta=0.5', by the text classifier alone. Predictions
+    without figures, as those of test-time augmentation, give none.
     """
 
     default_prefix = 'figure'
@@ -46,8 +45,8 @@ def evaluate(model: BaseClassifier, loader: DataLoader, metrics: List[dict]) -> 
         metrics (list[dict]): Such as the config's ``test_evaluator``.
 
     Returns:
-        dict[str, float]: 'accuracy', and others by their own names; without
-        'figure/' before the neck's figures.
+        dict[str, float]: 'accuracy', and others by their own names; without 'figure/' before the
+        neck's figures.
     """
     model.eval()
     evaluator = Evaluator(metrics)

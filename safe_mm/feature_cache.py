@@ -1,7 +1,7 @@
 """Feature cache: features of a frozen stage, computed once and kept on disk.
 
-The stages before it are frozen and the training views are fixed, so a run
-that reads its features from disk learns the same as one that computes them.
+The stages before it are frozen and the training views are fixed, so a run that reads its features
+from disk learns the same as one that computes them.
 """
 
 import hashlib
@@ -33,8 +33,8 @@ ROOT = '~/.cache/safe_mm/features'
 def cache_key(model: nn.Module, dataset: BaseDataset, stage: str, dtype: torch.dtype) -> str:
     """SHA-256 of all that the features depend on.
 
-    That is the weights before the stage, the preprocessing, the view, and
-    path, size and modification time of each image.
+    That is the weights before the stage, the preprocessing, the view, and path, size and
+    modification time of each image.
 
     Args:
         model (nn.Module): Has ``extractor`` and ``data_preprocessor``.
@@ -84,8 +84,8 @@ def check_cacheable(model: nn.Module, dataset: BaseDataset) -> None:
     """Refuses data whose features would not be the same each time.
 
     Raises:
-        InputError: The pipeline is random or does not end in ``PackInputs``,
-            or batches are augmented.
+        InputError: The pipeline is random or does not end in ``PackInputs``, or batches are
+            augmented.
     """
     transforms = getattr(getattr(dataset, 'pipeline', None), 'transforms', [])
     if not transforms or not isinstance(transforms[-1], PackInputs):
@@ -201,22 +201,22 @@ def cache_features(
 ) -> CachedFeatures:
     """Features of a dataset, computed unless they are on disk already.
 
-    The processes of a distributed run share the work. A run that was killed
-    continues where it was, since each file is written completely or not.
+    The processes of a distributed run share the work. A run that was killed continues where it was,
+    since each file is written completely or not.
 
     Args:
         model (nn.Module): Has ``extractor`` and ``data_preprocessor``.
         dataset (BaseDataset): Images; its pipeline ends in ``PackInputs``.
         stage (str): 'dense' or 'pooled'.
         root (Path): Folder of all caches.
-        dtype (torch.dtype): In which they are kept; with torch.bfloat16, they
-            are computed so, too. Defaults to torch.float32.
+        dtype (torch.dtype): In which they are kept; with torch.bfloat16, they are computed so, too.
+            Defaults to torch.float32.
         num_workers (int): Processes that load images. Defaults to 0.
         desc (str): For the progress bar. Defaults to 'features'.
 
     Raises:
-        InputError: See :func:`check_cacheable`; the disk is full; or
-            processes do not share ``root``.
+        InputError: See :func:`check_cacheable`; the disk is full; or processes do not share
+            ``root``.
     """
     check_cacheable(model, dataset)
     key = cache_key(model, dataset, stage, dtype)

@@ -14,8 +14,7 @@ def add_common_options(parser: ArgumentParser, configs: Optional[str] = None) ->
 
     Args:
         parser (ArgumentParser): The tool's.
-        configs (str, optional): '+' for a tool that takes several configs.
-            Defaults to None.
+        configs (str, optional): '+' for a tool that takes several configs. Defaults to None.
     """
     parser.add_argument('config', nargs=configs, help='config file')
     parser.add_argument('--work-dir', help='folder for logs and checkpoints')

@@ -24,15 +24,13 @@ def plot_accuracy(
     """Accuracy against shots, a panel for each dataset or test variant.
 
     Args:
-        curves (dict): Panel -> name of a curve -> accuracy in percent for
-            each of ``shots``. Curves of zero-shot are dashed.
+        curves (dict): Panel -> name of a curve -> accuracy in percent for each of ``shots``. Curves
+            of zero-shot are dashed.
         shots (Sequence[int]): Training images a class.
         title (str): Of the plot.
         path (Path): The PNG to write.
-        one_scale (bool): Whether all panels have the same scale of accuracy.
-            Defaults to False.
-        errors (dict, optional): As ``curves``, the lengths of error bars.
-            Defaults to None.
+        one_scale (bool): Whether all panels have the same scale of accuracy. Defaults to False.
+        errors (dict, optional): As ``curves``, the lengths of error bars. Defaults to None.
     """
     columns = min(len(curves), 5)
     if len(curves) > columns:  # as few empty places as can be
@@ -91,10 +89,10 @@ def plot_attention(
 
     Args:
         images (list[ndarray]): RGB, uint8, shape (H, W, 3).
-        masks (list[ndarray]): True on the part that tells the class, shape
-            (H, W); its outline is drawn.
-        maps (dict[str, list[ndarray]]): Column -> attention over each
-            picture, shape (h, w), summing to one.
+        masks (list[ndarray]): True on the part that tells the class, shape (H, W); its outline is
+            drawn.
+        maps (dict[str, list[ndarray]]): Column -> attention over each picture, shape (h, w),
+            summing to one.
         names (list[str]): Of the rows.
         path (Path): The PNG to write.
     """
@@ -147,8 +145,8 @@ def plot_gain(curves: Dict[str, Dict[str, Dict[float, float]]], path: Path) -> N
 def plot_search(choice: 'Choice', path: Path) -> None:
     """Validation accuracy of every setting that a search tried.
 
-    The last two hyper-parameters are the axes of a panel; there is a panel
-    for each value of the others.
+    The last two hyper-parameters are the axes of a panel; there is a panel for each value of the
+    others.
 
     Args:
         choice (Choice): What :func:`safe_mm.search.search` found.

@@ -9,8 +9,8 @@ import open_clip
 
 from .errors import InputError
 
-# The seven of OpenAI's 80 templates that few-shot work uses for ImageNet;
-# the full sets come from open_clip.
+# The seven of OpenAI's 80 templates that few-shot work uses for ImageNet; the full sets come from
+# open_clip.
 OPENAI_IMAGENET_SUB = (
     'itap of a {}.',
     'a bad photo of the {}.',
@@ -32,17 +32,16 @@ def class_prompts(classes: Sequence[str], templates: Union[str, Sequence[str]]) 
 
     Args:
         classes (Sequence[str]): Class names; underscores are read as spaces.
-        templates (str | Sequence[str]): A template with ``{}`` for the class
-            name or a list of them, the name of a set (``openai_imagenet``,
-            ``openai_imagenet_sub``), or the path of a JSON file
-            ``{class: [sentences]}`` (the format of CuPL).
+        templates (str | Sequence[str]): A template with ``{}`` for the class name or a list of
+            them, the name of a set (``openai_imagenet``, ``openai_imagenet_sub``), or the path of a
+            JSON file ``{class: [sentences]}`` (the format of CuPL).
 
     Returns:
         list[list[str]]: At least one sentence for each class.
 
     Raises:
-        InputError: Unknown set, a template without ``{}`` or without a
-            space, a JSON file that cannot be read or lacks a class.
+        InputError: Unknown set, a template without ``{}`` or without a space, a JSON file that
+            cannot be read or lacks a class.
     """
     names = [name.replace('_', ' ') for name in classes]
     if isinstance(templates, str) and templates.endswith('.json'):

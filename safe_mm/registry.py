@@ -1,7 +1,7 @@
 """The registries of scope ``safe_mm``, children of mmpretrain's.
 
-With ``default_scope = 'safe_mm'`` a config names the components of this
-package and all of mmpretrain's without a prefix.
+With ``default_scope = 'safe_mm'`` a config names the components of this package and all of
+mmpretrain's without a prefix.
 """
 
 from mmengine.registry import Registry

@@ -1,7 +1,7 @@
 """Choice of hyper-parameters on the few-shot validation set.
 
-All settings are tried on features that were pooled once, by the model's own
-logits. Test data plays no part in it.
+All settings are tried on features that were pooled once, by the model's own logits. Test data plays
+no part in it.
 """
 
 from itertools import product
@@ -40,9 +40,8 @@ def search_space(model: CLIPClassifier, space: Optional[Space]) -> Space:
     """The values to try of the hyper-parameters that the model has.
 
     Raises:
-        InputError: A name is unknown to all models of the package, a head
-            with a fit has a hyper-parameter without values, or the values
-            are not a list of non-negative numbers.
+        InputError: A name is unknown to all models of the package, a head with a fit has a
+            hyper-parameter without values, or the values are not a list of non-negative numbers.
     """
     space, known = dict(space or {}), known_names(Part)
     for name, values in space.items():
@@ -77,15 +76,15 @@ def search(
 ) -> Choice:
     """Tries every setting; the most accurate on validation images wins.
 
-    Ties are broken by the least cross-entropy there, then by the order of
-    the values. The model has the choice when this returns.
+    Ties are broken by the least cross-entropy there, then by the order of the values. The model has
+    the choice when this returns.
 
     Args:
         model (CLIPClassifier): Has the hyper-parameters.
         space (dict): See :func:`search_space`.
         validation (Pooled): The validation images.
-        training (Pooled, optional): If the head is to be fitted anew where
-            a hyper-parameter changes what it is fitted to. Defaults to None.
+        training (Pooled, optional): If the head is to be fitted anew where a hyper-parameter
+            changes what it is fitted to. Defaults to None.
     """
     refit = (*model.neck.hyperparameters, *model.head.refit_for)
     outer = {n: v for n, v in space.items() if n in refit}

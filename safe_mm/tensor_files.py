@@ -19,12 +19,11 @@ def safe_load(path: Path, load: Callable[[Path], Any] = torch_load) -> Any:
 
     Args:
         path (Path): The file.
-        load (Callable): Reads the file and runs nothing of it. Defaults to
-            torch's safe loader.
+        load (Callable): Reads the file and runs nothing of it. Defaults to torch's safe loader.
 
     Raises:
-        InputError: There is no such file, it is damaged, or it holds more
-            than tensors and plain values.
+        InputError: There is no such file, it is damaged, or it holds more than tensors and plain
+            values.
     """
     if not Path(path).is_file():
         raise InputError(f'{path} does not exist; it should be a local file.')

@@ -32,10 +32,9 @@ class Method(NamedTuple):
         name (str): Of its config.
         trains (bool): By gradient descent.
         fits (bool): In closed form.
-        starts_at_zero_shot (bool): Whether its predictions before training
-            are those of zero-shot CLIP.
-        exact (bool): Whether a repeated fit gives the same weights; L-BFGS
-            stops at a tolerance.
+        starts_at_zero_shot (bool): Whether its predictions before training are those of zero-shot
+            CLIP.
+        exact (bool): Whether a repeated fit gives the same weights; L-BFGS stops at a tolerance.
     """
 
     name: str

@@ -205,8 +205,8 @@ def test_safe_a_resumes_and_trains_without_its_cache(method, tmp_path):
     for key, value in whole.items():
         assert torch.equal(value, resumed[key]), key
 
-    # The same steps from the same weights, with a cache in the checkpoint
-    # that says nonsense, and without
+    # The same steps from the same weights, with a cache in the checkpoint that says nonsense, and
+    # without
     start = read_checkpoint(str(done))
     start['state_dict']['head.keys'] *= -1
     torch.save(start, tmp_path / 'cache.pth')

@@ -125,8 +125,8 @@ def test_every_setting_is_as_if_alone(shapes, tmp_path):
 
 
 def validated(shapes, tmp_path, *grid):
-    """A grid that was validated once: its runner, the accuracies that it
-    noted, and accuracy and loss of each layer on features pooled anew.
+    """A grid that was validated once: its runner, the accuracies that it noted, and accuracy and
+    loss of each layer on features pooled anew.
     """
     cfg = config(
         '--data-root',

@@ -21,8 +21,8 @@ from .layouts import NUMBERS, SPLITS, WNIDS, draw
 
 VARIANTS = [name for name in dataset_base('imagenet_variants').variants if name != 'imagenet']
 LISTS = ['variants.txt'] + [f'images_variant_{part}.txt' for part in NUMBERS]
-# The class of torchvision, an archive it keeps, what it takes for a finished
-# download once it exists, and where it puts what is needed
+# The class of torchvision, an archive it keeps, what it takes for a finished download once it
+# exists, and where it puts what is needed
 CLASSES = dict(
     caltech101=(
         'Caltech101',
@@ -52,8 +52,8 @@ CLASSES = dict(
 
 @pytest.fixture
 def publish(tmp_path, monkeypatch):
-    """Makes a data set of 18 images in tmp_path / 'data', and says that it
-    was published so. Returns that folder.
+    """Makes a data set of 18 images in tmp_path / 'data', and says that it was published so.
+    Returns that folder.
     """
     root = tmp_path / 'data'
 
@@ -100,9 +100,9 @@ def make_aircraft(folder: Path) -> None:
 
 @pytest.fixture
 def downloads(publish, tmp_path, monkeypatch):
-    """Publishes a data set and takes from it what torchvision downloads; the
-    class of torchvision brings it back, in its own layout. Returns the data
-    root, the folder of the data set, and a list of what the class found.
+    """Publishes a data set and takes from it what torchvision downloads; the class of torchvision
+    brings it back, in its own layout. Returns the data root, the folder of the data set, and a list
+    of what the class found.
     """
     monkeypatch.setitem(sys.modules, 'scipy', ModuleType('scipy'))
     hidden, found = tmp_path / 'hidden', []

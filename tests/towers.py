@@ -69,8 +69,8 @@ VISION = {
 if not timm.is_model('vit_pe_core_base_patch16_224'):  # older timm
     del VISION['PE-Core-B-16']
 OPEN_CLIP = ('RN50', 'ViT-B-32', 'coca_ViT-B-32')
-# Height and width of images that are not square, and the grid of patches;
-# open_clip cannot build its ResNets for them
+# Height and width of images that are not square, and the grid of patches; open_clip cannot build
+# its ResNets for them
 WIDE = {
     'ViT-B-32': ((96, 160), (3, 5)),
     'coca_ViT-B-32': ((160, 96), (5, 3)),

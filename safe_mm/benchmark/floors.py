@@ -12,8 +12,8 @@ from .timing import Machine
 def operations(run: Callable[[], object]) -> int:
     """Of matrix products and convolutions; an addition counts as one.
 
-    Attention is taken apart into its products, since torch does not count
-    those of its fused kernels on a CPU.
+    Attention is taken apart into its products, since torch does not count those of its fused
+    kernels on a CPU.
     """
     fused = torch.backends.cuda.flash_sdp_enabled()  # of processors, too
     torch.backends.cuda.enable_flash_sdp(False)

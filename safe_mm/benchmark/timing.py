@@ -14,9 +14,8 @@ def seconds(sides: Dict[str, Callable], repeats: int, block: int = 1) -> Dict[st
     Args:
         sides (dict[str, Callable]): What to run.
         repeats (int): Turns of each side.
-        block (int): Runs of a side before the other's turn; if several, the
-            first, on what the other left in the caches, does not count.
-            Defaults to 1.
+        block (int): Runs of a side before the other's turn; if several, the first, on what the
+            other left in the caches, does not count. Defaults to 1.
     """
     times: Dict[str, List[float]] = {side: [] for side in sides}
     for repeat in tqdm(range(repeats + 1), leave=False):

@@ -87,13 +87,12 @@ def require_transformers(what: str) -> None:
 def choose_activation(model_name: str, needed: Optional[bool], source: str) -> bool:
     """Whether to build with QuickGELU, given what the weights need.
 
-    The wrong activation loads without an error and costs accuracy. OpenAI's
-    weights, and some others, were trained with QuickGELU.
+    The wrong activation loads without an error and costs accuracy. OpenAI's weights, and some
+    others, were trained with QuickGELU.
 
     Args:
         model_name (str): As in the config, with or without ``-quickgelu``.
-        needed (bool, optional): What the weights were trained with; None if
-            the file does not tell.
+        needed (bool, optional): What the weights were trained with; None if the file does not tell.
         source (str): The weights, for messages.
 
     Raises:

@@ -14,8 +14,8 @@ def cut_blocks(trunk: nn.Module, count: int) -> nn.Sequential:
 
     Args:
         trunk (nn.Module): Of a :class:`safe_mm.clip.SplitCLIP`.
-        count (int): Residual blocks of a ResNet ('layer4' is the last), or
-            transformer blocks of a ViT beside the one that pools.
+        count (int): Residual blocks of a ResNet ('layer4' is the last), or transformer blocks of a
+            ViT beside the one that pools.
 
     Raises:
         InputError: The trunk has no such blocks.

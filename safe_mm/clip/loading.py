@@ -56,8 +56,8 @@ def needs_quick_gelu(model_name: str, pretrained: str, path: Path) -> Optional[b
 def build(model_name: str, quick_gelu: Optional[bool], seed: int = RANDOM_SEED) -> nn.Module:
     """The architecture with random weights, the same ones for one seed.
 
-    Nothing is downloaded but the config of a text tower that is named after a
-    model of the Hugging Face hub.
+    Nothing is downloaded but the config of a text tower that is named after a model of the Hugging
+    Face hub.
 
     Raises:
         InputError: open_clip, timm or transformers cannot build it.

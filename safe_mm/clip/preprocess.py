@@ -31,13 +31,11 @@ def preprocess_cfg(model_name: str, pretrained: Optional[str]) -> PreprocessCfg:
     """Size, interpolation, mean and std for a model and its weights.
 
     Args:
-        model_name (str): Name of an open_clip architecture, or the path of
-            its JSON file.
+        model_name (str): Name of an open_clip architecture, or the path of its JSON file.
         pretrained (str, optional): open_clip tag or path of the weights.
 
     Returns:
-        open_clip.transform.PreprocessCfg: ``mean`` and ``std`` are for
-        pixels in [0, 1].
+        open_clip.transform.PreprocessCfg: ``mean`` and ``std`` are for pixels in [0, 1].
     """
     cfg = model_config(model_name)
     tag_cfg = pretrained and open_clip.get_pretrained_cfg(base_name(model_name), pretrained)

@@ -1,7 +1,7 @@
 """CLIP in parts: feature extractor G, pooling layer, text encoder.
 
-SAFE (Zhu et al., Sec. III) sees CLIP's visual encoder as a feature extractor
-followed by one pooling layer, one of :mod:`safe_mm.poolings`.
+SAFE (Zhu et al., Sec. III) sees CLIP's visual encoder as a feature extractor followed by one
+pooling layer, one of :mod:`safe_mm.poolings`.
 """
 
 from functools import cached_property
@@ -26,28 +26,26 @@ class SplitCLIP:
     Args:
         model_name (str): Name of an open_clip architecture with one of
             :data:`safe_mm.poolings.POOLINGS`, or the path of its JSON file.
-        pretrained (str, optional): open_clip tag (``'openai'``,
-            ``'laion2b_s34b_b79k'``), or the path of a ``.safetensors`` or
-            ``.pt`` file or of OpenAI's TorchScript archive. None stands for
-            random weights, the same ones each time, with a warning.
+        pretrained (str, optional): open_clip tag (``'openai'``, ``'laion2b_s34b_b79k'``), or the
+            path of a ``.safetensors`` or ``.pt`` file or of OpenAI's TorchScript archive. None
+            stands for random weights, the same ones each time, with a warning.
 
     Attributes:
         name (str): ``model_name:pretrained``.
-        trunk (nn.Module): G. Images (B, 3, H, W) -> dense features F, of
-            shape (B, C, h, w) for a convolutional trunk and (B, K + h*w, C)
-            for a ViT, its K leading tokens (class token, registers) first.
+        trunk (nn.Module): G. Images (B, 3, H, W) -> dense features F, of shape (B, C, h, w) for a
+            convolutional trunk and (B, K + h*w, C) for a ViT, its K leading tokens (class token,
+            registers) first.
         pool (Pooling): The pooling layer, F -> (B, embed_dim).
         text (nn.Module): open_clip's model without the visual encoder.
         embed_dim (int): Length of image and text features.
-        image_size (int | tuple[int]): Height and width of input images in
-            pixels; one number if they are equal.
-        logit_scale (float): CLIP's learned inverse temperature, about 100
-            for OpenAI's weights.
+        image_size (int | tuple[int]): Height and width of input images in pixels; one number if
+            they are equal.
+        logit_scale (float): CLIP's learned inverse temperature, about 100 for OpenAI's weights.
         logit_bias (float): What SigLIP adds to all logits; 0 for others.
 
     Raises:
-        InputError: Unknown name or tag, no network, a damaged or foreign
-            file, an architecture whose pooling layer is not supported.
+        InputError: Unknown name or tag, no network, a damaged or foreign file, an architecture
+            whose pooling layer is not supported.
     """
 
     def __init__(self, model_name: str, pretrained: Optional[str]) -> None:
@@ -96,9 +94,8 @@ def get_clip(clip: Union[dict, SplitCLIP]) -> SplitCLIP:
     """Loads a CLIP, unless it is loaded already.
 
     Args:
-        clip (dict | SplitCLIP): ``dict(model_name=..., pretrained=...)`` of a
-            config, or what a :class:`safe_mm.models.CLIPClassifier` hands to
-            its parts.
+        clip (dict | SplitCLIP): ``dict(model_name=..., pretrained=...)`` of a config, or what a
+            :class:`safe_mm.models.CLIPClassifier` hands to its parts.
     """
     return clip if isinstance(clip, SplitCLIP) else SplitCLIP(**clip)
 

@@ -12,8 +12,8 @@ from .architecture import SHIPPED, model_config, open_clip_name, require_transfo
 def get_tokenizer(model_name: str) -> Callable:
     """Sentences -> token ids of shape (len(sentences), context length).
 
-    A ``bpe_path`` among the ``tokenizer_kwargs`` of an open_clip JSON file is
-    a path relative to that file.
+    A ``bpe_path`` among the ``tokenizer_kwargs`` of an open_clip JSON file is a path relative to
+    that file.
 
     Args:
         model_name (str): See :func:`safe_mm.clip.SplitCLIP`.

@@ -1,7 +1,7 @@
 """Tensors of a TorchScript archive, without its code.
 
-torch's own loader runs methods of the archive; here its pickle is read with
-nothing but tensors and empty shells for the archive's classes.
+torch's own loader runs methods of the archive; here its pickle is read with nothing but tensors and
+empty shells for the archive's classes.
 """
 
 import pickle

@@ -26,12 +26,12 @@ def find_weights(model_name: str, pretrained: str) -> Path:
 
     Args:
         model_name (str): Name of an open_clip architecture.
-        pretrained (str): open_clip tag, such as ``'openai'``, the name of
-            weights that come with the package, or a path.
+        pretrained (str): open_clip tag, such as ``'openai'``, the name of weights that come with
+            the package, or a path.
 
     Raises:
-        InputError: No such tag or file, or the tag's file is not in the cache
-            and its host cannot be reached.
+        InputError: No such tag or file, or the tag's file is not in the cache and its host cannot
+            be reached.
     """
     tag_cfg = open_clip.get_pretrained_cfg(model_name, pretrained)
     if tag_cfg:
@@ -103,16 +103,15 @@ def _download(model_name: str, tag: str, tag_cfg: dict) -> Path:
 def _unreachable(url: str) -> Optional[str]:
     """Why ``url`` cannot be reached, or None.
 
-    Asked once, so that a machine without network fails in seconds instead of
-    after a minute of retries.
+    Asked once, so that a machine without network fails in seconds instead of after a minute of
+    retries.
     """
     try:
         request = urllib.request.Request(url, method='HEAD')
         urllib.request.urlopen(request, timeout=CONNECT_TIMEOUT).close()
     except OSError as error:
         reason = getattr(error, 'reason', error)
-        # An answer of any kind is one; certificates are the hub client's
-        # own matter.
+        # An answer of any kind is one; certificates are the hub client's own matter.
         answered = isinstance(error, urllib.error.HTTPError)
         if not answered and not isinstance(reason, ssl.SSLError):
             return str(reason)
@@ -123,9 +122,8 @@ def read_state_dict(path: Path) -> Dict[str, torch.Tensor]:
     """Reads weights without running anything that a file may carry.
 
     Args:
-        path (Path): ``.safetensors``, a checkpoint saved by ``torch.save``
-            (a state dict, or a dict with one under ``state_dict``), or a
-            TorchScript archive.
+        path (Path): ``.safetensors``, a checkpoint saved by ``torch.save`` (a state dict, or a dict
+            with one under ``state_dict``), or a TorchScript archive.
 
     Returns:
         dict[str, Tensor]: Floating point tensors in float32, on the CPU.

@@ -81,8 +81,8 @@ def apply_test_options(cfg: Config, args: Namespace) -> None:
 
 
 def add_flip_tta(cfg: Config) -> None:
-    """Averages the scores of each image and its mirror image, unless the
-    config has its own ``tta_model`` and ``tta_pipeline``.
+    """Averages the scores of each image and its mirror image, unless the config has its own
+    ``tta_model`` and ``tta_pipeline``.
     """
     dataset = cfg.test_dataloader.dataset
     cfg.setdefault('tta_model', dict(type='AverageClsScoreTTA'))

@@ -1,7 +1,7 @@
 """What a creature is made of: kinds of parts and their outlines.
 
-Outlines are polygons of integer corners in hundredths of a creature that
-looks to the right, x to the right and y down, the body's centre at (0, 0).
+Outlines are polygons of integer corners in hundredths of a creature that looks to the right, x to
+the right and y down, the body's centre at (0, 0).
 """
 
 from typing import Dict, List, Tuple

@@ -12,16 +12,16 @@ TEMPLATES = dict(
     color='a {} creature.',
     ground='a creature on {}.',
 )
-# How often, of 8 long captions, each is mentioned: people name what is large
-# in a picture more often than what is small.
+# How often, of 8 long captions, each is mentioned: people name what is large in a picture more
+# often than what is small.
 MENTIONS = dict(color=5, ground=4, pattern=3, tail=2, crest=2, ears=2, legs=2)
 
 
 def caption(attributes: Dict[str, str], ground: str, rng: random.Random) -> str:
     """One sentence about a random subset of the attributes.
 
-    Half of the sentences mention one attribute alone, each as often, so that
-    all are learned although most of a picture has little to do with them.
+    Half of the sentences mention one attribute alone, each as often, so that all are learned
+    although most of a picture has little to do with them.
 
     Args:
         attributes (dict): A kind for each of ``anatomy.KINDS``.

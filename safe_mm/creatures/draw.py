@@ -11,8 +11,8 @@ from .raster import SUB, TURN, ellipse, fill_polygon, noise, rotate
 SIZE = 112  # of a picture, in pixels
 FINE = 2 * SIZE  # drawn at twice the size, then averaged
 
-# Of the pictures to pretrain on; of few-shot tasks; and of tasks out of their
-# distribution. A CLIP meets the latter two for the first time.
+# Of the pictures to pretrain on; of few-shot tasks; and of tasks out of their distribution. A CLIP
+# meets the latter two for the first time.
 KNOWN_GROUNDS = (
     'grass',
     'sand',
@@ -57,9 +57,8 @@ class Picture(NamedTuple):
 
     Attributes:
         image (ndarray): RGB, uint8, shape (112, 112, 3).
-        parts (ndarray): Index into ``PARTS`` of the last part that shows in
-            each pixel, be it in a quarter of it; uint8, shape (112, 112). A
-            'plain' creature has no 'pattern'.
+        parts (ndarray): Index into ``PARTS`` of the last part that shows in each pixel, be it in a
+            quarter of it; uint8, shape (112, 112). A 'plain' creature has no 'pattern'.
         keypoints (dict): Name -> (x, y) in pixels, as floats.
     """
 
@@ -148,12 +147,10 @@ def draw(
     Args:
         attributes (dict): A kind for each of ``anatomy.KINDS``.
         ground (str): One of ``GROUND_COLORS``.
-        rng (random.Random): Chooses place, size, turn, light, distractors
-            and the second colour.
-        rendering (str): 'color', or 'negative' for grey with dark and light
-            exchanged. Defaults to 'color'.
-        ground_color (tuple[int], optional): RGB, in place of the ground's
-            own. Defaults to None.
+        rng (random.Random): Chooses place, size, turn, light, distractors and the second colour.
+        rendering (str): 'color', or 'negative' for grey with dark and light exchanged. Defaults to
+            'color'.
+        ground_color (tuple[int], optional): RGB, in place of the ground's own. Defaults to None.
 
     Returns:
         Picture: Image, parts and keypoints.

@@ -1,8 +1,8 @@
 """Filled polygons, noise and rotation in integers.
 
-Floating point and drawing libraries differ between machines and versions;
-integers do not, so that a seed draws the same pixels everywhere. Lengths are
-in sixteenths of a pixel, angles in 256ths of a turn, sines in 16384ths.
+Floating point and drawing libraries differ between machines and versions; integers do not, so that
+a seed draws the same pixels everywhere. Lengths are in sixteenths of a pixel, angles in 256ths of a
+turn, sines in 16384ths.
 """
 
 import math

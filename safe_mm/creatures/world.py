@@ -36,9 +36,8 @@ CAPTIONS = 8  # for each picture
 def build_task(root: Path, task: str, seed: int) -> Path:
     """Draws the pictures of a task, unless they are there already.
 
-    The folder then holds ``images`` and ``masks`` (PNG), a split file
-    ``{variant}.json`` for each of ``VARIANTS``, and ``index.json`` with the
-    attributes, captions and keypoints of each image.
+    The folder then holds ``images`` and ``masks`` (PNG), a split file ``{variant}.json`` for each
+    of ``VARIANTS``, and ``index.json`` with the attributes, captions and keypoints of each image.
 
     Args:
         root (Path): Where to keep the world.
@@ -54,10 +53,9 @@ def build_task(root: Path, task: str, seed: int) -> Path:
 def build_pairs(root: Path, count: int, seed: int) -> Path:
     """Draws pictures with captions to pretrain on, unless they are there.
 
-    They are other pictures than those of any task, on ``KNOWN_GROUNDS`` of
-    any colour: as with CLIP, what is learned from is more varied than any
-    task, and has not got the tasks' own surroundings. The folder then holds
-    ``images`` and ``index.json``.
+    They are other pictures than those of any task, on ``KNOWN_GROUNDS`` of any colour: as with
+    CLIP, what is learned from is more varied than any task, and has not got the tasks' own
+    surroundings. The folder then holds ``images`` and ``index.json``.
 
     Args:
         root (Path): Where to keep the world.

@@ -17,8 +17,8 @@ class Need(NamedTuple):
     Attributes:
         path (str): Where it belongs, below the data root.
         source (str): Where it is from: a page, and the archive there.
-        made (str): Where torchvision's class puts it, below the folder it
-            downloads to. Empty if it has to be fetched by hand.
+        made (str): Where torchvision's class puts it, below the folder it downloads to. Empty if it
+            has to be fetched by hand.
     """
 
     path: str
@@ -34,9 +34,8 @@ class DataSet(NamedTuple):
         sizes (tuple): Images of train, val and test, all that there are.
         needs (tuple): Files and folders.
         torchvision (str): The class that downloads it, if there is one.
-        unfinished (str): What that class takes for a finished download as
-            soon as it exists, below the folder it downloads to. For archives
-            that it does not verify, the folder itself.
+        unfinished (str): What that class takes for a finished download as soon as it exists, below
+            the folder it downloads to. For archives that it does not verify, the folder itself.
         requires (str): A package that this class needs beside torchvision.
     """
 

@@ -35,8 +35,8 @@ class Report(NamedTuple):
     """What a check found.
 
     Attributes:
-        counts (dict): Of 'classes' and of the images of each part: the number
-            here and the published one.
+        counts (dict): Of 'classes' and of the images of each part: the number here and the
+            published one.
         faults (dict): :class:`Faults` of 'missing' and 'unreadable' images.
     """
 

@@ -15,8 +15,8 @@ def read_classes(
     """Class names and templates.
 
     Args:
-        classes (Sequence[str] | dict): Class names, or the config of a
-            dataset, of which only what names its classes is read.
+        classes (Sequence[str] | dict): Class names, or the config of a dataset, of which only what
+            names its classes is read.
         templates (str | Sequence[str], optional): In place of the dataset's.
 
     Raises:
@@ -38,8 +38,7 @@ def class_sentences(names: Sequence[str], templates: Templates) -> Dict[str, Lis
     """Class name -> its sentences.
 
     Raises:
-        InputError: Two classes have one name, or see
-            :func:`safe_mm.prompts.class_prompts`.
+        InputError: Two classes have one name, or see :func:`safe_mm.prompts.class_prompts`.
     """
     twice = [name for name in names if names.count(name) > 1]
     if twice:

@@ -14,14 +14,13 @@ from ..registry import DATASETS
 class CreaturePairs(BaseDataset):
     """Pictures of creatures with captions, to pretrain a CLIP on.
 
-    Each sample has ``captions``, sentences that mention some of what the
-    picture shows; no labels. The pictures are drawn on first use and kept.
+    Each sample has ``captions``, sentences that mention some of what the picture shows; no labels.
+    The pictures are drawn on first use and kept.
 
     Args:
         count (int): How many pictures. Defaults to 32000.
         world_seed (int): Of the pictures. Defaults to 0.
-        data_root (str): Where to keep the pictures.
-            Defaults to '~/.cache/safe_mm'.
+        data_root (str): Where to keep the pictures. Defaults to '~/.cache/safe_mm'.
         pipeline (Sequence): Transforms. Defaults to an empty tuple.
     """
 

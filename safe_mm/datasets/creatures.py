@@ -23,22 +23,21 @@ class CreatureDataset(FewShotDataset):
     Args:
         task (str): 'ears' (10 classes), 'tail', 'crest' or 'pattern' (8).
         split (str): 'train', 'val' or 'test'. Defaults to 'test'.
-        variant (str): Of the test pictures: 'seen', with the grounds of the
-            training pictures; 'grounds', with new ones; 'rendering', grey
-            with dark and light exchanged. Defaults to 'seen'.
+        variant (str): Of the test pictures: 'seen', with the grounds of the training pictures;
+            'grounds', with new ones; 'rendering', grey with dark and light exchanged. Defaults to
+            'seen'.
         shots (int, optional): See :class:`FewShotDataset`. Defaults to None.
         seed (int): Of the few-shot sample. Defaults to 1.
         world_seed (int): Of the pictures. Defaults to 0.
-        data_root (str): Where to keep the pictures.
-            Defaults to '~/.cache/safe_mm'.
+        data_root (str): Where to keep the pictures. Defaults to '~/.cache/safe_mm'.
         mirror (bool): See :class:`FewShotDataset`. Defaults to False.
         views (int, optional): See the same. Defaults to None.
         pipeline (Sequence): Transforms. Defaults to an empty tuple.
         lazy_init (bool): See :class:`FewShotDataset`. Defaults to False.
 
     Attributes:
-        folder (Path): Holds the pictures, masks of their parts, captions and
-            keypoints, see :func:`safe_mm.creatures.world.build_task`.
+        folder (Path): Holds the pictures, masks of their parts, captions and keypoints, see
+            :func:`safe_mm.creatures.world.build_task`.
 
     Raises:
         InputError: No such task or variant.

@@ -24,38 +24,29 @@ class FewShotDataset(BaseDataset):
 
     Args:
         split (str): 'train', 'val' or 'test'. Defaults to 'test'.
-        shots (int, optional): K: 'train' has K images a class and 'val'
-            min(K, 4), drawn by the published procedure
-            (:func:`safe_mm.datasets.splits.few_shot`). If None, all images
-            of the split. Defaults to None.
+        shots (int, optional): K: 'train' has K images a class and 'val' min(K, 4), drawn by the
+            published procedure (:func:`safe_mm.datasets.splits.few_shot`). If None, all images of
+            the split. Defaults to None.
         seed (int): Seed of the draw. Defaults to 1.
-        data_root (str): The folder that holds the folders of the datasets.
-            Defaults to ''.
-        data_prefix (str): The image folder below ``data_root``.
-            Defaults to ''.
-        ann_file (str): The split file below ``data_root``, a JSON
-            ``{"train": [[path, label, class name], ...], ...}``; or
-            ``classnames.txt`` of ImageNet, or ``variants.txt`` of
-            FGVC-Aircraft, see :mod:`safe_mm.datasets.lists`. Without one,
-            the image folder has a folder for each class, see
-            :func:`safe_mm.datasets.splits.read_folders`. Defaults to ''.
-        mirror (bool): Whether each image is followed by its mirror image, as
-            a second view. Defaults to False.
-        views (int, optional): How many random views of each image there are,
-            in place of the image and its mirror image. Random transforms then
-            draw the same numbers for a view each time, by ``seed``, so that
-            features can be cached. Defaults to None.
-        templates (str | Sequence[str], optional): Prompt templates that suit
-            the data, see :func:`safe_mm.prompts.class_prompts`.
-            Defaults to None.
-        classes (Sequence[str], optional): Class names in place of the
-            split's. Defaults to None.
-        num_classes (int, optional): Of how many classes there are images in
-            each part, to be checked. Test data may have fewer than there are
-            names; the model then chooses among those. Defaults to None.
-        pipeline (Sequence): Transforms. Defaults to an empty tuple.
-        lazy_init (bool): Whether to read class names only.
+        data_root (str): The folder that holds the folders of the datasets. Defaults to ''.
+        data_prefix (str): The image folder below ``data_root``. Defaults to ''.
+        ann_file (str): The split file below ``data_root``, a JSON ``{"train": [[path, label, class
+            name], ...], ...}``; or ``classnames.txt`` of ImageNet, or ``variants.txt`` of
+            FGVC-Aircraft, see :mod:`safe_mm.datasets.lists`. Without one, the image folder has a
+            folder for each class, see :func:`safe_mm.datasets.splits.read_folders`. Defaults to ''.
+        mirror (bool): Whether each image is followed by its mirror image, as a second view.
             Defaults to False.
+        views (int, optional): How many random views of each image there are, in place of the image
+            and its mirror image. Random transforms then draw the same numbers for a view each time,
+            by ``seed``, so that features can be cached. Defaults to None.
+        templates (str | Sequence[str], optional): Prompt templates that suit the data, see
+            :func:`safe_mm.prompts.class_prompts`. Defaults to None.
+        classes (Sequence[str], optional): Class names in place of the split's. Defaults to None.
+        num_classes (int, optional): Of how many classes there are images in each part, to be
+            checked. Test data may have fewer than there are names; the model then chooses among
+            those. Defaults to None.
+        pipeline (Sequence): Transforms. Defaults to an empty tuple.
+        lazy_init (bool): Whether to read class names only. Defaults to False.
 
     Raises:
         InputError: No such data, a bad split file, missing images.

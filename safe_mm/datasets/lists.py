@@ -11,8 +11,8 @@ def read_data(source: Path, folder: Path) -> Tuple[Split, Sequence[str]]:
     """Reads the whole split of a data set, by its kind of annotations.
 
     Args:
-        source (Path): A split file, ``classnames.txt`` of ImageNet or
-            ``variants.txt`` of FGVC-Aircraft. Without any, ``folder``.
+        source (Path): A split file, ``classnames.txt`` of ImageNet or ``variants.txt`` of
+            FGVC-Aircraft. Without any, ``folder``.
         folder (Path): The image folder.
 
     Returns:
@@ -50,8 +50,7 @@ def read_lines(path: Path) -> List[str]:
 
 def read_aircraft(variants: Path) -> Split:
     """FGVC-Aircraft: ``variants.txt`` names the classes in order, and
-    ``images_variant_{train,val,test}.txt`` beside it have a line
-    ``IMAGE VARIANT`` for each image.
+    ``images_variant_{train,val,test}.txt`` beside it have a line ``IMAGE VARIANT`` for each image.
 
     Raises:
         InputError: A list is missing, or has a variant without a name.
@@ -72,11 +71,10 @@ def read_aircraft(variants: Path) -> Split:
 def read_imagenet(classnames: Path, folder: Path) -> Tuple[Split, List[str]]:
     """ImageNet: ``classnames.txt`` has a line ``WNID NAME`` for each class.
 
-    The folder ``train/WNID/*`` is for training. ``val/WNID/*`` is the test
-    data, as in all published work; images to validate on are taken from
-    ``train``, see :func:`safe_mm.datasets.splits.few_shot`. A variant of
-    ImageNet is test data alone, in folders ``WNID`` or ``LABEL``; it may lack
-    classes. Returned are the split and the names of all classes.
+    The folder ``train/WNID/*`` is for training. ``val/WNID/*`` is the test data, as in all
+    published work; images to validate on are taken from ``train``, see
+    :func:`safe_mm.datasets.splits.few_shot`. A variant of ImageNet is test data alone, in folders
+    ``WNID`` or ``LABEL``; it may lack classes. Returned are the split and the names of all classes.
 
     Raises:
         InputError: No list, or no images where they should be.

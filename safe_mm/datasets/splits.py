@@ -1,7 +1,7 @@
 """Who is in which split: published split files, folders, few-shot samples.
 
-A split maps 'train', 'val' and 'test' to items (path, label, class name),
-paths being relative to the image folder.
+A split maps 'train', 'val' and 'test' to items (path, label, class name), paths being relative to
+the image folder.
 """
 
 import json
@@ -26,12 +26,10 @@ def read_split(path: Path) -> Split:
     """Reads a published split file.
 
     Args:
-        path (Path): JSON ``{"train" | "val" | "test": [[path, label, class
-            name], ...]}``.
+        path (Path): JSON ``{"train" | "val" | "test": [[path, label, class name], ...]}``.
 
     Raises:
-        InputError: Not such a file, labels that are not 0 to N-1, or a label
-            with two class names.
+        InputError: Not such a file, labels that are not 0 to N-1, or a label with two class names.
     """
     if not path.is_file():
         raise InputError(
@@ -61,8 +59,7 @@ def class_names(split: Split, source: Path) -> Tuple[str, ...]:
     """Class names in the order of their labels.
 
     Raises:
-        InputError: Labels are not the integers 0 to N-1, or a label has two
-            names.
+        InputError: Labels are not the integers 0 to N-1, or a label has two names.
     """
     names: Dict[int, str] = {}
     if not any(split.values()):
@@ -91,10 +88,9 @@ def class_names(split: Split, source: Path) -> Tuple[str, ...]:
 def read_folders(root: Path) -> Split:
     """Splits folder-per-class data that comes without a split file.
 
-    Where there is a folder 'train', 'val' or 'test',
-    ``root/{train,val,test}/CLASS/*`` is taken as it is. ``root/CLASS/*`` is
-    divided 50 : 20 : 30 within each class, always the same way, so that the
-    test images do not depend on the seed of the few-shot sample.
+    Where there is a folder 'train', 'val' or 'test', ``root/{train,val,test}/CLASS/*`` is taken as
+    it is. ``root/CLASS/*`` is divided 50 : 20 : 30 within each class, always the same way, so that
+    the test images do not depend on the seed of the few-shot sample.
 
     Raises:
         InputError: No such folder, no images, or a class without any.
@@ -162,10 +158,9 @@ def labels_of(split: Split) -> List[int]:
 def few_shot(split: Split, shots: int, seed: int) -> Split:
     """Draws K images a class from train and min(K, 4) from val.
 
-    This is the published procedure, bit for bit: one stream of random
-    numbers serves train and then val, so that the seeds 1, 2 and 3 give the
-    published few-shot sets. Classes with fewer images give all they have.
-    Data without a val part, as ImageNet, gives images of train that were not
+    This is the published procedure, bit for bit: one stream of random numbers serves train and then
+    val, so that the seeds 1, 2 and 3 give the published few-shot sets. Classes with fewer images
+    give all they have. Data without a val part, as ImageNet, gives images of train that were not
     drawn, so that nothing is ever chosen on test images.
 
     Args:

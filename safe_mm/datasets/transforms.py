@@ -23,18 +23,16 @@ from ..registry import TRANSFORMS
 class CLIPCrop(BaseTransform):
     """open_clip's resize and centre crop, and the mirror view if asked.
 
-    Normalisation is left to
-    :class:`safe_mm.models.CLIPDataPreprocessor`, so that mmpretrain's
+    Normalisation is left to :class:`safe_mm.models.CLIPDataPreprocessor`, so that mmpretrain's
     augmentations can follow.
 
-    **Required Keys:** img (uint8 array of shape (H, W, 3)), mirror (bool,
-    optional)
+    **Required Keys:** img (uint8 array of shape (H, W, 3)), mirror (bool, optional)
 
     **Modified Keys:** img, img_shape; **Added Keys:** flip, flip_direction
 
     Args:
-        size (int | tuple[int]): Of the result in pixels, as the CLIP takes
-            them; ``--clip`` sets it. Defaults to 224.
+        size (int | tuple[int]): Of the result in pixels, as the CLIP takes them; ``--clip`` sets
+            it. Defaults to 224.
         interpolation (str): As open_clip has it. Defaults to 'bicubic'.
         resize_mode (str): The same. Defaults to 'shortest'.
     """
@@ -71,17 +69,14 @@ class CLIPRandomCrop(BaseTransform):
 
     The augmentation of few-shot work on CLIP, such as Tip-Adapter's.
 
-    **Required Keys:** img (uint8 array of shape (H, W, 3)); **Modified
-    Keys:** img, img_shape
+    **Required Keys:** img (uint8 array of shape (H, W, 3)); **Modified Keys:** img, img_shape
 
     Args:
-        size (int | tuple[int]): Of the result in pixels, as the CLIP takes
-            them; ``--clip`` sets it. Defaults to 224.
+        size (int | tuple[int]): Of the result in pixels, as the CLIP takes them; ``--clip`` sets
+            it. Defaults to 224.
         interpolation (str): As open_clip has it. Defaults to 'bicubic'.
-        resize_mode (str): Has no effect; a crop has no margins.
-            Defaults to 'shortest'.
-        scale (tuple[float]): Range of the crop's share of the area.
-            Defaults to (0.5, 1).
+        resize_mode (str): Has no effect; a crop has no margins. Defaults to 'shortest'.
+        scale (tuple[float]): Range of the crop's share of the area. Defaults to (0.5, 1).
     """
 
     def __init__(

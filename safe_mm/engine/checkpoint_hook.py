@@ -38,23 +38,20 @@ class SlimCheckpointHook(CheckpointHook):
 
     torch's safe loader reads them.
 
-    An iteration that ends with a validation is saved after it, so that a
-    resumed run knows its result, and the best weights are the same as in an
-    unbroken run.
+    An iteration that ends with a validation is saved after it, so that a resumed run knows its
+    result, and the best weights are the same as in an unbroken run.
 
     Args:
-        interval (int): Iterations between checkpoints; 0 keeps the best
-            alone. Defaults to 100.
-        max_keep_ckpts (int): How many to keep beside the best; one of them
-            is intact while another is written. Defaults to 2.
-        save_best (str | list[str], optional): The metric, greater being
-            better, whose best checkpoint is kept; of equals, the earliest.
-            A list, such as ``['seed1/accuracy/top1', ...]``, is for several
-            seeds in one pass. Defaults to 'accuracy/top1'.
+        interval (int): Iterations between checkpoints; 0 keeps the best alone. Defaults to 100.
+        max_keep_ckpts (int): How many to keep beside the best; one of them is intact while another
+            is written. Defaults to 2.
+        save_best (str | list[str], optional): The metric, greater being better, whose best
+            checkpoint is kept; of equals, the earliest. A list, such as ``['seed1/accuracy/top1',
+            ...]``, is for several seeds in one pass. Defaults to 'accuracy/top1'.
 
     Raises:
-        InputError: A checkpoint or a model is of other classes than the data,
-            or there is no such metric.
+        InputError: A checkpoint or a model is of other classes than the data, or there is no such
+            metric.
     """
 
     def __init__(

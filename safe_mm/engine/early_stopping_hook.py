@@ -12,12 +12,10 @@ class ResumableEarlyStoppingHook(EarlyStoppingHook):
     """mmengine's early stopping, its count kept in the checkpoint.
 
     Args:
-        patience (int): Validations without a better score before training
-            stops.
+        patience (int): Validations without a better score before training stops.
         monitor (str): The metric. Defaults to 'accuracy/top1'.
-        min_delta (float): By how much a score must be higher to count as
-            better; above 0, so that an equal score does not. Defaults to
-            1e-6.
+        min_delta (float): By how much a score must be higher to count as better; above 0, so that
+            an equal score does not. Defaults to 1e-6.
     """
 
     priority = 'LOW'  # before the checkpoint is saved

@@ -21,20 +21,16 @@ DTYPES = ('float32', 'float16', 'bfloat16')
 class FeatureCacheHook(Hook):
     """Computes features of training and validation images once.
 
-    Features are those of the model's ``frozen_stage``: dense ones where a
-    pooling layer is trained, pooled ones where only what follows it is. Later
-    runs on the same images read them from disk. Order of the images, results
-    and checkpoints are those of a run without this hook, up to the precision
-    of the cache. Unless that is bfloat16, the features are computed in
-    float32, also under ``--amp``. A model without a frozen stage reads images
-    and writes nothing.
+    Features are those of the model's ``frozen_stage``: dense ones where a pooling layer is trained,
+    pooled ones where only what follows it is. Later runs on the same images read them from disk.
+    Order of the images, results and checkpoints are those of a run without this hook, up to the
+    precision of the cache. Unless that is bfloat16, the features are computed in float32, also
+    under ``--amp``. A model without a frozen stage reads images and writes nothing.
 
     Args:
-        dtype (str): 'float32'; 'float16' for half the space; or 'bfloat16',
-            in which features are computed, too: half the time on CPUs with
-            native bfloat16. Defaults to 'float32'.
-        root (str): Folder of the caches.
-            Defaults to '~/.cache/safe_mm/features'.
+        dtype (str): 'float32'; 'float16' for half the space; or 'bfloat16', in which features are
+            computed, too: half the time on CPUs with native bfloat16. Defaults to 'float32'.
+        root (str): Folder of the caches. Defaults to '~/.cache/safe_mm/features'.
 
     Raises:
         InputError: The pipeline is random, or the disk is full.

@@ -23,17 +23,16 @@ from .unwrap import unwrap
 class FitHook(Hook):
     """Fits a head in closed form and chooses hyper-parameters.
 
-    A head that is fitted 'before' training starts from its fit; one that is
-    fitted 'after' uses the best weights of the training. A search on the
-    validation images follows, over the values of the config's ``search``, and
-    the result is saved as ``best_fitted_iter_N.pth``; ``search.json`` and
-    ``search.png`` show it. Without validation, hyper-parameters stay those of
-    the config. Where there is nothing to fit or to search, as in a model that
-    is no :class:`safe_mm.models.CLIPClassifier`, nothing happens.
+    A head that is fitted 'before' training starts from its fit; one that is fitted 'after' uses the
+    best weights of the training. A search on the validation images follows, over the values of the
+    config's ``search``, and the result is saved as ``best_fitted_iter_N.pth``; ``search.json`` and
+    ``search.png`` show it. Without validation, hyper-parameters stay those of the config. Where
+    there is nothing to fit or to search, as in a model that is no
+    :class:`safe_mm.models.CLIPClassifier`, nothing happens.
 
     Raises:
-        InputError: Before training, if a class has no training image, the
-            search lacks values, or a frozen neck has no checkpoint.
+        InputError: Before training, if a class has no training image, the search lacks values, or a
+            frozen neck has no checkpoint.
     """
 
     priority = 'HIGH'

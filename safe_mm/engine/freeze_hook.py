@@ -16,15 +16,14 @@ from .unwrap import unwrap
 class FreezeHook(Hook):
     """Trains the named parts of a model and keeps the rest as it is.
 
-    The Runner wraps the model for distributed training and builds the
-    optimizer before any hook runs; this hook puts both right: the optimizer
-    holds trainable tensors only, and processes exchange only those. Frozen
-    modules stay in eval mode, so that no statistics drift.
+    The Runner wraps the model for distributed training and builds the optimizer before any hook
+    runs; this hook puts both right: the optimizer holds trainable tensors only, and processes
+    exchange only those. Frozen modules stay in eval mode, so that no statistics drift.
 
     Args:
-        trainable (Sequence[str]): Glob patterns for names of parameters, such
-            as ``'backbone.layer4.*'``; none freezes all. Defaults to SAFE's
-            tuned pooling layer, ``('neck.attn_pool_f.*', )``.
+        trainable (Sequence[str]): Glob patterns for names of parameters, such as
+            ``'backbone.layer4.*'``; none freezes all. Defaults to SAFE's tuned pooling layer,
+            ``('neck.attn_pool_f.*', )``.
 
     Raises:
         InputError: A pattern matches no parameter.

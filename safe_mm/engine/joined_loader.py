@@ -15,8 +15,8 @@ class JoinedLoader:
     """Batches that are each of a batch from every loader, in their order.
 
     Args:
-        loaders (Sequence[DataLoader]): What all have in common, such as the
-            names of the classes, is asked of the first.
+        loaders (Sequence[DataLoader]): What all have in common, such as the names of the classes,
+            is asked of the first.
     """
 
     def __init__(self, loaders: Sequence[DataLoader]) -> None:

@@ -1,7 +1,7 @@
 """Joint training: settings and seeds side by side on the same features.
 
-The runs share everything that is frozen, those of a seed also their images,
-so each gets the result that it would get alone.
+The runs share everything that is frozen, those of a seed also their images, so each gets the result
+that it would get alone.
 """
 
 from copy import deepcopy
@@ -47,19 +47,17 @@ def expand_grid(cfg: Config) -> List[dict]:
 def enable_joint_training(cfg: Config, settings: List[dict], seeds: Sequence[int] = ()) -> None:
     """Makes a config train all settings, for each seed, side by side.
 
-    Where transforms draw at random and no worker processes load images, their
-    draws are not those of a run of one seed.
+    Where transforms draw at random and no worker processes load images, their draws are not those
+    of a run of one seed.
 
     Args:
         cfg (Config): To be changed.
-        settings (list[dict]): For each run what differs in the optimizer's
-            settings.
-        seeds (Sequence[int]): Of few-shot samples and runs. Without any, the
-            config's own.
+        settings (list[dict]): For each run what differs in the optimizer's settings.
+        seeds (Sequence[int]): Of few-shot samples and runs. Without any, the config's own.
 
     Raises:
-        InputError: The config has something that is not supported, because
-            it would let one run act on another.
+        InputError: The config has something that is not supported, because it would let one run act
+            on another.
     """
     validate_joint_training(cfg)
     if seeds:
@@ -155,8 +153,8 @@ class JointOptimWrapperConstructor(DefaultOptimWrapperConstructor):
 
     Args:
         optim_wrapper_cfg (dict): mmengine's.
-        paramwise_cfg (dict): ``settings``, for each run of a seed a dict of
-            what differs, such as ``lr``.
+        paramwise_cfg (dict): ``settings``, for each run of a seed a dict of what differs, such as
+            ``lr``.
     """
 
     def add_params(self, params: List[dict], module: nn.Module) -> None:

@@ -32,8 +32,7 @@ class JointTrainLoop(IterBasedTrainLoop):
         settings (list[dict]): Of the optimizer, for each run of a seed.
         seeds (Sequence[int]): Of few-shot samples; may be empty.
         val_begin (int): First iteration to validate at. Defaults to 1.
-        val_interval (int): Iterations between validations.
-            Defaults to 1000.
+        val_interval (int): Iterations between validations. Defaults to 1000.
 
     Raises:
         InputError: The model trains nothing, or not on cached features.
@@ -74,10 +73,10 @@ class JointTrainLoop(IterBasedTrainLoop):
 class JointValLoop(ValLoop):
     """Validates the runs of :class:`safe_mm.models.JointRuns` in one pass.
 
-    The model then has a seed's best neck and head, so that the best
-    checkpoint is that of an ordinary model: of the greatest score; ties go to
-    the earlier iteration, then to the least loss on the validation images.
-    After the last validation the model has the best run of the first seed.
+    The model then has a seed's best neck and head, so that the best checkpoint is that of an
+    ordinary model: of the greatest score; ties go to the earlier iteration, then to the least loss
+    on the validation images. After the last validation the model has the best run of the first
+    seed.
 
     Args:
         runner (Runner): Of all runs.

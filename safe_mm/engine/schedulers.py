@@ -10,13 +10,12 @@ from ..registry import PARAM_SCHEDULERS
 class WarmupLR(LinearLR):
     """Linear warm-up from a fixed learning rate to the base rate.
 
-    Iterations count from 0. A base rate below ``start_lr`` is used from the
-    start: warm-up never goes above it.
+    Iterations count from 0. A base rate below ``start_lr`` is used from the start: warm-up never
+    goes above it.
 
     Args:
         optimizer (OptimWrapper): The optimizer.
-        start_lr (float): Learning rate of the first iteration. Defaults to
-            1e-5.
+        start_lr (float): Learning rate of the first iteration. Defaults to 1e-5.
         end (int): Number of iterations until the base rate. Defaults to 50.
 
     Raises:

@@ -19,12 +19,12 @@ from .unwrap import unwrap
 class ZeroShotHook(Hook):
     """Logs zero-shot accuracy, and how alike the prompts are to the model.
 
-    Prompts whose features have a cosine near one cannot be told apart: the
-    text encoder has collapsed.
+    Prompts whose features have a cosine near one cannot be told apart: the text encoder has
+    collapsed.
 
     Args:
-        dataloaders (dict[str, dict]): Name -> config of a dataloader of
-            labelled images, with class names and templates. Not of test data.
+        dataloaders (dict[str, dict]): Name -> config of a dataloader of labelled images, with class
+            names and templates. Not of test data.
         interval (int): Iterations between two looks. Defaults to 200.
     """
 
@@ -67,8 +67,8 @@ def zero_shot(model, loader: DataLoader) -> Tuple[float, float]:
     """Accuracy in percent, and the mean cosine of two classes' prompts.
 
     Args:
-        model (CLIPPretrainer): Or any with ``encode_image``, ``encode_text``
-            and ``data_preprocessor``.
+        model (CLIPPretrainer): Or any with ``encode_image``, ``encode_text`` and
+            ``data_preprocessor``.
         loader (DataLoader): Labelled images, named by the dataset's metainfo.
     """
     meta = loader.dataset.metainfo

@@ -1,7 +1,7 @@
 """CLIP-Adapter: a residual bottleneck between pooling and classifier.
 
-Gao et al., CLIP-Adapter: Better Vision-Language Models with Feature Adapters,
-2023, the image adapter of its public code.
+Gao et al., CLIP-Adapter: Better Vision-Language Models with Feature Adapters, 2023, the image
+adapter of its public code.
 """
 
 from typing import Dict, Optional, Union
@@ -35,8 +35,7 @@ class CLIPAdapter(Neck, SlimModule):
         clip (dict | SplitCLIP): ``model_name`` and ``pretrained``, see
             :class:`safe_mm.clip.SplitCLIP`.
         ratio (float): Weight of the adapted feature. Defaults to 0.2.
-        init_cfg (dict, optional): mmengine's initialization config.
-            Defaults to None.
+        init_cfg (dict, optional): mmengine's initialization config. Defaults to None.
     """
 
     poolings = ('attn_pool_o',)

@@ -1,7 +1,6 @@
 """Fine-tuning of CLIP's last layers, without a blend (SAFE, Sec. IV-D2).
 
-How far the fine-tuning reaches into the trunk is an option of
-:class:`safe_mm.models.CLIPTrunk`.
+How far the fine-tuning reaches into the trunk is an option of :class:`safe_mm.models.CLIPTrunk`.
 """
 
 from typing import Dict, Optional, Union
@@ -21,8 +20,7 @@ class FineTunedPool(Neck, SlimModule):
     Args:
         clip (dict | SplitCLIP): ``model_name`` and ``pretrained``, see
             :class:`safe_mm.clip.SplitCLIP`.
-        init_cfg (dict, optional): mmengine's initialization config.
-            Defaults to None.
+        init_cfg (dict, optional): mmengine's initialization config. Defaults to None.
     """
 
     poolings = ('attn_pool_f',)

@@ -1,8 +1,7 @@
 """GDA: Gaussian discriminant analysis beside the text classifier.
 
-Wang et al., A Hard-to-Beat Baseline for Training-free CLIP-based Adaptation,
-2024: classes are Gaussians with one covariance, whose inverse is estimated
-by the ridge of Kubokawa and Srivastava.
+Wang et al., A Hard-to-Beat Baseline for Training-free CLIP-based Adaptation, 2024: classes are
+Gaussians with one covariance, whose inverse is estimated by the ridge of Kubokawa and Srivastava.
 """
 
 from math import log
@@ -22,9 +21,8 @@ def discriminant(
 ) -> Tuple[torch.Tensor, torch.Tensor]:
     """The linear classifier of Gaussians with one covariance.
 
-    Sigma^-1 = D pinv((V - 1) S + tr(S) I), with S the covariance of the
-    features about the means mu_k of their classes; W = mu Sigma^-1,
-    b_k = log(1/N) - mu_k Sigma^-1 mu_k / 2.
+    Sigma^-1 = D pinv((V - 1) S + tr(S) I), with S the covariance of the features about the means
+    mu_k of their classes; W = mu Sigma^-1, b_k = log(1/N) - mu_k Sigma^-1 mu_k / 2.
 
     Args:
         features (Tensor): Of unit length, shape (V, D).
@@ -64,12 +62,11 @@ class GDAHead(TextClsHead):
         clip (dict | SplitCLIP): ``model_name`` and ``pretrained``, see
             :class:`safe_mm.clip.SplitCLIP`.
         alpha (float): Weight of the Gaussian classifier. Defaults to 1.0.
-        classes (Sequence[str] | Mapping[str, list[str]]): See
-            :class:`safe_mm.methods.TextClsHead`. Defaults to ().
+        classes (Sequence[str] | Mapping[str, list[str]]): See :class:`safe_mm.methods.TextClsHead`.
+            Defaults to ().
         templates (str | Sequence[str]): See the same.
         loss (dict): Config of the loss. Defaults to cross-entropy.
-        init_cfg (dict, optional): mmengine's initialization config.
-            Defaults to None.
+        init_cfg (dict, optional): mmengine's initialization config. Defaults to None.
 
     Attributes:
         weight (Tensor): W, shape (N, D).

@@ -1,8 +1,8 @@
 """Linear probe: logistic regression on CLIP's image features.
 
-Radford et al., 2021, Sec. 3.2 and Appendix A: scikit-learn's L-BFGS, at most
-1,000 iterations, L2 strength chosen on validation images. As in CoOp's
-evaluation, features follow the projection and are not normalised.
+Radford et al., 2021, Sec. 3.2 and Appendix A: scikit-learn's L-BFGS, at most 1,000 iterations, L2
+strength chosen on validation images. As in CoOp's evaluation, features follow the projection and
+are not normalised.
 """
 
 from typing import TYPE_CHECKING, Mapping, Optional, Sequence, Tuple, Union
@@ -49,15 +49,14 @@ class LinearProbeHead(TextClsHead):
     Args:
         clip (dict | SplitCLIP): ``model_name`` and ``pretrained``, see
             :class:`safe_mm.clip.SplitCLIP`.
-        C (float): Inverse strength of the L2 regularisation; a search over
-            values fits anew for each. Defaults to 1.0.
-        text (bool): Whether a text classifier trains the neck before, as in
-            SAFE with a linear probe. Defaults to False.
-        classes (Sequence[str] | Mapping[str, list[str]]): See
-            :class:`safe_mm.methods.TextClsHead`. Defaults to ().
+        C (float): Inverse strength of the L2 regularisation; a search over values fits anew for
+            each. Defaults to 1.0.
+        text (bool): Whether a text classifier trains the neck before, as in SAFE with a linear
+            probe. Defaults to False.
+        classes (Sequence[str] | Mapping[str, list[str]]): See :class:`safe_mm.methods.TextClsHead`.
+            Defaults to ().
         loss (dict): Config of the loss. Defaults to cross-entropy.
-        init_cfg (dict, optional): mmengine's initialization config.
-            Defaults to None.
+        init_cfg (dict, optional): mmengine's initialization config. Defaults to None.
 
     Attributes:
         weight (Tensor): Shape (N, D).

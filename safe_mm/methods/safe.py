@@ -36,22 +36,21 @@ def blend(
 class BlendedAttentionPool(Neck, SlimModule):
     """Pools dense features by CLIP's own layer and its fine-tuned copy.
 
-    In training mode AttnPool_F is used alone (SAFE, Algorithm 1); in eval
-    mode the two are blended (Eq. 3).
+    In training mode AttnPool_F is used alone (SAFE, Algorithm 1); in eval mode the two are blended
+    (Eq. 3).
 
     Args:
         clip (dict | SplitCLIP): ``model_name`` and ``pretrained``, see
             :class:`safe_mm.clip.SplitCLIP`.
         beta (float): Weight of AttnPool_O. Defaults to 0.5.
-        tune_projection (bool): Whether to fine-tune also what lies behind
-            the pooling layer proper, its ``projection``: for a ViT, the norm
-            and the projection behind the last block. Defaults to False.
-        frozen (bool): Whether AttnPool_F comes from a checkpoint and is not
-            trained. Defaults to False.
-        betas (Sequence[float]): Whose accuracy is reported beside that of
-            ``beta``. Defaults to those of Fig. 5, 2 and 4.
-        init_cfg (dict, optional): mmengine's initialization config.
-            Defaults to None.
+        tune_projection (bool): Whether to fine-tune also what lies behind the pooling layer proper,
+            its ``projection``: for a ViT, the norm and the projection behind the last block.
+            Defaults to False.
+        frozen (bool): Whether AttnPool_F comes from a checkpoint and is not trained. Defaults to
+            False.
+        betas (Sequence[float]): Whose accuracy is reported beside that of ``beta``. Defaults to
+            those of Fig. 5, 2 and 4.
+        init_cfg (dict, optional): mmengine's initialization config. Defaults to None.
 
     Raises:
         InputError: ``beta`` is negative or not a number.

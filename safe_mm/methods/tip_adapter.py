@@ -1,8 +1,8 @@
 """Tip-Adapter's key-value cache, and SAFE-A's (SAFE, Eq. 5-10).
 
-Zhang et al., Tip-Adapter: Training-free Adaption of CLIP for Few-shot
-Classification, 2022. On the features of CLIP's own pooling the cache is
-Tip-Adapter's; on the blend of SAFE's Eq. 3 it is SAFE-A's.
+Zhang et al., Tip-Adapter: Training-free Adaption of CLIP for Few-shot Classification, 2022. On the
+features of CLIP's own pooling the cache is Tip-Adapter's; on the blend of SAFE's Eq. 3 it is
+SAFE-A's.
 """
 
 from typing import Mapping, Optional, Sequence, Union
@@ -50,8 +50,7 @@ def cache_logits(
         affinity (Tensor): f F_train^T, shape (B, M).
         labels (Tensor): Of the keys, shape (M, ).
         num_classes (int): N.
-        gamma (float): Sharpness; the public code of Tip-Adapter has it as
-            ``beta``.
+        gamma (float): Sharpness; the public code of Tip-Adapter has it as ``beta``.
 
     Returns:
         Tensor: Shape (B, N). The classifier adds alpha times this to the
@@ -72,14 +71,12 @@ class CacheHead(TextClsHead):
             :class:`safe_mm.clip.SplitCLIP`.
         alpha (float): Weight of the cache. Defaults to 1.0.
         gamma (float): Sharpness of phi. Defaults to 5.5.
-        train_keys (bool): Whether the keys are fine-tuned, as in
-            Tip-Adapter-F. Defaults to False.
-        classes (Sequence[str] | Mapping[str, list[str]]): See
-            :class:`safe_mm.methods.TextClsHead`. Defaults to ().
+        train_keys (bool): Whether the keys are fine-tuned, as in Tip-Adapter-F. Defaults to False.
+        classes (Sequence[str] | Mapping[str, list[str]]): See :class:`safe_mm.methods.TextClsHead`.
+            Defaults to ().
         templates (str | Sequence[str]): See the same.
         loss (dict): Config of the loss. Defaults to cross-entropy.
-        init_cfg (dict, optional): mmengine's initialization config.
-            Defaults to None.
+        init_cfg (dict, optional): mmengine's initialization config. Defaults to None.
 
     Attributes:
         keys (nn.Parameter): F_train, shape (M, D); M is 0 before the fit.

@@ -1,7 +1,6 @@
 """Zero-shot CLIP: its own pooling, and a classifier of text features.
 
-Radford et al., Learning Transferable Visual Models From Natural Language
-Supervision, 2021.
+Radford et al., Learning Transferable Visual Models From Natural Language Supervision, 2021.
 """
 
 from typing import Callable, Dict, List, Mapping, Optional, Sequence, Union
@@ -26,8 +25,8 @@ def text_class_weights(prompts: Sequence[List[str]], encode: Callable) -> torch.
 
     Args:
         prompts (Sequence[list[str]]): Sentences of each class.
-        encode (Callable): Sentences -> text features of unit length, shape
-            (number of sentences, D).
+        encode (Callable): Sentences -> text features of unit length, shape (number of sentences,
+            D).
 
     Returns:
         Tensor: Shape (N, D); each row the mean of its class's text features,
@@ -61,8 +60,7 @@ class CLIPPool(Neck, SlimModule):
     Args:
         clip (dict | SplitCLIP): ``model_name`` and ``pretrained``, see
             :class:`safe_mm.clip.SplitCLIP`.
-        init_cfg (dict, optional): mmengine's initialization config.
-            Defaults to None.
+        init_cfg (dict, optional): mmengine's initialization config. Defaults to None.
     """
 
     poolings = ('attn_pool_o',)
@@ -88,25 +86,19 @@ class TextClsHead(Head, ClsHead):
     Args:
         clip (dict | SplitCLIP): ``model_name`` and ``pretrained``, see
             :class:`safe_mm.clip.SplitCLIP`.
-        classes (Sequence[str] | Mapping[str, list[str]]): Class names, or
-            the sentences for each of them. If empty, W_c must come from a
-            checkpoint. Defaults to ().
-        templates (str | Sequence[str]): For class names without sentences,
-            see :func:`safe_mm.prompts.class_prompts`. Defaults to
-            ``'a photo of a {}.'``.
+        classes (Sequence[str] | Mapping[str, list[str]]): Class names, or the sentences for each of
+            them. If empty, W_c must come from a checkpoint. Defaults to ().
+        templates (str | Sequence[str]): For class names without sentences, see
+            :func:`safe_mm.prompts.class_prompts`. Defaults to ``'a photo of a {}.'``.
         loss (dict): Config of the loss. Defaults to cross-entropy.
-        topk (int | tuple[int]): For accuracy while training, if ``cal_acc``.
-            Defaults to (1, ).
-        cal_acc (bool): Whether to log accuracy while training.
-            Defaults to False.
-        init_cfg (dict, optional): mmengine's initialization config.
-            Defaults to None.
+        topk (int | tuple[int]): For accuracy while training, if ``cal_acc``. Defaults to (1, ).
+        cal_acc (bool): Whether to log accuracy while training. Defaults to False.
+        init_cfg (dict, optional): mmengine's initialization config. Defaults to None.
 
     Attributes:
         class_weights (Tensor): W_c, shape (N, D); N is 0 until it is known.
         logit_scale (Tensor): CLIP's inverse temperature.
-        logit_bias (Tensor, optional): What SigLIP adds to all logits; None
-            for a CLIP without it.
+        logit_bias (Tensor, optional): What SigLIP adds to all logits; None for a CLIP without it.
     """
 
     def __init__(

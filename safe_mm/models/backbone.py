@@ -21,12 +21,10 @@ class CLIPTrunk(SlimModule):
             :class:`safe_mm.clip.SplitCLIP`.
         tune_blocks (int): How many of the last blocks are trained; see
             :func:`safe_mm.clip.blocks.cut_blocks`. Defaults to 0.
-        init_cfg (dict, optional): mmengine's initialization config.
-            Defaults to None.
+        init_cfg (dict, optional): mmengine's initialization config. Defaults to None.
 
     Raises:
-        InputError: The CLIP cannot be loaded, it has no such blocks, or
-            images are not of its size.
+        InputError: The CLIP cannot be loaded, it has no such blocks, or images are not of its size.
 
     Attributes:
         trunk (nn.Module): The frozen blocks, images -> 'stem' features.
@@ -51,9 +49,8 @@ class CLIPTrunk(SlimModule):
             images (Tensor): Normalised images, shape (B, 3, H, W).
 
         Returns:
-            tuple[Tensor]: One tensor, what the pooling layer takes: a map,
-            shape (B, C, h, w), of a convolutional trunk; tokens, shape
-            (B, K + h*w, C), leading ones first, of a ViT.
+            tuple[Tensor]: One tensor, what the pooling layer takes: a map, shape (B, C, h, w), of a
+            convolutional trunk; tokens, shape (B, K + h*w, C), leading ones first, of a ViT.
         """
         if tuple(images.shape[-2:]) != self.image_size:
             height, width = self.image_size

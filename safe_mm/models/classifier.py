@@ -21,37 +21,32 @@ from .part import mask_classes
 class CLIPClassifier(ImageClassifier):
     """Loads a CLIP once and hands its parts to trunk, neck and head.
 
-    An image passes the stages ``image`` (B, 3, H, W) -> ``stem``, before the
-    trained blocks of the trunk -> ``dense`` (B, C, h, w) or (B, L, C) ->
-    ``pooled`` (B, branches, D) -> logits (B, N). What is not trained is frozen
-    here, so that optimizers and wrappers for several processes see it so.
+    An image passes the stages ``image`` (B, 3, H, W) -> ``stem``, before the trained blocks of the
+    trunk -> ``dense`` (B, C, h, w) or (B, L, C) -> ``pooled`` (B, branches, D) -> logits (B, N).
+    What is not trained is frozen here, so that optimizers and wrappers for several processes see it
+    so.
 
     Args:
-        clip (dict): ``model_name`` and ``pretrained``, see
-            :class:`safe_mm.clip.SplitCLIP`.
+        clip (dict): ``model_name`` and ``pretrained``, see :class:`safe_mm.clip.SplitCLIP`.
         neck (dict): Config of a :class:`safe_mm.models.part.Neck`.
         head (dict): Config of a :class:`safe_mm.models.part.Head`.
-        classes (Sequence[str] | dict): Class names, or the config of a
-            dataset that knows them. If empty, they come from a checkpoint.
-            Defaults to ().
+        classes (Sequence[str] | dict): Class names, or the config of a dataset that knows them. If
+            empty, they come from a checkpoint. Defaults to ().
         templates (str | Sequence[str], optional): Prompt templates, see
-            :func:`safe_mm.prompts.class_prompts`. If None, the dataset's, or
-            else ``'a photo of a {}.'``. Defaults to None.
+            :func:`safe_mm.prompts.class_prompts`. If None, the dataset's, or else ``'a photo of a
+            {}.'``. Defaults to None.
         backbone (dict, optional): Config of the trunk. Defaults to a
             :class:`safe_mm.models.CLIPTrunk`.
-        trainable (Sequence[str], optional): Glob patterns for the names of
-            the parameters to train. If None, what the parts declare.
-            Defaults to None.
-        data_preprocessor (dict, optional): Config, without ``clip``.
-            Defaults to a :class:`safe_mm.models.CLIPDataPreprocessor`.
-        train_cfg (dict, optional): mmpretrain's batch augmentations.
-            Defaults to None.
-        init_cfg (dict, optional): mmengine's initialization config.
-            Defaults to None.
+        trainable (Sequence[str], optional): Glob patterns for the names of the parameters to train.
+            If None, what the parts declare. Defaults to None.
+        data_preprocessor (dict, optional): Config, without ``clip``. Defaults to a
+            :class:`safe_mm.models.CLIPDataPreprocessor`.
+        train_cfg (dict, optional): mmpretrain's batch augmentations. Defaults to None.
+        init_cfg (dict, optional): mmengine's initialization config. Defaults to None.
 
     Raises:
-        InputError: The CLIP or the class names cannot be read, a pattern
-            matches no parameter, or a checkpoint does not fit.
+        InputError: The CLIP or the class names cannot be read, a pattern matches no parameter, or a
+            checkpoint does not fit.
 
     Attributes:
         classes (tuple[str]): Class names.
@@ -189,8 +184,8 @@ class CLIPClassifier(ImageClassifier):
         """Predictions, with those of the neck's ``figures`` beside them.
 
         Returns:
-            list[DataSample]: With ``figures``, name -> predicted label by the
-            text classifier alone, if the head has one.
+            list[DataSample]: With ``figures``, name -> predicted label by the text classifier
+            alone, if the head has one.
         """
         branches = self.pool(inputs, start)
         samples = self.head.predict((self.neck.combine(branches),), data_samples)

@@ -13,14 +13,10 @@ class CLIPDataPreprocessor(ClsDataPreprocessor):
     """mmpretrain's preprocessor with open_clip's mean and std for a CLIP.
 
     Args:
-        clip (dict): ``model_name`` and ``pretrained``, see
-            :class:`safe_mm.clip.SplitCLIP`.
-        to_rgb (bool): Whether images come as BGR, as mmcv loads them.
-            Defaults to True.
-        num_classes (int, optional): For batch augmentations that mix labels.
-            Defaults to None.
-        batch_augments (dict, optional): mmpretrain's batch augmentations.
-            Defaults to None.
+        clip (dict): ``model_name`` and ``pretrained``, see :class:`safe_mm.clip.SplitCLIP`.
+        to_rgb (bool): Whether images come as BGR, as mmcv loads them. Defaults to True.
+        num_classes (int, optional): For batch augmentations that mix labels. Defaults to None.
+        batch_augments (dict, optional): mmpretrain's batch augmentations. Defaults to None.
     """
 
     def __init__(
@@ -43,8 +39,8 @@ class CLIPDataPreprocessor(ClsDataPreprocessor):
         """Normalises a batch of images; stored features are only moved.
 
         Args:
-            data (dict): ``inputs``, ``data_samples``, and ``start``, the
-                stage of stored features ('dense' or 'pooled'), if any.
+            data (dict): ``inputs``, ``data_samples``, and ``start``, the stage of stored features
+                ('dense' or 'pooled'), if any.
             training (bool): Whether batch augmentations are applied.
         """
         if 'start' not in data:

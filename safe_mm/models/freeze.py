@@ -22,8 +22,7 @@ def freeze_except(model: nn.Module, patterns: Sequence[str]) -> List[str]:
         list[str]: Names of the parameters that are left to train.
 
     Raises:
-        InputError: A pattern matches no parameter, or none that the model
-            itself lets train.
+        InputError: A pattern matches no parameter, or none that the model itself lets train.
     """
     parameters = dict(model.named_parameters())
     for pattern in patterns:
@@ -59,8 +58,8 @@ def near_matches(pattern: str, model: nn.Module) -> List[str]:
 def frozen_modules(model: nn.Module, patterns: Sequence[str]) -> List[nn.Module]:
     """The outermost modules without anything to train.
 
-    A module below a pattern counts as trained even without parameters, so
-    that a tuned part keeps its dropout.
+    A module below a pattern counts as trained even without parameters, so that a tuned part keeps
+    its dropout.
     """
 
     def trains(name: str, module: nn.Module) -> bool:

@@ -13,14 +13,14 @@ from .classifier import CLIPClassifier
 class JointRuns(nn.Module):
     """Copies of what a classifier may train; they share all frozen modules.
 
-    Nothing passes between the copies: with the sum of their losses, each gets
-    the gradient that it would get alone.
+    Nothing passes between the copies: with the sum of their losses, each gets the gradient that it
+    would get alone.
 
     Args:
         model (CLIPClassifier): What all copies start from.
         runs (int): How many copies share a batch, R.
-        num_seeds (int): How many batches come joined as one, S, each for R
-            copies of its own. Defaults to 1.
+        num_seeds (int): How many batches come joined as one, S, each for R copies of its own.
+            Defaults to 1.
     """
 
     def __init__(self, model: CLIPClassifier, runs: int, num_seeds: int = 1) -> None:

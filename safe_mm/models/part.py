@@ -12,15 +12,14 @@ from ..errors import InputError
 class Part(nn.Module):
     """Base of necks and heads. The defaults suit a part that never changes.
 
-    A part declares what it needs; the classifier, the training loop, the
-    feature cache, the search and the report ask for it and never look at the
-    class of a part.
+    A part declares what it needs; the classifier, the training loop, the feature cache, the search
+    and the report ask for it and never look at the class of a part.
 
     Attributes:
-        trainable (Sequence[str]): Glob patterns for the names of the own
-            parameters that gradient descent trains.
-        hyperparameters (Sequence[str]): Names of scalars that may change
-            after training, registered by :meth:`add_hyperparameter`.
+        trainable (Sequence[str]): Glob patterns for the names of the own parameters that gradient
+            descent trains.
+        hyperparameters (Sequence[str]): Names of scalars that may change after training, registered
+            by :meth:`add_hyperparameter`.
     """
 
     trainable: Sequence[str] = ()
@@ -29,8 +28,8 @@ class Part(nn.Module):
     def add_hyperparameter(self, name: str, value: float) -> None:
         """Registers a scalar of the config as a buffer.
 
-        It becomes part of the checkpoint once :meth:`choose` has set it; until
-        then, the value of the config holds.
+        It becomes part of the checkpoint once :meth:`choose` has set it; until then, the value of
+        the config holds.
 
         Raises:
             InputError: ``value`` is negative or not a number.
@@ -58,9 +57,8 @@ class Neck(Part):
     """From dense features to one feature vector for each image.
 
     Attributes:
-        poolings (Sequence[str]): Names of the submodules that pool dense
-            features. If none of their parameters is trained, features can be
-            cached after pooling.
+        poolings (Sequence[str]): Names of the submodules that pool dense features. If none of their
+            parameters is trained, features can be cached after pooling.
         needs_checkpoint (bool): Whether training must start from one.
     """
 
@@ -92,17 +90,16 @@ class Neck(Part):
 class Head(Part):
     """From features (B, D) to logits (B, N).
 
-    ``logits(*prepare(features))`` are the logits. ``prepare`` does what no
-    hyper-parameter changes, so that a search calls it once.
+    ``logits(*prepare(features))`` are the logits. ``prepare`` does what no hyper-parameter changes,
+    so that a search calls it once.
 
     Attributes:
-        fits (str): When :meth:`fit` is called: 'after' training with the best
-            weights, 'before' training, or '' if the head has no fit.
-        refit_for (Sequence[str]): Hyper-parameters whose change takes a new
-            fit.
+        fits (str): When :meth:`fit` is called: 'after' training with the best weights, 'before'
+            training, or '' if the head has no fit.
+        refit_for (Sequence[str]): Hyper-parameters whose change takes a new fit.
         finished (Tensor): Whether a head with a fit is ready to predict.
-        in_training (bool): Set while a run trains or validates; a head whose
-            fit comes after training then works without it.
+        in_training (bool): Set while a run trains or validates; a head whose fit comes after
+            training then works without it.
     """
 
     fits: str = ''
@@ -127,8 +124,7 @@ class Head(Part):
         Args:
             features (Tensor): Of all views, not normalised, shape (V, D).
             labels (Tensor): Of the views, shape (V, ).
-            images (Tensor): Which image each view shows, counted from 0,
-                shape (V, ).
+            images (Tensor): Which image each view shows, counted from 0, shape (V, ).
         """
         raise NotImplementedError
 
@@ -157,8 +153,8 @@ def mask_classes(
 
     Args:
         logits (Tensor): Shape (B, N).
-        data_samples (Sequence[DataSample], optional): With ``class_ids``, the
-            labels that occur in the data, where these are not all N.
+        data_samples (Sequence[DataSample], optional): With ``class_ids``, the labels that occur in
+            the data, where these are not all N.
     """
     ids = data_samples[0].get('class_ids') if data_samples else None
     if ids is None:

@@ -23,15 +23,13 @@ MAX_LOGIT_SCALE = 4.6052  # ln 100 (CLIP, Radford et al. 2021, Sec. 2.5)
 def words_loss(scores: torch.Tensor, bags: torch.Tensor) -> torch.Tensor:
     """How well positions of a picture foretell the words of its captions.
 
-    Each position has a say: a word's probability is proportional to the sum
-    of exp(score) over positions. After Joulin et al. (Learning visual
-    features from large weakly supervised data, 2016), who average over
-    positions first.
+    Each position has a say: a word's probability is proportional to the sum of exp(score) over
+    positions. After Joulin et al. (Learning visual features from large weakly supervised data,
+    2016), who average over positions first.
 
     Args:
         scores (Tensor): Of each word at each position, shape (B, L, V).
-        bags (Tensor): 1 where a picture's captions have the word, shape
-            (B, V).
+        bags (Tensor): 1 where a picture's captions have the word, shape (B, V).
 
     Returns:
         Tensor: Mean cross-entropy, a scalar.
@@ -44,25 +42,21 @@ def words_loss(scores: torch.Tensor, bags: torch.Tensor) -> torch.Tensor:
 class CLIPPretrainer(BaseModel):
     """Trains an open_clip architecture on pictures with captions.
 
-    Two losses: CLIP's own, between each picture and one of its captions; and
-    one that teaches the dense features the words of all its captions
-    (:func:`words_loss`), since CLIP's alone takes very long to find small
-    parts. The words need no pooling, so any image size will do for them with
-    a ResNet.
+    Two losses: CLIP's own, between each picture and one of its captions; and one that teaches the
+    dense features the words of all its captions (:func:`words_loss`), since CLIP's alone takes very
+    long to find small parts. The words need no pooling, so any image size will do for them with a
+    ResNet.
 
     Args:
-        clip (dict): ``model_name``, see :func:`safe_mm.clip.SplitCLIP`;
-            weights start at random, by ``randomness.seed`` of the config.
-        contrast (float): Weight of CLIP's loss; 0 leaves it out.
-            Defaults to 1.0.
-        words (float): Weight of the loss of words; 0 leaves it out.
-            Defaults to 0.0.
-        bf16 (bool): Whether the image encoder computes in bfloat16 where it
-            is safe. Defaults to True.
+        clip (dict): ``model_name``, see :func:`safe_mm.clip.SplitCLIP`; weights start at random, by
+            ``randomness.seed`` of the config.
+        contrast (float): Weight of CLIP's loss; 0 leaves it out. Defaults to 1.0.
+        words (float): Weight of the loss of words; 0 leaves it out. Defaults to 0.0.
+        bf16 (bool): Whether the image encoder computes in bfloat16 where it is safe. Defaults to
+            True.
         data_preprocessor (dict, optional): Config. Defaults to a
             :class:`safe_mm.models.CLIPDataPreprocessor`.
-        init_cfg (dict, optional): mmengine's initialization config.
-            Defaults to None.
+        init_cfg (dict, optional): mmengine's initialization config. Defaults to None.
 
     Attributes:
         trunk (nn.Module): G, see :class:`safe_mm.clip.SplitCLIP`.
@@ -110,8 +104,7 @@ class CLIPPretrainer(BaseModel):
         """Losses of a batch.
 
         Args:
-            inputs (Tensor): Normalised images, shape (B, 3, H, W), or dense
-                features.
+            inputs (Tensor): Normalised images, shape (B, 3, H, W), or dense features.
             data_samples (list[DataSample]): Each with ``captions``.
             mode (str): 'loss', the only one supported.
             start (str): The stage of ``inputs``. Defaults to 'image'.

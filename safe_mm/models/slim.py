@@ -16,8 +16,8 @@ HASH = 'frozen_sha256'
 def frozen_keys(module: nn.Module) -> List[str]:
     """Names of the tensors that training leaves unchanged, sorted.
 
-    These are the frozen parameters, and the persistent buffers of modules
-    whose parameters are all frozen (statistics of a frozen BatchNorm).
+    These are the frozen parameters, and the persistent buffers of modules whose parameters are all
+    frozen (statistics of a frozen BatchNorm).
     """
     keys = []
     for name, child in module.named_modules():
@@ -46,8 +46,8 @@ def digest(tensors: Dict[str, torch.Tensor]) -> str:
 class SlimModule(BaseModule):
     """Leaves CLIP's frozen weights out of its state dict.
 
-    The state dict has their SHA-256 instead. It is verified on loading by
-    whatever loads a checkpoint (Runner, ``get_model``, an inferencer, EMA).
+    The state dict has their SHA-256 instead. It is verified on loading by whatever loads a
+    checkpoint (Runner, ``get_model``, an inferencer, EMA).
 
     Args:
         source (str): Name of the CLIP, for messages.

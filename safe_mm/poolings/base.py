@@ -9,18 +9,16 @@ from torch import nn
 class Pooling(nn.Module):
     """Base of pooling layers: dense features -> one vector for each image.
 
-    A subclass takes over the parameters of a pretrained layer. It implements
-    :meth:`split`, :meth:`token_attention` and :meth:`forward`, and derives
-    from :class:`MapPooling` or :class:`TokenPooling`. An entry in
-    ``safe_mm.poolings.POOLINGS`` makes it known.
+    A subclass takes over the parameters of a pretrained layer. It implements :meth:`split`,
+    :meth:`token_attention` and :meth:`forward`, and derives from :class:`MapPooling` or
+    :class:`TokenPooling`. An entry in ``safe_mm.poolings.POOLINGS`` makes it known.
 
     Attributes:
         supports (str): The visual towers it is split from, for messages.
-        projection (Sequence[str]): Names of the submodules and parameters
-            behind the pooling layer proper. SAFE leaves them frozen unless
-            told otherwise.
-        without_effect (Sequence[str]): Names of parameters that never change
-            the output. They are frozen.
+        projection (Sequence[str]): Names of the submodules and parameters behind the pooling layer
+            proper. SAFE leaves them frozen unless told otherwise.
+        without_effect (Sequence[str]): Names of parameters that never change the output. They are
+            frozen.
         width (int): Channels C of the dense features.
     """
 
@@ -34,12 +32,12 @@ class Pooling(nn.Module):
         """Takes the pooling layer off open_clip's visual tower.
 
         Args:
-            visual (nn.Module): The tower. It becomes the trunk: on return,
-                its output is the dense features.
+            visual (nn.Module): The tower. It becomes the trunk: on return, its output is the dense
+                features.
 
         Returns:
-            tuple[nn.Module, Pooling]: Trunk and pooling layer, or None, and
-            the tower unchanged, if it pools in another way.
+            tuple[nn.Module, Pooling]: Trunk and pooling layer, or None, and the tower unchanged, if
+            it pools in another way.
         """
         raise NotImplementedError
 
@@ -61,8 +59,8 @@ class Pooling(nn.Module):
     def attention(self, dense: torch.Tensor) -> torch.Tensor:
         """Attention of each head over the patch grid, shape (B, H, h, w).
 
-        What goes to other tokens (a mean token, a class token, registers) is
-        left out, so the sum over the grid is one at most.
+        What goes to other tokens (a mean token, a class token, registers) is left out, so the sum
+        over the grid is one at most.
         """
         h, w = self.grid(dense)
         weights = self.token_attention(dense)
@@ -89,8 +87,7 @@ class TokenPooling(Pooling):
 
     Args:
         grid (Sequence[int]): Rows and columns (h, w) of the patch grid.
-        leading (int): Number K of tokens in front of the patches (a class
-            token, registers).
+        leading (int): Number K of tokens in front of the patches (a class token, registers).
     """
 
     def __init__(self, grid: Sequence[int], leading: int) -> None:

@@ -15,16 +15,16 @@ from .vit import without_pooling
 class AttentionalPool(TokenPooling):
     """Pooling layer of open_clip's CoCa (``transformer.AttentionalPooler``).
 
-    The pooler has many learned queries. The first gives the image feature,
-    the others are for captions and are not computed. SAFE leaves norm and
-    projection behind the pooler frozen, as it does for a ViT.
+    The pooler has many learned queries. The first gives the image feature, the others are for
+    captions and are not computed. SAFE leaves norm and projection behind the pooler frozen, as it
+    does for a ViT.
 
-    open_clip's two-pooler variants (``attentional_pool`` is 'parallel' or
-    'cascade') are not supported: no published model has them.
+    open_clip's two-pooler variants (``attentional_pool`` is 'parallel' or 'cascade') are not
+    supported: no published model has them.
 
     Args:
-        visual (open_clip.transformer.VisionTransformer): Whose pooler, norm
-            and projection are taken over.
+        visual (open_clip.transformer.VisionTransformer): Whose pooler, norm and projection are
+            taken over.
     """
 
     supports = 'a VisionTransformer with the attentional pooler of CoCa'

@@ -17,13 +17,12 @@ from .single_query import attention_weights, project_heads, seen_from_tokens
 class MapHead(TokenPooling):
     """Pooling layer of SigLIP (``timm.layers.AttentionPoolLatent``).
 
-    The learned latent is the query. The pooling layer has an MLP of its own,
-    which SAFE tunes with it. What follows (the classifier of timm's model and
-    open_clip's projection; nothing for SigLIP) stays frozen.
+    The learned latent is the query. The pooling layer has an MLP of its own, which SAFE tunes with
+    it. What follows (the classifier of timm's model and open_clip's projection; nothing for SigLIP)
+    stays frozen.
 
     Args:
-        visual (open_clip.timm_model.TimmModel): Whose layer and what follows
-            it are taken over.
+        visual (open_clip.timm_model.TimmModel): Whose layer and what follows it are taken over.
     """
 
     supports = "a timm ViT with timm_pool 'map'"

@@ -13,12 +13,12 @@ from .single_query import attention_weights, project_heads, seen_from_tokens
 class AttentionPool(MapPooling):
     """Pooling layer of CLIP's ResNets; parameters named as in open_clip.
 
-    The mean token is the query. SAFE tunes the whole layer with its output
-    projection, as in the paper. The key bias has no effect and stays frozen.
+    The mean token is the query. SAFE tunes the whole layer with its output projection, as in the
+    paper. The key bias has no effect and stays frozen.
 
     Args:
-        attnpool (open_clip.modified_resnet.AttentionPool2d): The layer whose
-            parameters are taken over.
+        attnpool (open_clip.modified_resnet.AttentionPool2d): The layer whose parameters are taken
+            over.
     """
 
     supports = 'a ModifiedResNet'

@@ -1,14 +1,13 @@
 """Attention with a single query (SAFE, Eq. 2), shared by the poolings.
 
-Only one position is read after the attention: a mean token, a class token or
-a learned query. With one query q per head, scores and weighted sum can be
-taken before the key and value projections,
+Only one position is read after the attention: a mean token, a class token or a learned query. With
+one query q per head, scores and weighted sum can be taken before the key and value projections,
 
     q . (W_k x_j) = (W_k^T q) . x_j
     sum_j a_j (W_v x_j + b_v) = W_v (sum_j a_j x_j) + b_v,
 
-which is exactly the same function at a fraction of the work. A key bias adds
-the same number to all scores of a head and cancels in the softmax.
+which is exactly the same function at a fraction of the work. A key bias adds the same number to all
+scores of a head and cancels in the softmax.
 """
 
 from typing import Tuple
@@ -22,8 +21,8 @@ def seen_from_tokens(query: torch.Tensor, key_weight: torch.Tensor, num_heads: i
     """W_k^T q / S: what each head's query asks of a token (Eq. 2).
 
     Args:
-        query (Tensor): Lin_q of the query token, shape (B, D). A learned
-            query, the same for all images, has B = 1 here and below.
+        query (Tensor): Lin_q of the query token, shape (B, D). A learned query, the same for all
+            images, has B = 1 here and below.
         key_weight (Tensor): Weight of Lin_k, shape (D, C).
         num_heads (int): Number of heads H, a divisor of D.
 
@@ -69,8 +68,8 @@ def project_heads(
 def standardise(tokens: torch.Tensor, norm: nn.LayerNorm) -> torch.Tensor:
     """The layer norm of tokens (B, L, C) without its scale and shift.
 
-    Scale and shift wait until after the sums, see :func:`attend_normed`. Then
-    no gradient passes through the tokens.
+    Scale and shift wait until after the sums, see :func:`attend_normed`. Then no gradient passes
+    through the tokens.
     """
     return F.layer_norm(tokens, norm.normalized_shape, eps=norm.eps)
 
@@ -86,8 +85,8 @@ def attend_normed(
 ) -> Tuple[torch.Tensor, torch.Tensor]:
     """Attention to tokens behind a layer norm.
 
-    Attention to scale * x_j + shift is attention to x_j by the query * scale,
-    since the shift adds the same to all scores, and the weights sum to one.
+    Attention to scale * x_j + shift is attention to x_j by the query * scale, since the shift adds
+    the same to all scores, and the weights sum to one.
 
     Args:
         query (Tensor): Lin_q of the query token, shape (B, D).
@@ -99,8 +98,8 @@ def attend_normed(
         num_heads (int): Number of heads H, a divisor of D.
 
     Returns:
-        tuple[Tensor, Tensor]: Attention of each head, shape (B, H, L), and
-        the pooled values, shape (B, D).
+        tuple[Tensor, Tensor]: Attention of each head, shape (B, H, L), and the pooled values, shape
+        (B, D).
     """
     query = seen_from_tokens(query, key_weight, num_heads)
     weights = attention_weights(norm.weight * query, tokens)
@@ -111,8 +110,8 @@ def attend_normed(
 class _HeadsLinear(torch.autograd.Function):
     """x_h W_h^T of each head: (B, H, C) and (H, D, C) -> (B, H, D).
 
-    By autograd's own rule the weight's gradient comes out transposed and is
-    copied, which costs a tenth of RN50's training step.
+    By autograd's own rule the weight's gradient comes out transposed and is copied, which costs a
+    tenth of RN50's training step.
     """
 
     generate_vmap_rule = True

@@ -21,10 +21,9 @@ from .single_query import attention_weights, project_heads, seen_from_tokens
 class AbsAttentionPool(MapPooling):
     """Pooling layer of ``timm_pool='abs_attn'`` (timm's AttentionPool2d).
 
-    The mean token is the query, as in CLIP's ResNets. Positions are resampled
-    to the grid of the dense features. The layer has an output projection,
-    which SAFE tunes with it. open_clip's ``timm_proj`` behind it, if any,
-    stays frozen.
+    The mean token is the query, as in CLIP's ResNets. Positions are resampled to the grid of the
+    dense features. The layer has an output projection, which SAFE tunes with it. open_clip's
+    ``timm_proj`` behind it, if any, stays frozen.
 
     Args:
         head (nn.Sequential): open_clip's head, the timm layer ``pool`` first.
@@ -91,8 +90,8 @@ class AbsAttentionPool(MapPooling):
 class RotAttentionPool(AbsAttentionPool):
     """Pooling layer of ``timm_pool='rot_attn'`` (timm's RotAttentionPool2d).
 
-    Keys of the grid are rotated by their position (RoPE), so they must be
-    computed; values are projected after the sum, as in the other poolings.
+    Keys of the grid are rotated by their position (RoPE), so they must be computed; values are
+    projected after the sum, as in the other poolings.
 
     Args:
         head (nn.Sequential): open_clip's head, the timm layer ``pool`` first.

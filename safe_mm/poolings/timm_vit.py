@@ -16,13 +16,12 @@ from .single_query import attend_normed, standardise
 class TimmLastBlockPool(TokenPooling):
     """Last block of a timm ViT, as the pooling layer (SAFE, Sec. IV-A).
 
-    The same as :class:`safe_mm.poolings.LastBlockPool`, for trunks of timm
-    pooled by their class token, such as MobileCLIP-B; registers may follow
-    the class token. SAFE leaves norm and head behind the block frozen.
+    The same as :class:`safe_mm.poolings.LastBlockPool`, for trunks of timm pooled by their class
+    token, such as MobileCLIP-B; registers may follow the class token. SAFE leaves norm and head
+    behind the block frozen.
 
     Args:
-        visual (open_clip.timm_model.TimmModel): Whose last block, norm and
-            head are taken over.
+        visual (open_clip.timm_model.TimmModel): Whose last block, norm and head are taken over.
     """
 
     supports = "a timm VisionTransformer with timm_pool 'token'"

@@ -14,13 +14,12 @@ from .single_query import attend_normed, standardise
 class LastBlockPool(TokenPooling):
     """Last block of a ViT, as the pooling layer (SAFE, Sec. IV-A).
 
-    The class token is the query; the residual and the MLP belong to the
-    block, of which only the class token is computed. Norm and projection
-    behind the block follow.
+    The class token is the query; the residual and the MLP belong to the block, of which only the
+    class token is computed. Norm and projection behind the block follow.
 
     Args:
-        visual (open_clip.transformer.VisionTransformer): Whose last block,
-            norm and projection are taken over.
+        visual (open_clip.transformer.VisionTransformer): Whose last block, norm and projection are
+            taken over.
     """
 
     supports = 'a VisionTransformer pooled by its class token'

@@ -100,8 +100,7 @@ def collect(results: List[Result], path: Path) -> None:
 def prepare(results: List[Result]) -> List[Result]:
     """The latest result of each run, with the 'name' of its method.
 
-    Where a method has several hashes on one CLIP and dataset, its names have
-    the hash.
+    Where a method has several hashes on one CLIP and dataset, its names have the hash.
 
     Raises:
         InputError: Results of one sample are on different data.
@@ -182,8 +181,8 @@ def blend_of(frame: pd.DataFrame, beta: float) -> str:
 def accuracies(frame: pd.DataFrame, blend: str) -> pd.DataFrame:
     """One row for each run and test variant.
 
-    SAFE-A's results have SAFE's figures, and all have zero-shot CLIP's. They
-    count where these have no results on a CLIP and dataset.
+    SAFE-A's results have SAFE's figures, and all have zero-shot CLIP's. They count where these have
+    no results on a CLIP and dataset.
     """
     safe = frame.name.str.match(r'SAFE( \(|$)')
     own = frame[frame.figure.eq('accuracy') | safe & frame.figure.eq(blend)]
@@ -216,8 +215,8 @@ def without(rows: pd.DataFrame, own: pd.DataFrame, name: str) -> pd.DataFrame:
 def source(data: pd.DataFrame) -> pd.DataFrame:
     """Accuracy on the first test variant, of the training distribution.
 
-    A run on ImageNet's variants counts as one on ImageNet where there is none
-    of the same method and shots.
+    A run on ImageNet's variants counts as one on ImageNet where there is none of the same method
+    and shots.
     """
     data = data.drop_duplicates(['clip', 'name', 'dataset', 'shots', 'seed', 'method_hash'])
     cell = ['clip', 'name', 'shots']

@@ -39,10 +39,9 @@ def accuracy_table(
 
     Args:
         data (DataFrame): Of one CLIP, see :func:`results.source`.
-        columns (dict): Dataset -> name of its column. The average is missing
-            where one of them is.
-        published (DataFrame, optional): The paper's figures, which then stand
-            below. Defaults to None.
+        columns (dict): Dataset -> name of its column. The average is missing where one of them is.
+        published (DataFrame, optional): The paper's figures, which then stand below. Defaults to
+            None.
     """
     wide = wide_table(data[data.dataset.isin(list(columns))], 'dataset')
     wide = wide.reindex(columns=list(columns))
@@ -66,8 +65,7 @@ def variant_table(
 
     Args:
         data (DataFrame): Of one CLIP, all with these variants.
-        variants (Sequence[str]): The first is the source, the others are out
-            of its distribution.
+        variants (Sequence[str]): The first is the source, the others are out of its distribution.
         published (DataFrame, optional): As for :func:`accuracy_table`.
     """
     datasets = data.dataset.unique()
@@ -191,8 +189,7 @@ def cost_table(data: pd.DataFrame) -> Table:
     """Average rank, trained parameters and seconds by method and shots.
 
     Args:
-        data (DataFrame): See :func:`results.source`. Zero-shot CLIP has a
-            rank at all shots.
+        data (DataFrame): See :func:`results.source`. Zero-shot CLIP has a rank at all shots.
     """
     data = data.assign(method=data.name)
     place, zero = ['clip', 'dataset', 'at'], data.shots == 0

@@ -111,8 +111,8 @@ def choices(runner: Runner) -> Dict[str, Any]:
 
     Returns:
         dict: 'validation', the accuracy in percent; 'validation_figures',
-        those of the neck; 'setting', lr and weight decay; 'grid', the
-        accuracy of each setting, if there were several; 'hyperparameters'.
+        those of the neck; 'setting', lr and weight decay; 'grid', the accuracy of each setting, if
+        there were several; 'hyperparameters'.
     """
     info = runner.message_hub.runtime_info
     used = runner.optim_wrapper.optimizer.defaults
@@ -137,8 +137,8 @@ def test_datasets(cfg: Config) -> Dict[str, Dataset]:
 
 
 def cached_loader(cfg: Config, model: CLIPClassifier, dataset: Dataset, desc: str) -> DataLoader:
-    """A loader of test data, of features where the model has a frozen stage
-    and the config a feature cache.
+    """A loader of test data, of features where the model has a frozen stage and the config a
+    feature cache.
     """
     cache = cfg.default_hooks.get('feature_cache')
     stage = model.frozen_stage

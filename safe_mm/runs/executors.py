@@ -1,8 +1,8 @@
 """Where the runs of a sweep are executed.
 
-An executor takes runs that are left to do and yields each with its error, or
-None, as it finishes. Features of test images that runs share are computed by
-a task of their own, before the runs that need them.
+An executor takes runs that are left to do and yields each with its error, or None, as it finishes.
+Features of test images that runs share are computed by a task of their own, before the runs that
+need them.
 """
 
 import os

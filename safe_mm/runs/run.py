@@ -69,9 +69,8 @@ def run_config(args: Namespace, run: Run) -> Config:
     Features are cached unless ``default_hooks.feature_cache=None`` is given.
 
     Args:
-        args (Namespace): Common options, ``grid`` (whether to train all
-            settings of a grid where something is trained), and ``work_dir``,
-            the folder of all runs.
+        args (Namespace): Common options, ``grid`` (whether to train all settings of a grid where
+            something is trained), and ``work_dir``, the folder of all runs.
         run (Run): What is to be done.
 
     Raises:
@@ -110,8 +109,8 @@ def run_config(args: Namespace, run: Run) -> Config:
 def run_key(cfg: Config, run: Run) -> Dict[str, Any]:
     """All that distinguishes a run's result from another's.
 
-    'method' is the name of the config file, 'method_hash' a hash of all that
-    is the same for all datasets, shots and seeds, 'data_hash' of what is not.
+    'method' is the name of the config file, 'method_hash' a hash of all that is the same for all
+    datasets, shots and seeds, 'data_hash' of what is not.
     """
     return dict(
         method=Path(run.config).stem,
@@ -131,8 +130,8 @@ def clip_name(clip: dict) -> str:
 
 
 def method_hash(cfg: Config) -> str:
-    """Hash of what makes a method: CLIP's weights, and the config but for
-    the data and for what depends on the machine.
+    """Hash of what makes a method: CLIP's weights, and the config but for the data and for what
+    depends on the machine.
     """
     parts = {
         name: deepcopy(cfg.get(name))

@@ -31,8 +31,7 @@ def plan(args: Namespace) -> List[Run]:
 def sweep(args: Namespace) -> List[str]:
     """Executes the runs that are left; returns the errors of those that fail.
 
-    A failed run does not stop the others; it is executed again by the next
-    call.
+    A failed run does not stop the others; it is executed again by the next call.
     """
     try:
         Path(args.work_dir).mkdir(parents=True, exist_ok=True)
