@@ -1,17 +1,21 @@
 """The warm-up of SAFE's protocol."""
 
-from mmengine.optim import LinearLR, OptimWrapper
+from typing import List
+
+from mmengine.optim import OptimWrapper, _ParamScheduler
 
 from ..errors import InputError
 from ..registry import PARAM_SCHEDULERS
 
 
 @PARAM_SCHEDULERS.register_module()
-class WarmupLR(LinearLR):
-    """Linear warm-up from a fixed learning rate to the base rate.
+class WarmupLR(_ParamScheduler):
+    """Linear warm-up of the learning rate.
 
-    Iterations count from 0. A base rate below ``start_lr`` is used from the start: warm-up never
-    goes above it.
+    Iterations count from 0. The rate of iteration 0 is ``min(start_lr, base)``, that of iteration i
+    is ``base * i / end``, and that of iteration ``end`` is the base rate, from which a scheduler
+    later in the list may go on. This is the schedule of cross-modal adaptation, on whose code SAFE
+    builds, except that its iteration 0 has ``start_lr`` even where the base rate is below.
 
     Args:
         optimizer (OptimWrapper): The optimizer.
@@ -26,12 +30,11 @@ class WarmupLR(LinearLR):
         if start_lr <= 0:
             raise InputError(f'WarmupLR: start_lr={start_lr} should be above zero.')
         self.start_lr = start_lr
-        super().__init__(optimizer, end=end, by_epoch=False)
+        self.iterations = end
+        super().__init__(optimizer, 'lr', end=end + 1, by_epoch=False)
 
-    def _get_value(self) -> list:
+    def _get_value(self) -> List[float]:
         """Learning rates of the groups, each on its own way to its base."""
-        values = []
-        for number, base in enumerate(self.base_values):
-            self.start_factor = min(1.0, self.start_lr / base) if base else 1.0
-            values.append(super()._get_value()[number])
-        return values
+        if self.last_step == 0:
+            return [min(self.start_lr, base) for base in self.base_values]
+        return [base * self.last_step / self.iterations for base in self.base_values]
