@@ -150,7 +150,7 @@ def test_killed_run_resumes(method, trained, tmp_path):
     """From the checkpoint of half its length, to the same bits."""
     file, work_dir = trained(method)
     shutil.copy(work_dir / 'iter_5.pth', tmp_path)
-    for half in work_dir.glob('best_accuracy*_5.pth'):
+    for half in work_dir.glob('best_accuracy*_[05].pth'):
         shutil.copy(half, tmp_path)
     run_tool('train', file, *options('--work-dir', tmp_path, '--resume'))
     whole, resumed = weights(best(work_dir)), weights(best(tmp_path))

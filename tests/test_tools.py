@@ -172,11 +172,11 @@ def test_early_stopping(shapes, tmp_path):
     cfg.custom_hooks.append(dict(type='safe_mm.ResumableEarlyStoppingHook', patience=2))
     runner = Runner.from_cfg(cfg)
     runner.train()
-    assert runner.iter == 9  # the first score, and twice none better
-    assert list(tmp_path.glob('best_*_iter_3.pth'))  # ties to the earliest
+    assert runner.iter == 6  # the first score, at the start, and twice none better
+    assert list(tmp_path.glob('best_*_iter_0.pth'))  # ties to the earliest
 
     hook = ResumableEarlyStoppingHook(patience=2)
-    runner.message_hub.load_state_dict(read_checkpoint(str(tmp_path / 'iter_6.pth'))['message_hub'])
+    runner.message_hub.load_state_dict(read_checkpoint(str(tmp_path / 'iter_3.pth'))['message_hub'])
     hook.before_train(runner)
     assert hook.wait_count == 1 and hook.best_score > 0
     assert not runner.train_loop.stop_training

@@ -9,7 +9,7 @@ default_hooks = dict(
     sampler_seed=dict(type='DistSamplerSeedHook'),
     visualization=dict(type='VisualizationHook', enable=False),
 )
-custom_hooks = [dict(type='safe_mm.FitHook')]
+custom_hooks = [dict(type='safe_mm.FitHook'), dict(type='safe_mm.InitialValidationHook')]
 model_wrapper_cfg = dict(type='safe_mm.DistributedClassifier', broadcast_buffers=False)
 
 visualizer = dict(type='UniversalVisualizer', vis_backends=[dict(type='LocalVisBackend')])

@@ -6,6 +6,7 @@ from .early_stopping_hook import ResumableEarlyStoppingHook
 from .feature_cache_hook import FeatureCacheHook
 from .fit_hook import FitHook
 from .freeze_hook import FreezeHook
+from .initial_validation_hook import InitialValidationHook
 from .joint import JointOptimWrapperConstructor, enable_joint_training, expand_grid
 from .joint_loops import JointTrainLoop, JointValLoop
 from .schedulers import WarmupLR
@@ -16,6 +17,7 @@ __all__ = [
     'FeatureCacheHook',
     'FitHook',
     'FreezeHook',
+    'InitialValidationHook',
     'JointOptimWrapperConstructor',
     'JointTrainLoop',
     'JointValLoop',

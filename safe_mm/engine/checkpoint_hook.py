@@ -126,8 +126,10 @@ class SlimCheckpointHook(CheckpointHook):
             metrics = {**dict.fromkeys(watched, -inf), **metrics}
         super().after_val_epoch(runner, metrics)
         saved = self.keep_ckpt_ids and self.keep_ckpt_ids[-1] == runner.iter
-        due = self.interval and (
-            runner.iter % self.interval == 0 or runner.iter == runner.train_loop.max_iters
+        due = (
+            self.interval
+            and runner.iter
+            and (runner.iter % self.interval == 0 or runner.iter == runner.train_loop.max_iters)
         )
         if due and not saved:
             self._save_checkpoint_with_step(
