@@ -1,5 +1,6 @@
 """Who is drawn: the published procedure, written out a second time."""
 
+import hashlib
 import json
 import random
 from collections import Counter
@@ -91,6 +92,59 @@ def test_published_split_files(path):
             assert (drawn['train'], drawn['val']) == published(
                 split['train'], split['val'], shots, seed
             )
+
+
+# Of all the few-shot sets of a split. Those of the published splits were equal, item by item and
+# in order, to the index files of https://github.com/linzhiqiu/cross_modal_adaptation (ac9077e).
+DIGESTS = {
+    'small': '59cbc84ebde6107f44ad861a57fb68579dbe6045c633f5a8625d37a23adbb9be',
+    'small, without val': 'c939f9f38aad6bdab6d24c7061a1a0cca0ac3004480f55c08000906251dd01c0',
+    'Caltech101': '8aabb2aa7ae42190323a0519ee6f56a68399c5123144aa3f89b07b17e0bde0b6',
+    'EuroSAT': '4509342a6801efb8861ae839c01383bdfabb464dc0b46076acbeaa9b0b2b3cb6',
+    'DescribableTextures': '8cfdc982f56e56c90c2b9b9619c8823d8f244c05aa5b66bef0303456c9e5566f',
+    'OxfordFlowers': '056bd24bfe1bd7067062944e251a271e6eb9e43f1766219a5038aa5ef3214508',
+    'OxfordPets': 'f98e043d38651f6015c7b829be93a5c68773ae293d452daf39c1c247e234c7ca',
+    'StanfordCars': '7c4ab8ffc773adcf2370c0e7f296ea4b62d4ba7f2aeeb06d3ae0a10ae015b56c',
+    'UCF101': '7e11b2b6a3e235296066ceffb0d7e9cdddf18c66a8773e56520372d6b346dea2',
+}
+
+
+def digest_of_sets(split: dict) -> str:
+    """SHA-256 of the few-shot sets of all shots and seeds, a line ``SHOTS SEED PART PATH LABEL
+    NAME`` for each item in its order.
+    """
+    sha = hashlib.sha256()
+    for shots in (1, 2, 4, 8, 16):
+        for seed in (1, 2, 3):
+            drawn = few_shot(split, shots, seed)
+            for part in ('train', 'val'):
+                for path, label, name in drawn[part]:
+                    sha.update(f'{shots} {seed} {part} {path} {label} {name}\n'.encode())
+    return sha.hexdigest()
+
+
+def test_digest_of_a_small_split():
+    """A class with fewer images than shots, classes out of order, names with spaces."""
+    split = dict(
+        train=[
+            (f'{label}/{i}.jpg', label, f'class {label}')
+            for i in range(20)
+            for label in (2, 0, 1)
+            if label or i < 5
+        ],
+        val=[
+            (f'{label}/v{i}.jpg', label, f'class {label}') for label in range(3) for i in range(6)
+        ],
+    )
+    assert digest_of_sets(split) == DIGESTS['small']
+    without_val = dict(train=split['train'])
+    assert digest_of_sets(without_val) == DIGESTS['small, without val']
+
+
+@pytest.mark.skipif(not PUBLISHED, reason='published splits are not here')
+@pytest.mark.parametrize('path', PUBLISHED, ids=lambda p: f'{p.parent.name}/{p.stem}')
+def test_digest_of_a_published_split(path):
+    assert digest_of_sets(read_split(path)) == DIGESTS[path.stem.split('_')[-1]]
 
 
 def test_short_class_gives_all():
