@@ -338,7 +338,11 @@ def test_files(tmp_path, capsys):
     assert '| SAFE, difference | 1 | – | -0.6 | –' in text
     assert '| SAFE | ears | 1 | 2.0 | 4.0 | 3.0 |' in text
     assert '| SAFE | lr=0.0001 | 90.0 | 2 |' in text
-    assert 'one prompt on ImageNet (58.18)' in text
+    for title in ('Accuracy in percent, mean', 'Accuracy in percent by test variant'):
+        table, note = text.split(title)[1].split('\n\n')[1:3]
+        assert '| zero-shot CLIP, difference |' in table
+        assert 'one prompt on ImageNet (RN50: 58.18)' in note and '60.32' in note
+    assert text.count('one prompt') == 2  # not with another CLIP
     with (out / 'accuracy_RN50_openai.csv').open() as file:
         row = next(
             row for row in csv.DictReader(file) if row['method'] == 'SAFE' and row['shots'] == '1'

@@ -9,10 +9,7 @@ from safe_mm.errors import InputError, exit_on_input_error
 if TYPE_CHECKING:
     import pandas as pd
 
-PROMPTS = (
-    "The paper's zero-shot CLIP has one prompt on ImageNet (58.18); "
-    "this library's ImageNet config has seven templates."
-)
+    from safe_mm.report.table import Table
 
 
 def parse_args() -> Namespace:
@@ -90,9 +87,7 @@ def report_accuracy(data: 'pd.DataFrame', clip: str, folder: Path) -> List[str]:
         published = paper.read_table('I', clip)
         table = tables.accuracy_table(first, paper.DATASETS, published)
         parts.append(table.write(folder / file_name('accuracy', clip)))
-        zero = first[(first.shots == 0) & (first.dataset == 'imagenet')]
-        if len(published) and len(zero):
-            parts.append(PROMPTS)
+        parts += prompts_note(table)
         plot(first, paper.DATASETS, clip, folder)
     if others:
         table = tables.accuracy_table(first, others)
@@ -103,7 +98,20 @@ def report_accuracy(data: 'pd.DataFrame', clip: str, folder: Path) -> List[str]:
         own = data[data.dataset.isin(variants.index[variants == names])]
         table = tables.variant_table(own, names, paper.read_table('III', clip))
         parts.append(table.write(folder / file_name('variants', clip, names[0])))
+        parts += prompts_note(table)
     return parts
+
+
+def prompts_note(table: 'Table') -> List[str]:
+    """What the paper's zero-shot row is of, where a table has the difference on ImageNet."""
+    from safe_mm.report.paper import PROMPTS
+
+    of_zero_shot = [
+        name.startswith('zero-shot CLIP') and name.endswith(', difference')
+        for name, _ in table.mean.index
+    ]
+    on_imagenet = table.mean[of_zero_shot].iloc[:, 0]  # the first column
+    return [PROMPTS] if on_imagenet.notna().any() else []
 
 
 def plot(first: 'pd.DataFrame', columns: dict, clip: str, folder: Path, *more: str) -> None:
