@@ -88,6 +88,24 @@ def draw_split(name: str, root: Path) -> list:
     return classes
 
 
+def write_imagenet_split(data_root: Path) -> dict:
+    """The published split, which divides train; in an order of its own, as after a shuffle."""
+    split = {
+        part: [
+            [f'train/{wnid}/{wnid}_{i}.JPEG', label, name]
+            for label, (wnid, name) in enumerate(WNIDS.items())
+            for i in numbers
+        ]
+        for part, numbers in (('train', (3, 0, 4)), ('val', (2, 1)))
+    }
+    split['test'] = [
+        [f'val/{wnid}/ILSVRC2012_val_{label}.JPEG', label, name]
+        for label, (wnid, name) in enumerate(WNIDS.items())
+    ]
+    (data_root / 'imagenet/split_ImageNet.json').write_text(json.dumps(split))
+    return split
+
+
 def draw_imagenet(data_root: Path) -> None:
     """ImageNet and its variants; two of them lack a class."""
     root = data_root / 'imagenet'

@@ -1,5 +1,6 @@
 """Each data set in its published layout, on a tiny tree, by its config."""
 
+import json
 import shutil
 from pathlib import Path
 
@@ -18,7 +19,7 @@ from safe_mm.models import CLIPClassifier
 from safe_mm.registry import DATASETS
 
 from .conftest import ROOT, TINY_VIT
-from .layouts import NUMBERS, SPLITS, WNIDS, draw, draw_imagenet, draw_split
+from .layouts import NUMBERS, SPLITS, WNIDS, draw, draw_imagenet, draw_split, write_imagenet_split
 
 CLIP = dict(model_name=TINY_VIT, pretrained=None)
 
@@ -92,7 +93,69 @@ def test_imagenet(imagenet):
     assert '/val/' in test.get_data_info(0)['img_path']
 
 
-def test_imagenet_variants(imagenet):
+def paths_of(dataset, root: Path) -> list:
+    """Paths of the images, each once, below the image folder."""
+    infos = [dataset.get_data_info(i) for i in range(len(dataset))]
+    images = root / 'imagenet/images'
+    return [str(Path(i['img_path']).relative_to(images)) for i in infos if not i['mirror']]
+
+
+def test_published_split_of_imagenet(imagenet):
+    """It divides train; the few-shot sets are those of the published procedure."""
+    split = write_imagenet_split(imagenet)
+    drawn = few_shot({part: [tuple(i) for i in items] for part, items in split.items()}, 2, 1)
+    names = list(WNIDS.values())
+    for part, count in (('train', 2 * 3 * 2), ('val', 2 * 3), ('test', 3)):
+        dataset = build('imagenet', part, imagenet)
+        check(dataset, count, names)
+        assert paths_of(dataset, imagenet) == [path for path, _, _ in drawn[part]]
+    whole = [build('imagenet', part, imagenet, shots=None) for part in ('train', 'val')]
+    assert [len(paths_of(data, imagenet)) for data in whole] == [9, 6]
+    draw(imagenet / 'imagenet/images/val/n07873807/ILSVRC2012_val_9.JPEG')
+    assert len(build('imagenet', 'test', imagenet)) == 4  # the folder's, not the file's
+
+
+@pytest.mark.parametrize(
+    'image, label',
+    [
+        ('val/n01440764/ILSVRC2012_val_0.JPEG', 0),  # a test image
+        ('train/n01440764/n01440764_0.JPEG', 1),
+        ('train/n00000000/n00000000_0.JPEG', 0),
+    ],
+)
+def test_another_split_of_imagenet_is_refused(imagenet, image, label):
+    split = write_imagenet_split(imagenet)
+    split['train'].append([image, label, list(WNIDS.values())[label]])
+    (imagenet / 'imagenet/split_ImageNet.json').write_text(json.dumps(split))
+    with pytest.raises(InputError, match=f'{image} has the label {label} in train'):
+        build('imagenet', 'train', imagenet)
+
+
+@pytest.mark.parametrize('split', [False, True])
+def test_order_and_mark_of_classnames(imagenet, split):
+    """Labels are by WNID, whatever the order of the list, and none is lost."""
+    if split:
+        write_imagenet_split(imagenet)
+    lines = [f'{wnid} {name}' for wnid, name in reversed(WNIDS.items())]
+    path = imagenet / 'imagenet/classnames.txt'
+    path.write_text('\n'.join(lines), encoding='utf-8-sig')
+    for part, count in (('train', 12), ('test', 3)):
+        check(build('imagenet', part, imagenet), count, list(WNIDS.values()))
+    test = build('imagenet', 'test', imagenet)
+    labels = {
+        info['img_path'].split('/')[-2]: info['gt_label']
+        for info in map(test.get_data_info, range(3))
+    }
+    assert labels == {wnid: label for label, wnid in enumerate(WNIDS)}
+    path.write_text('n01440764\n' + '\n'.join(lines))
+    with pytest.raises(InputError, match="the line 'n01440764' should be"):
+        build('imagenet', 'test', imagenet)
+
+
+@pytest.mark.parametrize('split', [False, True])
+def test_imagenet_variants(imagenet, split):
+    if split:
+        write_imagenet_split(imagenet)
     cfg = dataset_base('imagenet_variants')
     assert list(cfg.variants) == [
         'imagenet',
@@ -124,6 +187,20 @@ def test_variant_of_a_config():
     dataset = cfg.test_dataloader.dataset
     assert dataset.data_prefix == 'imagenet-adversarial/imagenet-a'
     assert dataset.num_classes == 200 and dataset.split == 'test'
+
+
+def test_variant_of_a_config_that_names_the_split(imagenet):
+    """The variant's images are not looked for in the split file."""
+    write_imagenet_split(imagenet)
+    cfg = Config.fromfile(ROOT / 'configs/safe.py')
+    use_dataset(cfg, 'imagenet')
+    set_everywhere(cfg._cfg_dict, 'ann_file', 'imagenet/split_ImageNet.json')
+    set_everywhere(cfg._cfg_dict, 'data_root', str(imagenet))
+    own = DATASETS.build({**cfg.test_dataloader.dataset, 'num_classes': 3})
+    use_variant(cfg, 'imagenet_a')
+    variant = DATASETS.build({**cfg.test_dataloader.dataset, 'num_classes': 2})
+    assert len(own) == 3 and len(variant) == 2
+    assert list(own.metainfo['classes']) == list(variant.metainfo['classes'])
 
 
 @pytest.mark.parametrize('folder', ['imagenet/images/val', 'imagenet-sketch/images'])

@@ -17,7 +17,7 @@ from safe_mm.datasets.catalog import CATALOG
 from safe_mm.datasets.check import find_faults, locate
 
 from .conftest import ROOT, fails, run_tool
-from .layouts import NUMBERS, SPLITS, WNIDS, draw
+from .layouts import NUMBERS, SPLITS, WNIDS, draw, draw_imagenet, write_imagenet_split
 
 VARIANTS = [name for name in dataset_base('imagenet_variants').variants if name != 'imagenet']
 LISTS = ['variants.txt'] + [f'images_variant_{part}.txt' for part in NUMBERS]
@@ -162,6 +162,22 @@ def test_imagenet(name, tmp_path, monkeypatch, capsys):
     assert capsys.readouterr().out.endswith(f'{name}: all right, {classes} classes, {counts}\n')
 
 
+def test_published_split_of_imagenet(tmp_path, monkeypatch, capsys):
+    """It need not be there; where it is, train and val are counted by it."""
+    draw_imagenet(tmp_path)
+    whole = CATALOG['imagenet']._replace(classes=3, sizes=(15, 0, 3), divided=(9, 6, 3))
+    monkeypatch.setitem(CATALOG, 'imagenet', whole)
+    prepare('imagenet', tmp_path)
+    out = capsys.readouterr().out
+    assert 'not there, optional  imagenet/split_ImageNet.json\n' in out
+    assert out.endswith('imagenet: all right, 3 classes, 15 train, 3 test\n')
+    write_imagenet_split(tmp_path)
+    prepare('imagenet', tmp_path)
+    out = capsys.readouterr().out
+    assert 'present  imagenet/split_ImageNet.json\n' in out
+    assert out.endswith('imagenet: all right, 3 classes, 9 train, 6 val, 3 test\n')
+
+
 def test_every_fault_in_one_run(publish, capsys):
     root = publish('dtd')
     images, file = root / 'dtd/images/banded', root / SPLITS['dtd'][1]
@@ -274,7 +290,7 @@ def test_flowers_need_scipy(tmp_path, monkeypatch):
 
 @pytest.mark.parametrize('name', [name for name in CATALOG if name not in CLASSES])
 def test_by_hand(name, tmp_path, capsys):
-    needs = CATALOG[name].needs
+    needs = [need for need in CATALOG[name].needs if not need.optional]
     fails(
         f'{name} lacks {", ".join(need.path for need in needs)} below',
         'prepare_dataset',

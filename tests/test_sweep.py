@@ -1,5 +1,6 @@
 """Sweeps: runs, their folders and results."""
 
+import json
 from argparse import ArgumentParser
 
 import pytest
@@ -12,7 +13,7 @@ from safe_mm.runs import execute
 from safe_mm.runs.run import Run, run_config, run_key, weights_hash
 
 from .conftest import TINY_RN, fails, run_tool
-from .layouts import draw_imagenet, draw_split
+from .layouts import draw_imagenet, draw_split, write_imagenet_split
 from .sweeps import CONFIGS, SHORT, configs, figures, options, results, run
 
 FEW = dict(train=2, val=1, test=2)
@@ -167,8 +168,9 @@ def test_dry_run_lists_what_is_left(tmp_path, shapes, capsys):
 
 
 def test_out_of_distribution(tmp_path):
-    """Trained on ImageNet once, tested on its variants."""
+    """Trained on ImageNet once, by its published split, tested on its variants."""
     draw_imagenet(tmp_path / 'data')
+    write_imagenet_split(tmp_path / 'data')
     few = [f'{part}_dataloader.dataset.num_classes=3' for part in ('train', 'val', 'test')]
     few += [f'variants.imagenet_{v}.num_classes=2' for v in 'ar']
     run_tool(
@@ -201,6 +203,33 @@ def test_out_of_distribution(tmp_path):
     ]
     for by in result['test'].values():
         assert {'accuracy', 'zero-shot', 'beta=0', 'beta=0.5'} < set(by)
+
+    # One of them by the weights alone
+    file = next((tmp_path / 'sweep').rglob('best_fitted_*.pth'))
+    run_tool(
+        'test',
+        CONFIGS / 'safe-a.py',
+        file,
+        '--dataset',
+        'imagenet_variants',
+        '--variant',
+        'imagenet_r',
+        '--clip',
+        f'{TINY_RN}:None',
+        '--data-root',
+        tmp_path / 'data',
+        '--work-dir',
+        tmp_path / 'out',
+        '--out',
+        tmp_path / 'out.json',
+        '--out-item',
+        'metrics',
+        '--cfg-options',
+        *few,
+        'test_dataloader.num_workers=0',
+    )
+    tested = json.loads((tmp_path / 'out.json').read_text())
+    assert tested['accuracy/top1'] == pytest.approx(result['test']['imagenet_r']['accuracy'])
 
 
 DTD = Run('safe', 'dtd', None, 1, 1)
@@ -259,6 +288,19 @@ def test_a_run_is_identified_by_all_that_it_depends_on(tmp_path, shapes):
         True,
         False,
     ]
+
+
+def test_the_split_of_imagenet_makes_other_data(tmp_path, shapes):
+    """With it and without it, a run has another place."""
+    draw_imagenet(tmp_path)
+    run = Run('safe', 'imagenet', f'{TINY_RN}:None', 1, 1)
+    few = [f'{part}_dataloader.dataset.num_classes=3' for part in ('train', 'val', 'test')]
+    args = ['--data-root', tmp_path, '--cfg-options', *few]
+    without = key(*args, run=run)
+    write_imagenet_split(tmp_path)
+    found = key(*args, run=run)
+    assert without['data_hash'] != found['data_hash']
+    assert without['method_hash'] == found['method_hash']
 
 
 def test_bad_options(tmp_path, shapes):

@@ -40,7 +40,8 @@ def fetch(name: str, root: Path) -> None:
     missing = lacking(data, root)
     print(f'{name} needs, below {root}:')
     for need in data.needs:
-        state = 'missing' if need in missing else 'present'
+        there = 'present' if (root / need.path).exists() else 'not there, optional'
+        state = 'missing' if need in missing else there
         print(f'  {state}  {need.path}\n           from {need.source}')
     if any(need.made for need in missing):
         download(data, [need for need in missing if need.made], root)
@@ -54,7 +55,7 @@ def fetch(name: str, root: Path) -> None:
 
 
 def lacking(data: DataSet, root: Path) -> List[Need]:
-    return [need for need in data.needs if not (root / need.path).exists()]
+    return [need for need in data.needs if not need.optional and not (root / need.path).exists()]
 
 
 def download(data: DataSet, needs: List[Need], root: Path) -> None:

@@ -7,6 +7,7 @@ from typing import Dict, NamedTuple, Tuple
 
 VGG = 'https://www.robots.ox.ac.uk/~vgg/data'
 COOP = 'https://github.com/KaiyangZhou/CoOp/blob/main/DATASETS.md'
+CROSS_MODAL = 'https://github.com/linzhiqiu/cross_modal_adaptation/blob/main/DATASETS.md'
 IMAGENET = 'https://image-net.org/download.php'
 AIRCRAFT = f'fgvc-aircraft-2013b.tar.gz of {VGG}/fgvc-aircraft/'
 
@@ -19,11 +20,13 @@ class Need(NamedTuple):
         source (str): Where it is from: a page, and the archive there.
         made (str): Where torchvision's class puts it, below the folder it downloads to. Empty if it
             has to be fetched by hand.
+        optional (bool): Whether the data set can be used without it.
     """
 
     path: str
     source: str
     made: str = ''
+    optional: bool = False
 
 
 class DataSet(NamedTuple):
@@ -32,6 +35,7 @@ class DataSet(NamedTuple):
     Attributes:
         classes (int): Of which there are images.
         sizes (tuple): Images of train, val and test, all that there are.
+        divided (tuple): The same where an optional split file divides train into train and val.
         needs (tuple): Files and folders.
         torchvision (str): The class that downloads it, if there is one.
         unfinished (str): What that class takes for a finished download as soon as it exists, below
@@ -45,6 +49,7 @@ class DataSet(NamedTuple):
     torchvision: str = ''
     unfinished: str = ''
     requires: str = ''
+    divided: Tuple[int, ...] = ()
 
 
 CLASSNAMES = Need('imagenet/classnames.txt', COOP)
@@ -62,7 +67,9 @@ CATALOG: Dict[str, DataSet] = dict(
                 f'ILSVRC2012_img_val.tar of {IMAGENET}, sorted into folders WNID',
             ),
             CLASSNAMES,
+            Need('imagenet/split_ImageNet.json', CROSS_MODAL, optional=True),
         ),
+        divided=(1024936, 256231, 50000),
     ),
     caltech101=DataSet(
         100,

@@ -79,7 +79,8 @@ def count(name: str, split: Split) -> Dict[str, Tuple[int, int]]:
     """Numbers of classes and images, in the split and as published."""
     data = CATALOG[name]
     counts = {'classes': (len(labels_of(split)), data.classes)}
-    for part, published in zip(PARTS, data.sizes):
+    sizes = data.divided if data.divided and 'val' in split else data.sizes
+    for part, published in zip(PARTS, sizes):
         here = len(split.get(part, ()))
         if here or published:
             counts[part] = (here, published)

@@ -1,6 +1,10 @@
 """Class names and prompts of a dataset, known before it is loaded."""
 
+import logging
+from collections import Counter
 from typing import Dict, List, Mapping, Sequence, Tuple, Union
+
+from mmengine.logging import print_log
 
 from ..errors import InputError
 from ..prompts import class_prompts
@@ -34,15 +38,18 @@ def read_classes(
     return (dataset.metainfo['classes'], templates or dataset.metainfo.get('templates'))
 
 
-def class_sentences(names: Sequence[str], templates: Templates) -> Dict[str, List[str]]:
-    """Class name -> its sentences.
+def class_sentences(names: Sequence[str], templates: Templates) -> Dict[int, List[str]]:
+    """Label -> sentences of the class. Two classes may have one name, as in ImageNet.
 
     Raises:
-        InputError: Two classes have one name, or see :func:`safe_mm.prompts.class_prompts`.
+        InputError: See :func:`safe_mm.prompts.class_prompts`.
     """
-    twice = [name for name in names if names.count(name) > 1]
+    twice = [name for name, count in Counter(names).items() if count > 1]
     if twice:
-        raise InputError(
-            f'{len(twice)} classes have the name {twice[0]!r}. Class names must differ.'
+        print_log(
+            f'{len(twice)} class names are those of several classes, which the text classifier '
+            f'cannot tell apart: {", ".join(twice[:5])}',
+            'current',
+            level=logging.WARNING,
         )
-    return dict(zip(names, class_prompts(names, templates or 'a photo of a {}.')))
+    return dict(enumerate(class_prompts(names, templates or 'a photo of a {}.')))

@@ -6,6 +6,8 @@ from typing import Dict, List, Sequence, Tuple
 from ..errors import InputError
 from .splits import Item, Split, class_names, images_in, read_folders, read_split
 
+IMAGENET_SPLIT = 'split_ImageNet.json'
+
 
 def read_data(source: Path, folder: Path) -> Tuple[Split, Sequence[str]]:
     """Reads the whole split of a data set, by its kind of annotations.
@@ -33,13 +35,13 @@ def read_data(source: Path, folder: Path) -> Tuple[Split, Sequence[str]]:
 
 
 def read_lines(path: Path) -> List[str]:
-    """Lines of a text file, without empty ones.
+    """Lines of a text file, without empty ones and a byte-order mark.
 
     Raises:
         InputError: No such file, or nothing in it.
     """
     try:
-        lines = path.read_text(encoding='utf-8').splitlines()
+        lines = path.read_text(encoding='utf-8-sig').splitlines()
     except (OSError, ValueError) as error:
         raise InputError(f'the list {path} cannot be read: {error}. Check --data-root.') from None
     lines = [line.strip() for line in lines if line.strip()]
@@ -71,27 +73,78 @@ def read_aircraft(variants: Path) -> Split:
 def read_imagenet(classnames: Path, folder: Path) -> Tuple[Split, List[str]]:
     """ImageNet: ``classnames.txt`` has a line ``WNID NAME`` for each class.
 
-    The folder ``train/WNID/*`` is for training. ``val/WNID/*`` is the test data, as in all
-    published work; images to validate on are taken from ``train``, see
+    Classes are in the order of their WNIDs; two of the published names are shared by two classes.
+    ``val/WNID/*`` is the test data, as in all published work. ``train/WNID/*`` is divided into
+    train and val by the published ``split_ImageNet.json`` beside the list. Without that file, all
+    of it is for training, and images to validate on are taken from what a few-shot sample left, see
     :func:`safe_mm.datasets.splits.few_shot`. A variant of ImageNet is test data alone, in folders
-    ``WNID`` or ``LABEL``; it may lack classes. Returned are the split and the names of all classes.
+    ``WNID`` or ``LABEL``; it may lack classes.
+
+    Args:
+        classnames (Path): The list.
+        folder (Path): With the folders ``train`` and ``val``, or of a variant.
+
+    Returns:
+        tuple: The split and the names of all classes.
 
     Raises:
-        InputError: No list, or no images where they should be.
+        InputError: A file is missing or damaged, or there are no images where they should be.
     """
-    names = dict(line.split(' ', 1) for line in read_lines(classnames) if ' ' in line)
-    if not names:
-        raise InputError(f'{classnames} should have lines "WNID NAME".')
+    names = _read_wnids(classnames)
     parts = [
         (part, source)
         for part, source in (('train', 'train'), ('test', 'val'))
         if (folder / source).is_dir()
     ] or [('test', '')]
-    return {part: _of_wnids(folder, source, names) for part, source in parts}, list(names.values())
+    split = {}
+    for part, source in parts:
+        if part == 'train' and has_imagenet_split(classnames):
+            split.update(_divide_train(classnames.with_name(IMAGENET_SPLIT), names))
+        else:
+            split[part] = _of_wnids(folder, source, names)
+    return split, list(names.values())
+
+
+def has_imagenet_split(source: Path) -> bool:
+    """Whether the published split lies beside a list of ImageNet's classes."""
+    return source.name == 'classnames.txt' and source.with_name(IMAGENET_SPLIT).is_file()
+
+
+def _read_wnids(classnames: Path) -> Dict[str, str]:
+    """WNID -> class name, in the order of the labels."""
+    names = {}
+    for line in read_lines(classnames):
+        wnid, _, name = line.partition(' ')
+        if not name:
+            raise InputError(f'{classnames}: the line {line!r} should be "WNID NAME".')
+        names[wnid] = name.strip()
+    return dict(sorted(names.items()))
+
+
+def _divide_train(path: Path, names: Dict[str, str]) -> Split:
+    """Train and val of the published split of ImageNet.
+
+    Its test part is not read: it lists the folder ``val``.
+    """
+    labels = {wnid: label for label, wnid in enumerate(names)}
+    published = read_split(path)
+    split: Split = {}
+    for part in ('train', 'val'):
+        split[part] = []
+        for image, label, _ in published.get(part, []):
+            folder, _, rest = image.partition('/')
+            wnid = rest.partition('/')[0]
+            if folder != 'train' or labels.get(wnid) != label:
+                raise InputError(
+                    f'{path}: {image} has the label {label} in {part}. Expected are images '
+                    'train/WNID/NAME, labelled in the order of the WNIDs of classnames.txt.'
+                )
+            split[part].append((image, label, names[wnid]))
+    return split
 
 
 def _of_wnids(folder: Path, part: str, names: Dict[str, str]) -> List[Item]:
-    """Images in folders of a class each, in the order of the list."""
+    """Images in folders of a class each, in the order of the labels."""
     items: List[Item] = []
     for label, (wnid, name) in enumerate(names.items()):
         for place in (Path(part, wnid), Path(part, str(label))):

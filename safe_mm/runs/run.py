@@ -13,6 +13,7 @@ from mmengine.config import Config
 from ..clip.architecture import base_name, open_clip_name
 from ..clip.weights import find_weights
 from ..config import LOADERS, find_config, load_config
+from ..datasets.lists import IMAGENET_SPLIT, has_imagenet_split
 from ..engine import enable_joint_training, expand_grid
 from ..errors import InputError
 
@@ -170,7 +171,9 @@ def data_hash(cfg: Config) -> str:
         {name: dataset.get(name) for name in (*SAMPLE, *cfg.dataset) if name != 'data_root'}
         for dataset in datasets(cfg).values()
     ]
-    return short_hash([own, cfg.get('variants'), cfg.randomness])
+    ann_file = Path(cfg.dataset.get('data_root', ''), cfg.dataset.get('ann_file', ''))
+    divided = [IMAGENET_SPLIT] if has_imagenet_split(ann_file) else []
+    return short_hash([own, cfg.get('variants'), cfg.randomness, *divided])
 
 
 def datasets(cfg: Config) -> Dict[str, dict]:

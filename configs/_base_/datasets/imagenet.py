@@ -1,5 +1,6 @@
-# ImageNet: trained on train, tested on val. Validation images are drawn from
-# what the few-shot sample left of train.
+# ImageNet: trained on train, tested on val. Where split_ImageNet.json lies
+# beside classnames.txt, it divides train into train and val, as published;
+# elsewhere, validation images are what the few-shot sample left of train.
 _base_ = '../few_shot.py'
 
 dataset_name = 'imagenet'
