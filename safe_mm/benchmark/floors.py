@@ -1,21 +1,72 @@
-"""What each part of a CLIP could take at best on a machine."""
+"""The least time that each part of a CLIP can take on a machine."""
 
-from typing import Callable
+from typing import Callable, List, Tuple
 
 import torch
 from torch.utils.flop_counter import FlopCounterMode
 
-from .stock import BATCH, parts, random_images, tuned_pool
-from .timing import Machine
+from .encoders import BATCH, parts, random_images, tuned_pool
+from .timing import compare_seconds
+
+Work = List[Tuple[float, float]]  # operations, and bytes of float32, of each piece
+
+
+class Machine:
+    """The best rates of all measurements: shared machines are slower at times.
+
+    Attributes:
+        flops (float): Operations a second in a matrix product.
+        bandwidth (float): Bytes a second, read or written, in a copy.
+    """
+
+    flops = bandwidth = 0.0
+
+    def measure(self) -> None:
+        a, big = torch.randn(1536, 1536), torch.randn(2**25)
+        other = torch.empty_like(big)
+        took = compare_seconds(dict(matmul=lambda: a @ a, copy=lambda: other.copy_(big)), 9)
+        self.flops = max(self.flops, 2 * 1536**3 / took['matmul'])
+        self.bandwidth = max(self.bandwidth, 8 * 2**25 / took['copy'])
+
+    def floor(self, work: Work) -> float:
+        """Least seconds to do all of the work, one piece after the other."""
+        return sum(max(flops / self.flops, size / self.bandwidth) for flops, size in work)
+
+
+class Costs:
+    """The work of the parts of a CLIP with random weights, each for :meth:`Machine.floor`."""
+
+    def __init__(self, name: str) -> None:
+        trunk, pool = parts(name).trunk, tuned_pool(name)
+        image = random_images(name, 1).requires_grad_()  # no fused layers
+        features = trunk(image).detach()
+        self.trunk_flops = operations(lambda: trunk(image))
+        self.pool_flops = operations(lambda: pool(features))
+        self.train_flops = operations(lambda: pool(features).sum().backward())
+        self.frozen = 4 * sum(p.numel() for p in trunk.parameters())
+        self.trained = 4 * sum(p.numel() for p in pool.parameters() if p.requires_grad)
+
+    def trunk(self, images: int = 1) -> Work:
+        return [(images * self.trunk_flops, self.frozen)]
+
+    def pooling(self, images: int = BATCH) -> Work:
+        return [(images * self.pool_flops, self.trained)]
+
+    def training(self) -> Work:
+        """Forward and backward pass: weights read twice, gradient written."""
+        return [(BATCH * self.train_flops, 3 * self.trained)]
+
+    def step(self) -> Work:
+        """And AdamW: gradient read, weights and two moments read and written."""
+        return [(BATCH * self.train_flops, 10 * self.trained)]
 
 
 def operations(run: Callable[[], object]) -> int:
     """Of matrix products and convolutions; an addition counts as one.
 
-    Attention is taken apart into its products, since torch does not count those of its fused
-    kernels on a CPU.
+    Without fused attention, whose operations torch does not count on a CPU.
     """
-    fused = torch.backends.cuda.flash_sdp_enabled()  # of processors, too
+    fused = torch.backends.cuda.flash_sdp_enabled()  # CPUs included
     torch.backends.cuda.enable_flash_sdp(False)
     try:
         with FlopCounterMode(display=False) as counter:
@@ -23,53 +74,3 @@ def operations(run: Callable[[], object]) -> int:
     finally:
         torch.backends.cuda.enable_flash_sdp(fused)
     return counter.get_total_flops()
-
-
-class Floors:
-    """Least seconds, by the rates that the machine reaches, and memory.
-
-    Args:
-        name (str): Of an open_clip architecture.
-        machine (Machine): As measured.
-    """
-
-    def __init__(self, name: str, machine: Machine) -> None:
-        trunk, pool = parts(name).trunk.eval(), tuned_pool(name)
-        image = random_images(name, 1).requires_grad_()  # no fused layers
-        features = trunk(image).detach()
-        self._machine = machine
-        self._trunk_flops = operations(lambda: trunk(image))
-        self._pool_flops = operations(lambda: pool(features))
-        self._train_flops = operations(lambda: pool(features).sum().backward())
-        self._frozen = 4 * sum(p.numel() for p in trunk.parameters())
-        self._trained = 4 * sum(p.numel() for p in pool.parameters() if p.requires_grad)
-
-    def pooling(self, images: int = BATCH) -> float:
-        """Of one pooling layer, forward."""
-        return self._machine.floor(images * self._pool_flops, self._trained)
-
-    def training(self) -> float:
-        """Of a forward and a backward pass."""
-        # weights read twice, gradient written
-        return self._machine.floor(BATCH * self._train_flops, 3 * self._trained)
-
-    def step(self, runs: int = 1) -> float:
-        """Of training on features that are given."""
-        # and AdamW: gradient read, weights and two moments read and written
-        return runs * self._machine.floor(BATCH * self._train_flops, 10 * self._trained)
-
-    def trunk(self, images: int = 1) -> float:
-        """Of dense features."""
-        return self._machine.floor(images * self._trunk_flops, self._frozen)
-
-    def encoder(self, images: int) -> float:
-        """Of dense features and both poolings."""
-        return self.trunk(images) + 2 * self.pooling(images)
-
-    def run(self, iterations: int, views: int) -> float:
-        """Of dense features, once, and so many steps."""
-        return iterations * self.step() + views * self.trunk()
-
-    def memory(self) -> float:
-        """Gigabytes of what is trained, its gradient and two moments."""
-        return 4 * self._trained / 1e9
