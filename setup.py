@@ -47,7 +47,7 @@ setup(
     license='Apache-2.0',
     keywords='few-shot, CLIP, OpenMMLab, mmpretrain',
     packages=find_packages(include=['safe_mm', 'safe_mm.*']),
-    package_data={'safe_mm': ['small_clip/*', 'report/*.csv']},
+    package_data={'safe_mm': ['small_clip/*', 'report/*.csv', 'datasets/*.json']},
     cmdclass=dict(build_py=BuildWithMim),
     python_requires='>=3.8',
     install_requires=[

@@ -64,9 +64,8 @@ def model_config(model_name: str) -> dict:
     if cfg is None:
         near = difflib.get_close_matches(name, open_clip.list_models())
         raise InputError(
-            f'clip.model_name={model_name!r} is not an open_clip model. '
-            f'Near matches: {", ".join(near) or "none"}. A path of an '
-            'open_clip JSON file is accepted too.'
+            f'clip.model_name={model_name!r} is not an open_clip model. Near matches: '
+            f'{", ".join(near) or "none"}. A path of an open_clip JSON file is accepted too.'
         )
     return cfg
 

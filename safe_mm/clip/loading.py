@@ -87,10 +87,9 @@ def _why_not(model_name: str, error: Exception) -> str:
         ''
         if text is None
         else (
-            f' Its text tower is {text!r} of Hugging Face. Without network, copy '
-            "that model's config.json into a folder here, and set "
-            'text_cfg.hf_model_name to that folder in a copy of the '
-            "architecture's JSON file."
+            f" Its text tower is {text!r} of Hugging Face. Without network, copy that model's "
+            'config.json into a folder here, and set text_cfg.hf_model_name to that folder in a '
+            "copy of the architecture's JSON file."
         )
     )
     return f'open_clip cannot build {model_name}: {reason}{remedy}'
@@ -136,8 +135,7 @@ def fill(clip: nn.Module, state: Dict[str, torch.Tensor], path: Path, model_name
     ]
     if problems:
         raise InputError(
-            f'{path} does not hold the weights of {model_name}: '
-            f'{"; ".join(problems[:3])} ({len(problems)} differences). Set '
-            'clip.model_name to the architecture of the file.'
+            f'{path} does not hold the weights of {model_name}: {"; ".join(problems[:3])} '
+            f'({len(problems)} differences). Set clip.model_name to the architecture of the file.'
         )
     clip.load_state_dict(state)

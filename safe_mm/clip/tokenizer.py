@@ -39,9 +39,8 @@ def get_tokenizer(model_name: str) -> Callable:
     except Exception as error:  # whatever transformers and the hub raise
         reason = (str(error).strip() or type(error).__name__).splitlines()[0]
         raise InputError(
-            f'the tokenizer of {model_name} ({source}, of Hugging Face) '
-            f'cannot be loaded: {reason} On a machine with network it is '
-            'downloaded once; or copy its files into a folder here, and set '
-            'text_cfg.hf_tokenizer_name to that folder in a copy of the '
+            f'the tokenizer of {model_name} ({source}, of Hugging Face) cannot be loaded: {reason} '
+            'On a machine with network it is downloaded once; or copy its files into a folder '
+            'here, and set text_cfg.hf_tokenizer_name to that folder in a copy of the '
             "architecture's JSON file."
         ) from None

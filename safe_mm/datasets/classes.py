@@ -1,5 +1,6 @@
 """Class names and prompts of a dataset, known before it is loaded."""
 
+from collections import Counter
 from typing import Dict, List, Mapping, Sequence, Tuple, Union
 
 from ..errors import InputError
@@ -31,7 +32,7 @@ def read_classes(
         raise InputError(
             f'{classes["type"]} does not name its classes. Set model.classes to a list of names.'
         )
-    return (dataset.metainfo['classes'], templates or dataset.metainfo.get('templates'))
+    return dataset.metainfo['classes'], templates or dataset.metainfo.get('templates')
 
 
 def class_sentences(names: Sequence[str], templates: Templates) -> Dict[str, List[str]]:
@@ -40,9 +41,7 @@ def class_sentences(names: Sequence[str], templates: Templates) -> Dict[str, Lis
     Raises:
         InputError: Two classes have one name, or see :func:`safe_mm.prompts.class_prompts`.
     """
-    twice = [name for name in names if names.count(name) > 1]
-    if twice:
-        raise InputError(
-            f'{len(twice)} classes have the name {twice[0]!r}. Class names must differ.'
-        )
+    for name, number in Counter(names).items():
+        if number > 1:
+            raise InputError(f'{number} classes have the name {name!r}. Class names must differ.')
     return dict(zip(names, class_prompts(names, templates or 'a photo of a {}.')))

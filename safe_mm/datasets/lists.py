@@ -1,14 +1,14 @@
-"""Data sets by their kind of annotations; those with lists of their own."""
+"""Datasets by their kind of annotations, and those with lists of their own."""
 
 from pathlib import Path
 from typing import Dict, List, Sequence, Tuple
 
 from ..errors import InputError
-from .splits import Item, Split, class_names, images_in, read_folders, read_split
+from .splits import PARTS, Item, Split, class_names, images_in, read_folders, read_split
 
 
 def read_data(source: Path, folder: Path) -> Tuple[Split, Sequence[str]]:
-    """Reads the whole split of a data set, by its kind of annotations.
+    """Reads the whole split of a dataset, by its kind of annotations.
 
     Args:
         source (Path): A split file, ``classnames.txt`` of ImageNet or ``variants.txt`` of
@@ -57,7 +57,7 @@ def read_aircraft(variants: Path) -> Split:
     """
     labels = {name: i for i, name in enumerate(read_lines(variants))}
     split: Split = {}
-    for part in ('train', 'val', 'test'):
+    for part in PARTS:
         path = variants.with_name(f'images_variant_{part}.txt')
         split[part] = []
         for line in read_lines(path):
@@ -72,26 +72,28 @@ def read_imagenet(classnames: Path, folder: Path) -> Tuple[Split, List[str]]:
     """ImageNet: ``classnames.txt`` has a line ``WNID NAME`` for each class.
 
     The folder ``train/WNID/*`` is for training. ``val/WNID/*`` is the test data, as in all
-    published work; images to validate on are taken from ``train``, see
+    published work; validation images are taken from ``train``, see
     :func:`safe_mm.datasets.splits.few_shot`. A variant of ImageNet is test data alone, in folders
-    ``WNID`` or ``LABEL``; it may lack classes. Returned are the split and the names of all classes.
+    ``WNID`` or ``LABEL``; it may lack classes.
+
+    Returns:
+        tuple: The split, and the names of all classes.
 
     Raises:
-        InputError: No list, or no images where they should be.
+        InputError: No list, or no images.
     """
     names = dict(line.split(' ', 1) for line in read_lines(classnames) if ' ' in line)
     if not names:
         raise InputError(f'{classnames} should have lines "WNID NAME".')
-    parts = [
-        (part, source)
-        for part, source in (('train', 'train'), ('test', 'val'))
-        if (folder / source).is_dir()
-    ] or [('test', '')]
-    return {part: _of_wnids(folder, source, names) for part, source in parts}, list(names.values())
+    folders = dict(train='train', test='val')
+    parts = {part: name for part, name in folders.items() if (folder / name).is_dir()}
+    parts = parts or dict(test='')
+    split = {part: _class_folders(folder, name, names) for part, name in parts.items()}
+    return split, list(names.values())
 
 
-def _of_wnids(folder: Path, part: str, names: Dict[str, str]) -> List[Item]:
-    """Images in folders of a class each, in the order of the list."""
+def _class_folders(folder: Path, part: str, names: Dict[str, str]) -> List[Item]:
+    """Images in a folder for each class, in the order of the list."""
     items: List[Item] = []
     for label, (wnid, name) in enumerate(names.items()):
         for place in (Path(part, wnid), Path(part, str(label))):
