@@ -3,6 +3,7 @@
 import difflib
 import json
 import logging
+import re
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Optional
@@ -35,22 +36,19 @@ def open_clip_name(model_name: str) -> str:
         ) from None
     if not isinstance(cfg, dict) or not set(REQUIRED) <= cfg.keys():
         raise InputError(
-            f'clip.model_name={model_name!r} is not an open_clip '
-            f'JSON file: it lacks {", ".join(REQUIRED)}.'
+            f'clip.model_name={model_name!r} is not an open_clip JSON file: it lacks '
+            f'{", ".join(REQUIRED)}.'
         )
     if path.stem not in open_clip.list_models():
         open_clip.add_model_config(path)
     if open_clip.get_model_config(path.stem) != cfg:
-        raise InputError(
-            f'open_clip has another architecture of the name {path.stem!r}: rename {path}.'
-        )
+        raise InputError(f'open_clip has another architecture named {path.stem!r}: rename {path}.')
     return path.stem
 
 
 def base_name(model_name: str) -> str:
     """The name without ``-quickgelu``, under which tags are listed."""
-    name = open_clip_name(model_name)
-    return name[: -len(QUICKGELU)] if name.endswith(QUICKGELU) else name
+    return re.sub(f'{QUICKGELU}$', '', open_clip_name(model_name))
 
 
 def model_config(model_name: str) -> dict:
@@ -71,16 +69,16 @@ def model_config(model_name: str) -> dict:
 
 
 def require_transformers(what: str) -> None:
-    """Raises an InputError if Hugging Face's package is not installed.
-
-    Args:
-        what (str): What needs it, for the message.
-    """
+    """Raises an InputError that names ``what`` if Hugging Face's package is not installed."""
     if find_spec('transformers') is None:
         raise InputError(
-            f'{what} needs the package transformers, which is '
-            'not installed: pip install transformers'
+            f'{what} needs the package transformers: pip install transformers (it is not installed)'
         )
+
+
+def first_line(error: Exception) -> str:
+    """Of its message, or the name of its type."""
+    return (str(error).strip() or type(error).__name__).splitlines()[0]
 
 
 def choose_activation(model_name: str, needed: Optional[bool], source: str) -> bool:
@@ -91,7 +89,7 @@ def choose_activation(model_name: str, needed: Optional[bool], source: str) -> b
 
     Args:
         model_name (str): As in the config, with or without ``-quickgelu``.
-        needed (bool, optional): What the weights were trained with; None if the file does not tell.
+        needed (bool, optional): What the weights were trained with; None if unknown.
         source (str): The weights, for messages.
 
     Raises:
@@ -100,16 +98,16 @@ def choose_activation(model_name: str, needed: Optional[bool], source: str) -> b
     named = model_config(model_name).get('quick_gelu', False)
     if needed is None:
         print_log(
-            f'{source} does not tell its activation: {model_name} uses '
-            f'{"QuickGELU" if named else "GELU"}. Weights from OpenAI need a '
-            f'model_name that ends in {QUICKGELU}.',
+            f'{source} does not say which activation it needs: {model_name} uses '
+            f'{"QuickGELU" if named else "GELU"}. For weights from OpenAI, set a model_name that '
+            f'ends in {QUICKGELU}.',
             'current',
             level=logging.WARNING,
         )
         return named
     if named and not needed:
         raise InputError(
-            f'{source} was trained with GELU, but {model_name} has QuickGELU.'
-            f' Use clip.model_name={base_name(model_name)!r}.'
+            f'{source} was trained with GELU, but {model_name} has QuickGELU. Use '
+            f'clip.model_name={base_name(model_name)!r}.'
         )
     return needed

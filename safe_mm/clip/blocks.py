@@ -1,4 +1,4 @@
-"""The last blocks of a trunk, to be trained apart from the rest."""
+"""The last blocks of a trunk, as a module to train."""
 
 from open_clip.modified_resnet import ModifiedResNet
 from open_clip.transformer import VisionTransformer
