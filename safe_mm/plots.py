@@ -29,17 +29,17 @@ def plot_accuracy(
             column for each panel. Methods without training have 0 shots and are dashed.
         title (str): Of the plot.
         path (Path): The PNG to write.
-        std (DataFrame, optional): As ``mean``, the lengths of error bars. Defaults to None.
-        one_scale (bool): Whether all panels have the same scale of accuracy. Defaults to False.
+        std (DataFrame, optional): As ``mean``, the lengths of error bars.
+        one_scale (bool): Whether all panels have the same scale of accuracy.
     """
-    columns = len(mean.columns)
-    if columns > 5:  # the fewest empty places
-        columns = min((4, 3, 5), key=lambda n: -len(mean.columns) % n)
-    rows = math.ceil(len(mean.columns) / columns)
+    count = len(mean.columns)
+    # The fewest empty places
+    columns = count if count <= 5 else min((4, 3, 5), key=lambda n: -count % n)
+    rows = math.ceil(count / columns)
     figure = Figure((max(6, 3.4 * columns), 1.2 + 2.8 * rows), layout='constrained')
     panels = figure.subplots(rows, columns, squeeze=False, sharey=one_scale)
     shots = sorted({k for _, k in mean.index} - {0})
-    for panel in panels.flat[len(mean.columns) :]:
+    for panel in panels.flat[count:]:
         panel.set_axis_off()
     for panel, name in zip(panels.flat, mean):
         for method in mean.index.unique(0):
@@ -48,15 +48,8 @@ def plot_accuracy(
                 panel.axhline(values[0], color='k', ls='--', label=method)
                 continue
             errors = None if std is None else std.loc[method, name].reindex(shots)
-            panel.errorbar(
-                shots,
-                values.reindex(shots),
-                errors,
-                marker='o',
-                markersize=4,
-                capsize=2,
-                label=method,
-            )
+            style = dict(marker='o', markersize=4, capsize=2, label=method)
+            panel.errorbar(shots, values.reindex(shots), errors, **style)
         panel.set_xscale('log', base=2)
         panel.set_xticks(shots, [str(k) for k in shots])
         panel.set_xlim(shots[0] / 1.3, shots[-1] * 1.3)
@@ -87,10 +80,8 @@ def plot_attention(
 
     Args:
         images (list[ndarray]): RGB, uint8, shape (H, W, 3).
-        masks (list[ndarray]): True on the part that tells the class, shape (H, W); its outline is
-            drawn.
-        maps (dict[str, list[ndarray]]): Column -> attention over each picture, shape (h, w),
-            summing to one.
+        masks (list[ndarray]): True on the part that defines the class, shape (H, W); outlined.
+        maps (dict[str, list[ndarray]]): Column -> attention over each picture, shape (h, w).
         names (list[str]): Of the rows.
         path (Path): The PNG to write.
     """
@@ -107,26 +98,17 @@ def plot_attention(
             if row == 0:
                 panel.set_title(column)
             if column in maps:
-                shown = panel.imshow(
-                    maps[column][row],
-                    extent=(-0.5, width - 0.5, height - 0.5, -0.5),
-                    cmap='Reds',
-                    alpha=0.8 * (maps[column][row] / top) ** 0.5,
-                    vmin=0,
-                    vmax=top,
-                )
+                extent = (-0.5, width - 0.5, height - 0.5, -0.5)
+                alpha = 0.8 * (maps[column][row] / top) ** 0.5
+                style = dict(extent=extent, cmap='Reds', alpha=alpha, vmin=0, vmax=top)
+                shown = panel.imshow(maps[column][row], **style)
         grid[row][0].set_ylabel(names[row])
     figure.colorbar(shown, ax=grid, label='share of attention in a cell')
     figure.savefig(path, dpi=120)
 
 
 def plot_gain(gains: Dict[str, 'pd.DataFrame'], path: Path) -> None:
-    """What blending adds against beta, a panel for each test variant.
-
-    Args:
-        gains (dict[str, DataFrame]): Panel -> gain in percent by shots and beta.
-        path (Path): The PNG to write.
-    """
+    """What blending adds against beta: panel -> gain in percent by shots and beta."""
     figure = Figure((max(6, 4 * len(gains)), 4), layout='constrained')
     panels = figure.subplots(1, len(gains), sharey=True, squeeze=False)[0]
     for panel, (name, table) in zip(panels, gains.items()):
@@ -146,10 +128,6 @@ def plot_search(choice: 'Choice', path: Path) -> None:
 
     The last two hyper-parameters are the axes of a panel; there is a panel for each value of the
     others.
-
-    Args:
-        choice (Choice): What :func:`safe_mm.search.search` found.
-        path (Path): The PNG to write.
     """
     names = list(choice.tried)
     *outer, rows, columns = ['', ''][len(names) :] + names

@@ -25,7 +25,7 @@ class FewShotDataset(BaseDataset):
     Args:
         split (str): 'train', 'val' or 'test'. Defaults to 'test'.
         shots (int, optional): K: 'train' has K images a class and 'val' min(K, 4), drawn by the
-            published procedure (:func:`safe_mm.datasets.splits.few_shot`). If None, all images of
+            published procedure (:func:`safe_mm.datasets.splits.few_shot`). None takes all images of
             the split. Defaults to None.
         seed (int): Seed of the draw. Defaults to 1.
         data_root (str): The folder that holds the folders of the datasets. Defaults to ''.
@@ -36,15 +36,15 @@ class FewShotDataset(BaseDataset):
             folder for each class, see :func:`safe_mm.datasets.splits.read_folders`. Defaults to ''.
         mirror (bool): Whether each image is followed by its mirror image, as a second view.
             Defaults to False.
-        views (int, optional): How many random views of each image there are, in place of the image
-            and its mirror image. Random transforms then draw the same numbers for a view each time,
-            by ``seed``, so that features can be cached. Defaults to None.
-        templates (str | Sequence[str], optional): Prompt templates that suit the data, see
+        views (int, optional): Number of random views of each image, in place of the image and its
+            mirror image. Random transforms then draw the same numbers for a view each time, by
+            ``seed``, so that features can be cached. Defaults to None.
+        templates (str | Sequence[str], optional): Prompt templates for the data, see
             :func:`safe_mm.prompts.class_prompts`. Defaults to None.
         classes (Sequence[str], optional): Class names in place of the split's. Defaults to None.
-        num_classes (int, optional): Of how many classes there are images in each part, to be
-            checked. Test data may have fewer than there are names; the model then chooses among
-            those. Defaults to None.
+        num_classes (int, optional): Expected number of classes with images in each part. Test data
+            may have fewer than there are names; the model then chooses among those. Defaults to
+            None.
         pipeline (Sequence): Transforms. Defaults to an empty tuple.
         lazy_init (bool): Whether to read class names only. Defaults to False.
 
