@@ -127,11 +127,12 @@ def check_data(runs: pd.DataFrame) -> None:
 
 
 def to_frame(results: Sequence[Result]) -> pd.DataFrame:
-    """One row for each result, test variant and figure."""
+    """One row for each result, test variant and figure; 'method' is the display name."""
     return pd.DataFrame(
         [
             dict(
-                {name: r[name] for name in (*KEY, 'name', 'trained_parameters')},
+                {name: r[name] for name in (*KEY, 'trained_parameters')},
+                method=r['name'],
                 variant=variant,
                 figure=figure,
                 accuracy=accuracy,
@@ -153,10 +154,10 @@ def blend_of(frame: pd.DataFrame, beta: float) -> str:
     """
     blend = f'beta={beta:g}'
     figures = frame[frame.figure.str.startswith('beta=')]
-    for name, own in figures.groupby('name').figure:
+    for method, own in figures.groupby('method').figure:
         if blend not in set(own):
             betas = ', '.join(own.str[5:].unique())
-            raise InputError(f'--beta {beta:g}: the results of {name} have {betas}.')
+            raise InputError(f'--beta {beta:g}: the results of {method} have {betas}.')
     return blend
 
 
@@ -166,16 +167,16 @@ def accuracies(frame: pd.DataFrame, blend: str) -> pd.DataFrame:
     All results have zero-shot CLIP's figures, and SAFE-A's have SAFE's. These are used where the
     method has no results of its own on a CLIP and dataset.
     """
-    plain = frame.name.map(plain_name)
+    plain = frame.method.map(plain_name)
     # A blend comes before the accuracy at the config's beta
     own = frame[frame.figure.eq('accuracy') | plain.eq('SAFE') & frame.figure.eq(blend)]
     own = own.sort_values('figure', ascending=False, kind='stable')
-    own = own.drop_duplicates(['name', *KEY, 'variant']).sort_index()
+    own = own.drop_duplicates([*KEY, 'variant']).sort_index()
 
-    zero = frame[frame.figure == 'zero-shot'].assign(name='zero-shot CLIP', shots=0, seed=0)
+    zero = frame[frame.figure == 'zero-shot'].assign(method='zero-shot CLIP', shots=0, seed=0)
     zero = zero.drop_duplicates(['clip', 'dataset', 'variant'], keep='last')
     safe = frame[plain.eq('SAFE-A') & frame.figure.eq(blend)]
-    safe = safe.assign(name=safe.name.str.replace('SAFE-A', 'SAFE', regex=False))
+    safe = safe.assign(method=safe.method.str.replace('SAFE-A', 'SAFE', regex=False))
     others = pd.concat([zero, safe])
     others[['trained_parameters', 'train_seconds', 'test_seconds']] = float('nan')
     others = others[~places(others).isin(places(own))]
@@ -184,7 +185,7 @@ def accuracies(frame: pd.DataFrame, blend: str) -> pd.DataFrame:
 
 def places(rows: pd.DataFrame) -> pd.MultiIndex:
     """The method, CLIP and dataset of each row."""
-    return pd.MultiIndex.from_arrays([rows.name.map(plain_name), rows['clip'], rows.dataset])
+    return pd.MultiIndex.from_arrays([rows.method.map(plain_name), rows['clip'], rows.dataset])
 
 
 def source(data: pd.DataFrame) -> pd.DataFrame:
@@ -193,7 +194,7 @@ def source(data: pd.DataFrame) -> pd.DataFrame:
     A run on ImageNet's variants counts as one on ImageNet where there is none of the same method
     and shots.
     """
-    data = data.drop_duplicates(['clip', 'name', 'dataset', 'shots', 'seed', 'method_hash'])
-    cells = pd.MultiIndex.from_frame(data[['clip', 'name', 'shots']])
+    data = data.drop_duplicates(KEY[:-1])
+    cells = pd.MultiIndex.from_frame(data[['clip', 'method', 'shots']])
     twice = (data.dataset == 'imagenet_variants') & cells.isin(cells[data.dataset == 'imagenet'])
     return data[~twice].replace({'dataset': {'imagenet_variants': 'imagenet'}})

@@ -1,6 +1,6 @@
 """Tables of accuracy, blending, attention, settings and costs."""
 
-from typing import Dict, List, Optional, Sequence, Union
+from typing import Dict, List, Optional, Sequence
 
 import pandas as pd
 
@@ -25,12 +25,6 @@ def over_seeds(title: str, wide: pd.DataFrame) -> Table:
     return Table(title, *(in_order(part) for part in (groups.mean(), groups.std(), groups.count())))
 
 
-def by_seed(data: pd.DataFrame, columns: Union[str, List[str]]) -> pd.DataFrame:
-    """Accuracy by method, shots and seed against other columns."""
-    wide = data.pivot_table('accuracy', ['name', 'shots', 'seed'], columns)
-    return wide.rename_axis(['method', 'shots', 'seed'])
-
-
 def accuracy_table(
     data: pd.DataFrame, columns: Dict[str, str], published: Optional[pd.DataFrame] = None
 ) -> Table:
@@ -42,7 +36,8 @@ def accuracy_table(
         published (DataFrame, optional): The paper's figures, which then stand below. Defaults to
             None.
     """
-    wide = by_seed(data[data.dataset.isin(list(columns))], 'dataset')
+    data = data[data.dataset.isin(list(columns))]
+    wide = data.pivot_table('accuracy', ['method', 'shots', 'seed'], 'dataset')
     wide = wide.reindex(columns=list(columns)).rename(columns=columns)
     wide['average'] = wide.mean(axis=1, skipna=False)
     table = over_seeds(f'Accuracy in percent, {OVER_SEEDS}', wide)
@@ -60,13 +55,8 @@ def variant_table(
         published (DataFrame, optional): As for :func:`accuracy_table`.
     """
     datasets = data.dataset.unique()
-    single = by_seed(data, ['variant', 'dataset'])
-    wide = pd.DataFrame(
-        {
-            variant: single[variant].reindex(columns=datasets).mean(axis=1, skipna=False)
-            for variant in variants
-        }
-    )
+    cells = data.groupby(['method', 'shots', 'seed', 'variant']).accuracy
+    wide = cells.mean().where(cells.count() == len(datasets)).unstack()[list(variants)]
     wide[paper.SHIFTS] = wide[list(variants[1:])].mean(axis=1, skipna=False)
     title = f'Accuracy in percent by test variant, mean of {", ".join(datasets)}, {OVER_SEEDS}'
     table = over_seeds(title, wide)
@@ -154,7 +144,6 @@ def cost_table(data: pd.DataFrame) -> Table:
     Args:
         data (DataFrame): See :func:`results.source`. Zero-shot CLIP has a rank at all shots.
     """
-    data = data.assign(method=data.name)
     trained, zero = data[data.shots > 0], data[data.shots == 0]
     at = trained[['clip', 'dataset', 'shots']].drop_duplicates().rename(columns={'shots': 'at'})
     cells = pd.concat([trained.assign(at=trained.shots), zero.merge(at, 'left')])

@@ -16,18 +16,15 @@ PROMPTS = (
 
 
 def write_report(results: List[Result], beta: float, folder: Path) -> str:
-    """Writes report.md, each table as .csv and .tex, and plots.
+    """Writes report.md, each table as .csv and .tex, and plots; returns the text of report.md.
 
     Args:
         results (list[Result]): See :func:`results.read_results`.
         beta (float): Of SAFE's figures.
-        folder (Path): Is made if need be.
-
-    Returns:
-        str: The text of report.md.
+        folder (Path): Made if necessary.
 
     Raises:
-        InputError: Results of one sample are on different data, or have no such beta.
+        InputError: Results of one sample are on different data, or lack this beta.
     """
     results = prepare(results)
     frame = to_frame(results)
@@ -94,12 +91,12 @@ def write_blends(frame: pd.DataFrame, clip: str, folder: Path) -> List[str]:
     """What blending adds; SAFE-A's blends are SAFE's."""
     parts = []
     blends = frame[frame.figure.str.startswith('beta=')]
-    names = blends[blends.figure == 'beta=0'].name.unique()
+    names = blends[blends.figure == 'beta=0'].method.unique()
     has_safe = 'SAFE' in map(plain_name, names)
     for name in names:
         if has_safe and plain_name(name) == 'SAFE-A':
             continue
-        own = blends[blends.name == name]
+        own = blends[blends.method == name]
         variants = {variant: own[own.variant == variant] for variant in own.variant.unique()}
         parts.append(f'### Blending, {name}')
         for variant, part in variants.items():
