@@ -12,7 +12,7 @@ from typing import List
 import torchvision
 
 from safe_mm.datasets.catalog import CATALOG, DatasetInfo, Need
-from safe_mm.datasets.check import Report, check_data
+from safe_mm.datasets.check import Counts, Faults, check_data
 from safe_mm.errors import InputError, exit_on_input_error
 
 SHOWN = 10  # faults of a kind that are named
@@ -26,10 +26,12 @@ def main() -> None:
     args = parser.parse_args()
     if not args.check:
         fetch(args.name, args.data_root)
-    report = check_data(args.name, args.data_root)
-    print(summary(args.name, report))
-    if not report.is_complete():
+    counts, faults = check_data(args.name, args.data_root)
+    if any(found != published for found, published in counts.values()) or any(faults.values()):
+        print_faults(args.name, counts, faults)
         sys.exit(1)
+    numbers = ', '.join(f'{found:,} {what}' for what, (found, _) in counts.items())
+    print(f'{args.name}: complete, {numbers}')
 
 
 def fetch(name: str, root: Path) -> None:
@@ -86,21 +88,18 @@ def download(info: DatasetInfo, needs: List[Need], root: Path) -> None:
         ) from None
 
 
-def summary(name: str, report: Report) -> str:
-    """One line if the dataset is complete, else every number and the first faults."""
-    if report.is_complete():
-        counts = ', '.join(f'{found:,} {what}' for what, (found, _) in report.counts.items())
-        return f'{name}: complete, {counts}'
-    lines = [f'{name}: not as published']
-    for what, (found, published) in report.counts.items():
+def print_faults(name: str, counts: Counts, faults: Faults) -> None:
+    """Every number, and the first faults of each kind."""
+    print(f'{name}: not as published')
+    for what, (found, published) in counts.items():
         verdict = '' if found == published else '  WRONG'
-        lines.append(f'  {what:10}{found:>10,} of {published:>9,}{verdict}')
-    for kind, faults in report.faults.items():
-        lines.append(f'  {kind:10}{len(faults):>10,}')
-        lines += [f'    {text}' for text in faults[:SHOWN]]
-        if len(faults) > SHOWN:
-            lines.append(f'    and {len(faults) - SHOWN:,} more')
-    return '\n'.join(lines)
+        print(f'  {what:10}{found:>10,} of {published:>9,}{verdict}')
+    for kind, texts in faults.items():
+        print(f'  {kind:10}{len(texts):>10,}')
+        for text in texts[:SHOWN]:
+            print(f'    {text}')
+        if len(texts) > SHOWN:
+            print(f'    and {len(texts) - SHOWN:,} more')
 
 
 if __name__ == '__main__':

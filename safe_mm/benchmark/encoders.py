@@ -69,26 +69,32 @@ def dense(name: str, batch: int = BATCH) -> torch.Tensor:
 def baseline_step(name: str, on_features: bool = False) -> Callable:
     """A training step of open_clip's modules with torch's default AdamW."""
     model = Baseline(name)
-    return training_step(name, model.pool if on_features else model, model.layer, None)
+    loss = text_loss(name, model.pool if on_features else model)
+    return training_step(loss, model, fused=None)
 
 
 def candidate_step(name: str, classes: int = CLASSES) -> Callable:
     """A training step of SAFE on dense features."""
     pool = tuned_pool(name)
-    return training_step(name, pool, pool, has_fused_adamw(), classes)
+    return training_step(text_loss(name, pool, classes), pool)
+
+
+def text_loss(name: str, encode: Callable, classes: int = CLASSES) -> Callable:
+    """Inputs of ``encode`` -> cross-entropy of their similarity to random texts."""
+    labels, scale = torch.arange(BATCH) % classes, torch.tensor(100.0)
+    class_weights = F.normalize(torch.randn(classes, parts(name).embed_dim), dim=-1)
+    return lambda inputs: F.cross_entropy(text_logits(encode(inputs), class_weights, scale), labels)
 
 
 def training_step(
-    name: str, encode: Callable, layer: nn.Module, fused: Optional[bool], classes: int = CLASSES
+    loss: Callable, model: nn.Module, fused: Optional[bool] = has_fused_adamw()
 ) -> Callable:
-    """Inputs of ``encode`` -> forward pass, cross-entropy, backward pass and AdamW."""
-    trained = [p for p in layer.parameters() if p.requires_grad]
+    """Inputs of ``loss`` -> forward pass, backward pass and AdamW."""
+    trained = [p for p in model.parameters() if p.requires_grad]
     optimizer = torch.optim.AdamW(trained, lr=1e-5, fused=fused)
-    labels, scale = torch.arange(BATCH) % classes, torch.tensor(100.0)
-    class_weights = F.normalize(torch.randn(classes, parts(name).embed_dim), dim=-1)
 
     def step(inputs: torch.Tensor) -> None:
-        F.cross_entropy(text_logits(encode(inputs), class_weights, scale), labels).backward()
+        loss(inputs).backward()
         optimizer.step()
         optimizer.zero_grad()
 

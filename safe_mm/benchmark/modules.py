@@ -5,7 +5,6 @@ from typing import Callable, Dict, Iterator, List
 import torch
 from mmpretrain.structures import DataSample
 
-from ..config import has_fused_adamw
 from ..methods.safe import blend
 from ..models import CLIPClassifier, JointRuns
 from . import encoders
@@ -81,16 +80,8 @@ def single_and_joint(
 
 def joint_step(runs: JointRuns) -> Callable:
     """A training step of all runs on dense features."""
-    trained = [p for p in runs.parameters() if p.requires_grad]
-    optimizer = torch.optim.AdamW(trained, lr=1e-5, fused=has_fused_adamw())
     samples = [DataSample().set_gt_label(i % CLASSES) for i in range(BATCH * runs.num_seeds)]
-
-    def step(features: torch.Tensor) -> None:
-        torch.stack(list(runs.loss(features, samples, 'dense').values())).sum().backward()
-        optimizer.step()
-        optimizer.zero_grad()
-
-    return step
+    return encoders.training_step(lambda x: sum(runs.loss(x, samples, 'dense').values()), runs)
 
 
 def inference(name: str, costs: Costs, turns: int) -> Iterator[Row]:

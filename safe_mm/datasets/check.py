@@ -3,7 +3,7 @@
 from concurrent.futures import ProcessPoolExecutor
 from functools import partial
 from pathlib import Path
-from typing import Dict, List, NamedTuple, Optional, Sequence, Tuple
+from typing import Dict, List, Optional, Sequence, Tuple
 
 from PIL import Image
 from tqdm import tqdm
@@ -11,41 +11,29 @@ from tqdm import tqdm
 from ..config import dataset_base
 from .catalog import CATALOG
 from .lists import read_data
-from .splits import PARTS, Split, labels_of
+from .splits import PARTS, labels_of
 
 CHUNK = 64  # images a worker takes at a time
+Counts = Dict[str, Tuple[int, int]]  # 'classes' and parts -> number found, number published
+Faults = Dict[str, List[str]]  # 'missing' and 'unreadable' -> images, with the reason
 
 
-class Report(NamedTuple):
-    """What a check found.
-
-    Attributes:
-        counts (dict): 'classes' and the parts -> number found, and number published.
-        faults (dict): 'missing' and 'unreadable' -> the images, with the reason.
-    """
-
-    counts: Dict[str, Tuple[int, int]]
-    faults: Dict[str, List[str]]
-
-    def is_complete(self) -> bool:
-        matches = all(found == published for found, published in self.counts.values())
-        return matches and not any(self.faults.values())
-
-
-def check_data(name: str, root: Path) -> Report:
-    """Compares a dataset with its published size and decodes its images.
-
-    Args:
-        name (str): Of the catalog.
-        root (Path): The folder that holds the folders of the datasets.
+def check_data(name: str, root: Path) -> Tuple[Counts, Faults]:
+    """Compares a dataset of the catalog with its published size and decodes its images.
 
     Raises:
         InputError: The split cannot be read.
     """
     source, folder = locate(name, root)
     split, _ = read_data(source, folder)
+    info = CATALOG[name]
+    counts = {'classes': (len(labels_of(split)), info.classes)}
+    for part, published in zip(PARTS, info.sizes):
+        found = len(split.get(part, ()))
+        if found or published:
+            counts[part] = (found, published)
     paths = [path for part in PARTS for path, _, _ in split.get(part, ())]
-    return Report(count(name, split), find_faults(folder, paths))
+    return counts, find_faults(folder, paths)
 
 
 def locate(name: str, root: Path) -> Tuple[Path, Path]:
@@ -58,20 +46,9 @@ def locate(name: str, root: Path) -> Tuple[Path, Path]:
     return root / places['ann_file'], root / places['data_prefix']
 
 
-def count(name: str, split: Split) -> Dict[str, Tuple[int, int]]:
-    """Numbers of classes and images, in the split and as published."""
-    info = CATALOG[name]
-    counts = {'classes': (len(labels_of(split)), info.classes)}
-    for part, published in zip(PARTS, info.sizes):
-        found = len(split.get(part, ()))
-        if found or published:
-            counts[part] = (found, published)
-    return counts
-
-
-def find_faults(folder: Path, paths: Sequence[str]) -> Dict[str, List[str]]:
+def find_faults(folder: Path, paths: Sequence[str]) -> Faults:
     """Decodes all images, in a process for each core."""
-    faults: Dict[str, List[str]] = {'missing': [], 'unreadable': []}
+    faults: Faults = {'missing': [], 'unreadable': []}
     with ProcessPoolExecutor() as pool:
         results = pool.map(partial(find_fault, folder), paths, chunksize=CHUNK)
         for result in tqdm(results, 'images', len(paths)):
