@@ -13,15 +13,9 @@ Row = Tuple[str, Dict[str, float], List[Tuple[float, float]]]
 
 
 def compare(sides: Mapping[str, Callable[[], float]], turns: int) -> Dict[str, float]:
-    """Measures each side in turn.
+    """Side -> median of the figures that it returns, measured in turn with the others.
 
-    Args:
-        sides (dict[str, Callable]): Each measures once and returns the figure.
-        turns (int): Measurements of each side.
-
-    Returns:
-        dict[str, float]: Side -> median figure; with a 'baseline', also the 'ratio', the median of
-        the ratios of the turns.
+    With a 'baseline', there is also the 'ratio', the median of the ratios of the turns.
     """
     found = pd.DataFrame(
         [

@@ -85,12 +85,8 @@ def choose_activation(model_name: str, needed: Optional[bool], source: str) -> b
     """Whether to build with QuickGELU, given what the weights need.
 
     The wrong activation loads without an error and costs accuracy. OpenAI's weights, and some
-    others, were trained with QuickGELU.
-
-    Args:
-        model_name (str): As in the config, with or without ``-quickgelu``.
-        needed (bool, optional): What the weights were trained with; None if unknown.
-        source (str): The weights, for messages.
+    others, were trained with QuickGELU. ``needed`` is None if this is unknown; ``source`` names the
+    weights in messages.
 
     Raises:
         InputError: ``-quickgelu`` was asked for and the weights need GELU.

@@ -83,12 +83,7 @@ class SplitCLIP:
 
 
 def get_clip(clip: Union[dict, SplitCLIP]) -> SplitCLIP:
-    """Loads a CLIP, unless it is loaded already.
-
-    Args:
-        clip (dict | SplitCLIP): ``dict(model_name=..., pretrained=...)`` of a config, or what a
-            :class:`safe_mm.models.CLIPClassifier` hands to its parts.
-    """
+    """Loads the ``dict(model_name=..., pretrained=...)`` of a config, unless loaded already."""
     return clip if isinstance(clip, SplitCLIP) else SplitCLIP(**clip)
 
 

@@ -15,11 +15,8 @@ def get_tokenizer(model_name: str) -> Callable:
     A ``bpe_path`` among the ``tokenizer_kwargs`` of an open_clip JSON file is a path relative to
     that file.
 
-    Args:
-        model_name (str): See :func:`safe_mm.clip.SplitCLIP`.
-
     Raises:
-        InputError: It is one of Hugging Face that cannot be loaded.
+        InputError: A tokenizer of Hugging Face cannot be loaded.
     """
     cfg = model_config(model_name)['text_cfg']
     name = open_clip_name(model_name)

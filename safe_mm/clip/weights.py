@@ -25,10 +25,7 @@ HF_NAMES = ('open_clip_model.safetensors', 'open_clip_pytorch_model.bin')
 def find_weights(model_name: str, pretrained: str) -> Path:
     """The local file of an open_clip tag (downloaded if necessary) or of a path.
 
-    Args:
-        model_name (str): Name of an open_clip architecture.
-        pretrained (str): open_clip tag, such as ``'openai'``, the name of weights that come with
-            the package, or a path.
+    ``pretrained`` may also be the name of weights that come with the package.
 
     Raises:
         InputError: No such tag or file, or the tag's file is not in the cache and its host cannot
@@ -112,12 +109,9 @@ def _unreachable(url: str) -> Optional[str]:
 def read_state_dict(path: Path) -> Dict[str, torch.Tensor]:
     """Reads weights without running any code in the file.
 
-    Args:
-        path (Path): ``.safetensors``, a checkpoint saved by ``torch.save`` (a state dict, or a dict
-            with one under ``state_dict``), or a TorchScript archive.
-
-    Returns:
-        dict[str, Tensor]: Floating point tensors in float32, on the CPU.
+    The file is ``.safetensors``, a checkpoint saved by ``torch.save`` (a state dict, or a dict with
+    one under ``state_dict``), or a TorchScript archive. Tensors are on the CPU, those of floating
+    point in float32.
 
     Raises:
         InputError: The file is damaged or holds more than plain tensors.

@@ -16,8 +16,8 @@ def read_classes(
     """Class names and templates.
 
     Args:
-        classes (Sequence[str] | dict): Class names, or the config of a dataset, of which only what
-            names its classes is read.
+        classes (Sequence[str] | dict): Class names, or the config of a dataset, of which only the
+            class names are read.
         templates (str | Sequence[str], optional): In place of the dataset's.
 
     Raises:

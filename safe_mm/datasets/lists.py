@@ -12,7 +12,7 @@ def read_data(source: Path, folder: Path) -> Tuple[Split, Sequence[str]]:
 
     Args:
         source (Path): A split file, ``classnames.txt`` of ImageNet or ``variants.txt`` of
-            FGVC-Aircraft. Without any, ``folder``.
+            FGVC-Aircraft. Without any, the image folder.
         folder (Path): The image folder.
 
     Returns:

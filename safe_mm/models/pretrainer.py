@@ -21,7 +21,7 @@ MAX_LOGIT_SCALE = 4.6052  # ln 100 (CLIP, Radford et al. 2021, Sec. 2.5)
 
 
 def words_loss(scores: torch.Tensor, bags: torch.Tensor) -> torch.Tensor:
-    """How well the positions of a picture predict the words of its captions.
+    """Mean cross-entropy of the words of a picture's captions, predicted from its positions.
 
     The probability of a word is proportional to the sum of exp(score) over positions. After Joulin
     et al. (Learning visual features from large weakly supervised data, 2016), who average over
@@ -30,9 +30,6 @@ def words_loss(scores: torch.Tensor, bags: torch.Tensor) -> torch.Tensor:
     Args:
         scores (Tensor): Of each word at each position, shape (B, L, V).
         bags (Tensor): 1 where a picture's captions have the word, shape (B, V).
-
-    Returns:
-        Tensor: Mean cross-entropy, a scalar.
     """
     targets = bags / bags.sum(-1, keepdim=True)
     return F.cross_entropy(scores.logsumexp(dim=1), targets)

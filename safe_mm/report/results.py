@@ -41,10 +41,7 @@ def plain_name(name: str) -> str:
 
 
 def read_results(paths: Iterable[Path]) -> Tuple[List[Result], List[Path]]:
-    """Reads folders of runs and JSON lines files.
-
-    Returns:
-        tuple: The results, and ``error.txt`` of each failed run.
+    """Reads results from folders and JSON lines files, and finds ``error.txt`` of failed runs.
 
     Raises:
         InputError: A path does not exist, has no results or is malformed.
