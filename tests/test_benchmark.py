@@ -5,8 +5,7 @@ import json
 import pytest
 import torch
 
-from safe_mm.benchmark.encoders import Baseline, random_images, tuned_pool
-from safe_mm.benchmark.floors import operations
+from safe_mm.benchmark.encoders import Baseline, operations, random_images, tuned_pool
 from safe_mm.clip import SplitCLIP
 
 from .conftest import run_tool

@@ -18,8 +18,8 @@ import torch
 from tqdm import tqdm
 
 from safe_mm.benchmark import modules, runs
-from safe_mm.benchmark.floors import Costs, Machine
-from safe_mm.benchmark.timing import table
+from safe_mm.benchmark.encoders import Costs
+from safe_mm.benchmark.timing import Machine, table
 from safe_mm.errors import exit_on_input_error
 
 

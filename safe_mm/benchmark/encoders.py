@@ -1,17 +1,20 @@
-"""What is compared: open_clip's encoder as it is (baseline), and SAFE's parts (candidate)."""
+"""What is compared, open_clip's encoder (baseline) and SAFE's parts (candidate), and its work."""
 
 import copy
 from functools import lru_cache
 from typing import Callable, Optional
 
 import torch
+from timm.layers import to_2tuple
 from torch import nn
 from torch.nn import functional as F
+from torch.utils.flop_counter import FlopCounterMode
 
 from ..clip import SplitCLIP
 from ..clip.loading import build
 from ..config import has_fused_adamw
 from ..methods.zero_shot import text_logits
+from .timing import Work
 
 BATCH, CLASSES = 8, 100
 
@@ -57,7 +60,7 @@ def tuned_pool(name: str) -> nn.Module:
 
 
 def random_images(name: str, batch: int = BATCH) -> torch.Tensor:
-    return torch.randn(batch, 3, parts(name).image_size, parts(name).image_size)
+    return torch.randn(batch, 3, *to_2tuple(parts(name).image_size))
 
 
 @torch.no_grad()
@@ -99,3 +102,46 @@ def training_step(
         optimizer.zero_grad()
 
     return step
+
+
+class Costs:
+    """The work of the parts of a CLIP with random weights, each for :meth:`Machine.floor`."""
+
+    def __init__(self, name: str) -> None:
+        trunk, pool = parts(name).trunk, tuned_pool(name)
+        image = random_images(name, 1).requires_grad_()  # no fused layers
+        features = trunk(image).detach()
+        self.trunk_flops = operations(lambda: trunk(image))
+        self.pool_flops = operations(lambda: pool(features))
+        self.train_flops = operations(lambda: pool(features).sum().backward())
+        self.frozen = 4 * sum(p.numel() for p in trunk.parameters())
+        self.trained = 4 * sum(p.numel() for p in pool.parameters() if p.requires_grad)
+
+    def trunk(self, images: int = 1) -> Work:
+        return [(images * self.trunk_flops, self.frozen)]
+
+    def pooling(self, images: int = BATCH) -> Work:
+        return [(images * self.pool_flops, self.trained)]
+
+    def training(self) -> Work:
+        """Forward and backward pass: weights read twice, gradient written."""
+        return [(BATCH * self.train_flops, 3 * self.trained)]
+
+    def step(self) -> Work:
+        """And AdamW: gradient read, weights and two moments read and written."""
+        return [(BATCH * self.train_flops, 10 * self.trained)]
+
+
+def operations(run: Callable[[], object]) -> int:
+    """Of matrix products and convolutions; an addition counts as one.
+
+    Without fused attention, whose operations torch does not count on a CPU.
+    """
+    fused = torch.backends.cuda.flash_sdp_enabled()  # CPUs included
+    torch.backends.cuda.enable_flash_sdp(False)
+    try:
+        with FlopCounterMode(display=False) as counter:
+            run()
+    finally:
+        torch.backends.cuda.enable_flash_sdp(fused)
+    return counter.get_total_flops()

@@ -8,8 +8,7 @@ from mmpretrain.structures import DataSample
 from ..methods.safe import blend
 from ..models import CLIPClassifier, JointRuns
 from . import encoders
-from .encoders import BATCH, CLASSES, Baseline, dense, parts, random_images, tuned_pool
-from .floors import Costs
+from .encoders import BATCH, CLASSES, Baseline, Costs, dense, parts, random_images, tuned_pool
 from .timing import Row, compare_seconds
 
 BETAS = (0.0, 0.25, 0.5, 0.75, 1.0)
@@ -18,7 +17,7 @@ JOINT = {'1 setting': (1, 1), '4 settings': (4, 1), '12 settings': (12, 1), '3 s
 
 
 def measure(name: str, costs: Costs, turns: int) -> Iterator[Row]:
-    """Rows of a model: title, figures, and work for :meth:`floors.Machine.floor`."""
+    """Rows of a model: title, figures, and work for :meth:`timing.Machine.floor`."""
     yield from pooling(name, costs, turns)
     yield from joint_training(name, costs, turns)
     yield from inference(name, costs, turns)

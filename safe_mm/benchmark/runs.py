@@ -20,8 +20,7 @@ from ..config import load_config
 from ..feature_cache import cache_features, collate
 from ..options import add_common_options
 from ..registry import DATASETS, MODELS
-from .encoders import BATCH, baseline_step, candidate_step, dense, random_images
-from .floors import Costs
+from .encoders import BATCH, Costs, baseline_step, candidate_step, dense, random_images
 from .timing import Row, compare, compare_seconds, seconds
 
 BLOCK = 20  # iterations of a side before the other's turn

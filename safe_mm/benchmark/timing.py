@@ -1,15 +1,16 @@
-"""Times of two ways to compute the same, and their table."""
+"""Times of two ways to compute the same, the least time on a machine, and their table."""
 
 from functools import partial
 from statistics import median
 from typing import Callable, Dict, List, Mapping, Tuple
 
 import pandas as pd
+import torch
 from torch.utils.benchmark import timer
 from tqdm import tqdm
 
-# Title, figures, and pairs of operations and bytes, from which the floor is computed
-Row = Tuple[str, Dict[str, float], List[Tuple[float, float]]]
+Work = List[Tuple[float, float]]  # operations, and bytes of float32, of each piece
+Row = Tuple[str, Dict[str, float], Work]  # title, figures, and the work that the floor is for
 
 
 def compare(sides: Mapping[str, Callable[[], float]], turns: int) -> Dict[str, float]:
@@ -49,6 +50,28 @@ def compare_seconds(
     for run in sides.values():
         run()
     return compare({side: partial(seconds, run, block) for side, run in sides.items()}, turns)
+
+
+class Machine:
+    """The best rates of all measurements: shared machines are slower at times.
+
+    Attributes:
+        flops (float): Operations a second in a matrix product.
+        bandwidth (float): Bytes a second, read or written, in a copy.
+    """
+
+    flops = bandwidth = 0.0
+
+    def measure(self) -> None:
+        a, big = torch.randn(1536, 1536), torch.randn(2**25)
+        other = torch.empty_like(big)
+        took = compare_seconds(dict(matmul=lambda: a @ a, copy=lambda: other.copy_(big)), 9)
+        self.flops = max(self.flops, 2 * 1536**3 / took['matmul'])
+        self.bandwidth = max(self.bandwidth, 8 * 2**25 / took['copy'])
+
+    def floor(self, work: Work) -> float:
+        """Least seconds to do all of the work, one piece after the other."""
+        return sum(max(flops / self.flops, size / self.bandwidth) for flops, size in work)
 
 
 def table(rows: Dict[str, dict]) -> str:
