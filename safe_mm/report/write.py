@@ -1,7 +1,7 @@
 """Writes the tables and plots of a report."""
 
 from pathlib import Path
-from typing import Dict, List
+from typing import List
 
 import pandas as pd
 
@@ -57,34 +57,25 @@ def file_name(*parts: str) -> str:
 
 def write_accuracy(data: pd.DataFrame, clip: str, folder: Path) -> List[str]:
     """Tables I and III and Fig. 2 of one CLIP."""
-    parts, first = [], source(data)
-    present = set(first.dataset)
-    if present & set(paper.DATASETS):
-        published = paper.read_table('I', clip)
-        path = folder / file_name('accuracy', clip)
-        parts.append(tables.accuracy_table(first, paper.DATASETS, published).write(path))
-        if len(published) and any((first.shots == 0) & (first.dataset == 'imagenet')):
-            parts.append(PROMPTS)
-        plot(first, paper.DATASETS, clip, path)
-    others = {name: name for name in sorted(present - set(paper.DATASETS))}
-    if others:
-        path = folder / file_name('accuracy', clip, 'other')
-        parts.append(tables.accuracy_table(first, others).write(path))
-        plot(first, others, clip, path)
+    parts, first, published = [], source(data), paper.read_table('I', clip)
+    others = {name: name for name in sorted(set(first.dataset) - set(paper.DATASETS))}
+    for columns, suffix in ((paper.DATASETS, ()), (others, ('other',))):
+        if not first.dataset.isin(list(columns)).any():
+            continue
+        path = folder / file_name('accuracy', clip, *suffix)
+        parts.append(tables.accuracy_table(first, columns, published).write(path))
+        table = tables.accuracy_table(first, columns)
+        if any(shots for _, shots in table.mean.index):  # anything was trained
+            mean = table.mean[['average', *columns.values()]].dropna(axis=1, how='all')
+            plot_accuracy(mean, clip, path.with_name(f'{path.name}.png'), table.std)
+    if len(published) and any((first.shots == 0) & (first.dataset == 'imagenet')):
+        parts.append(PROMPTS)
     variants = data.groupby('dataset').variant.agg(lambda own: tuple(own.unique()))
     for names in variants[variants.str.len() > 1].unique():
         own = data[data.dataset.isin(variants.index[variants == names])]
         table = tables.variant_table(own, names, paper.read_table('III', clip))
         parts.append(table.write(folder / file_name('variants', clip, names[0])))
     return parts
-
-
-def plot(first: pd.DataFrame, columns: Dict[str, str], clip: str, path: Path) -> None:
-    """Accuracy against shots, if anything was trained."""
-    table = tables.accuracy_table(first, columns)
-    if any(shots for _, shots in table.mean.index):
-        mean = table.mean[['average', *columns.values()]].dropna(axis=1, how='all')
-        plot_accuracy(mean, clip, path.with_name(f'{path.name}.png'), table.std)
 
 
 def write_blends(frame: pd.DataFrame, clip: str, folder: Path) -> List[str]:
