@@ -18,12 +18,8 @@ def compare(sides: Mapping[str, Callable[[], float]], turns: int) -> Dict[str, f
 
     With a 'baseline', there is also the 'ratio', the median of the ratios of the turns.
     """
-    found = pd.DataFrame(
-        [
-            {side: measure() for side, measure in sides.items()}
-            for _ in tqdm(range(turns), leave=False)
-        ]
-    )
+    bar = tqdm(range(turns), leave=False)
+    found = pd.DataFrame([{side: measure() for side, measure in sides.items()} for _ in bar])
     figures = found.median().to_dict()
     if 'baseline' in found:
         figures['ratio'] = (found.baseline / found.candidate).median()

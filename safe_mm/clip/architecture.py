@@ -72,7 +72,7 @@ def require_transformers(what: str) -> None:
     """Raises an InputError that names ``what`` if Hugging Face's package is not installed."""
     if find_spec('transformers') is None:
         raise InputError(
-            f'{what} needs the package transformers: pip install transformers (it is not installed)'
+            f'{what} needs the package transformers, which is missing: pip install transformers'
         )
 
 

@@ -102,7 +102,7 @@ def model_class(cfg: dict) -> Type[CLIPModel]:
 
 
 def set_image_size(visual: nn.Module) -> None:
-    """Gives timm's ViT the image size of open_clip's config, which builds it for timm's own."""
+    """Gives timm's ViT the image size of the config; open_clip builds it for timm's own."""
     if isinstance(visual, TimmModel):
         size = getattr(getattr(visual.trunk, 'patch_embed', None), 'img_size', None)
         if size and tuple(size) != tuple(visual.image_size):

@@ -47,11 +47,10 @@ class ZeroShotHook(Hook):
     def _evaluate(self, runner: Runner) -> None:
         model = unwrap(runner.model)
         model.eval()
-        scalars = {}
+        scalars: Dict[str, float] = {}
         for name, loader in self._loaders.items():
-            scalars[f'zero_shot/{name}'], scalars[f'prompt_cosine/{name}'] = zero_shot(
-                model, loader
-            )
+            accuracy, cosine = zero_shot(model, loader)
+            scalars.update({f'zero_shot/{name}': accuracy, f'prompt_cosine/{name}': cosine})
         model.train()
         runner.visualizer.add_scalars(scalars, step=runner.iter + 1)
         values = '  '.join(f'{key} {value:.2f}' for key, value in scalars.items())
