@@ -134,7 +134,7 @@ def plot_search(choice: 'Choice', path: Path) -> None:
     tried = {'': [0], **choice.tried}
     chosen = {'': 0, **choice.chosen}
     panels = list(product(*(tried[name] for name in outer)))
-    grids = choice.accuracy.reshape(len(panels), len(tried[rows]), len(tried[columns]))
+    grids = choice.accuracy.numpy().reshape(len(panels), len(tried[rows]), len(tried[columns]))
     low, high = choice.accuracy.min().item(), choice.accuracy.max().item()
     figure = Figure((1 + 3.2 * len(panels), 4), layout='constrained')
     axes = figure.subplots(1, len(panels), sharey=True, squeeze=False)[0]
