@@ -1,7 +1,9 @@
 """The one exception type for input that a user can correct."""
 
+import difflib
 import sys
 from contextlib import contextmanager
+from typing import Iterable
 
 
 class InputError(ValueError):
@@ -12,11 +14,15 @@ class InputError(ValueError):
     """
 
 
-def message_of(error: InputError) -> str:
-    """What was raised first, in few words.
+def near_matches(name: object, known: Iterable[str]) -> str:
+    """Known names like one that is not known, for a message."""
+    return ', '.join(difflib.get_close_matches(str(name), known)) or 'none'
 
-    Registries and data loader workers re-raise errors with the place or the whole traceback put in
-    front.
+
+def message_of(error: InputError) -> str:
+    """The message of the error that was raised first.
+
+    Registries and data loader workers put the place or the whole traceback in front of it.
     """
     message = str(error).rsplit('InputError: ', 1)[-1].strip()
     while isinstance(error.__context__, InputError):

@@ -9,7 +9,7 @@ from typing import Callable, Dict
 import torch
 from mmpretrain.structures import DataSample
 
-from ..config import has_fused_adamw
+from ..hardware import has_fused_adamw
 from ..methods.safe import blend
 from ..models import CLIPClassifier, JointRuns
 from .floors import Floors
@@ -95,8 +95,8 @@ def joint_step(runs: JointRuns) -> Callable:
 def alone_and_together(name: str, runs: int, seeds: int) -> Dict[str, Callable]:
     """Steps one after the other, and as many of joint training."""
     x, model = dense(name, seeds * BATCH), classifier(name)
-    lone = [joint_step(JointRuns(model, 1)) for _ in range(seeds * runs)]
-    together = joint_step(JointRuns(model, runs, seeds))
+    lone = [joint_step(JointRuns(model, [{}])) for _ in range(seeds * runs)]
+    together = joint_step(JointRuns(model, [{}] * runs, seeds))
 
     def one_by_one() -> None:
         for number, step in enumerate(lone):

@@ -13,11 +13,12 @@ from typing import Callable, Dict, Iterator
 
 import torch
 from mmengine.config import Config
+from mmengine.dataset import default_collate
 from mmengine.registry import init_default_scope
 from mmengine.runner import Runner
 
 from ..config import load_config
-from ..feature_cache import cache_features, collate
+from ..feature_cache import cache_features
 from ..registry import DATASETS, MODELS
 from .floors import Floors
 from .stock import BATCH, dense, naive_step, random_images, safe_step
@@ -84,7 +85,7 @@ def iterations(name: str, floors: Floors, config: str, folder: str, count: int) 
                 dataset=features,
                 num_workers=0,
                 persistent_workers=False,
-                collate_fn=collate,
+                collate_fn=default_collate,
             ),
             lambda batch: ours(batch['inputs']),
         ),

@@ -10,7 +10,7 @@ from torch.nn import functional as F
 
 from ..clip import SplitCLIP
 from ..clip.loading import build
-from ..config import has_fused_adamw
+from ..hardware import has_fused_adamw
 from ..methods.zero_shot import text_logits
 
 BATCH, CLASSES = 8, 100

@@ -12,8 +12,8 @@ import torch
 from open_clip.pretrained import download_pretrained
 from safetensors.torch import load_file
 
+from ..checkpoint import safe_load, torch_load
 from ..errors import InputError
-from ..tensor_files import safe_load, torch_load
 from .architecture import QUICKGELU, SHIPPED
 from .torchscript import is_torchscript, load_torchscript
 
