@@ -21,15 +21,5 @@ model = dict(
 default_hooks = dict(feature_cache=dict(type='safe_mm.FeatureCacheHook'))
 search = dict(alpha=[1e-4, 1e-3, 1e-2, 0.1, 1, 10, 100])
 
-# Ten random views of each training image, each a sample of its own
-train_dataloader = dict(
-    dataset=dict(
-        mirror=False,
-        views=10,
-        pipeline=[
-            {{_base_.load}},
-            dict(type='safe_mm.CLIPRandomCrop', scale=(0.5, 1)),
-            {{_base_.pack}},
-        ],
-    )
-)
+# Each view is a sample of its own
+train_dataloader = dict(dataset=dict(mirror=False, views=10, pipeline={{_base_.random_pipeline}}))

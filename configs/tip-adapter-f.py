@@ -3,9 +3,9 @@
 #   python tools/train.py configs/tip-adapter-f.py --dataset caltech101 \
 #       --shots 16 --seed 1 --data-root data
 #
-# Departs from the published recipe: 200 iterations on two fixed views of each
-# image in place of 20 epochs of random crops, and the epoch is chosen by
-# few-shot validation; the public code chooses it on test images.
+# Departs from the published recipe: 200 iterations on the ten views of each
+# image in place of 20 epochs, each of new views, and the iteration is chosen
+# by few-shot validation; the public code chooses the epoch on test images.
 _base_ = './tip-adapter.py'
 
 model = dict(head=dict(train_keys=True))

@@ -1,5 +1,7 @@
 # Tip-Adapter: a key-value cache of the training images beside the class
-# texts. Trains nothing; alpha and gamma are chosen by few-shot validation.
+# texts. Trains nothing. As published, a key is the mean feature of ten random
+# views of an image; alpha and gamma are chosen on all validation images there,
+# by few-shot validation here.
 #
 #   python tools/train.py configs/tip-adapter.py --dataset caltech101 \
 #       --shots 16 --seed 1 --data-root data
@@ -17,3 +19,4 @@ model = dict(
     head=dict(type='safe_mm.CacheHead'),
 )
 default_hooks = dict(feature_cache=dict(type='safe_mm.FeatureCacheHook'))
+train_dataloader = dict(dataset=dict(mirror=False, views=10, pipeline={{_base_.random_pipeline}}))

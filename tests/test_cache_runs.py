@@ -18,7 +18,6 @@ from safe_mm.pooled import pool_dataset
 from safe_mm.registry import DATASETS, MODELS
 
 from .conftest import CONFIG, fails, run_tool, weights
-from .test_processes import launch
 
 POOL = "neck=dict(_delete_=True, type='safe_mm.CLIPPool')"
 NECKS = {'tip': POOL, 'tip-f': POOL, 'safe-a': 'neck=dict()', 'safe-a-f': 'neck=dict(frozen=True)'}
@@ -62,6 +61,10 @@ def method(tmp_path, data):
     return write
 
 
+def train(config, options, work_dir, *more) -> None:
+    run_tool('train', config, *options, '--work-dir', work_dir, *more)
+
+
 def accuracy(config, work_dir, options, out) -> float:
     run_tool(
         'test',
@@ -81,7 +84,7 @@ def accuracy(config, work_dir, options, out) -> float:
 def test_tip_adapter_from_the_checkpoint_alone(method, data, tmp_path):
     """No training image is needed to test, and the logits are Eq. 8's."""
     file, options = method('tip')
-    run_tool('train', file, *options, '--work-dir', tmp_path / 'run')
+    train(file, options, tmp_path / 'run')
     found = read_checkpoint(str(tmp_path / 'run' / 'best_fitted_iter_0.pth'))
     state = found['state_dict']
     assert state['head.keys'].shape[0] == 24 == len(state['head.labels'])
@@ -116,12 +119,10 @@ def test_tip_adapter_from_the_checkpoint_alone(method, data, tmp_path):
 def test_safe_a_is_safe_with_a_cache(method, tmp_path):
     """Its pooling layer is SAFE's, and the search does not lose to it."""
     file, options = method('safe-a')
-    run_tool('train', file, *options, '--work-dir', tmp_path / 'safe-a')
-    run_tool(
-        'train',
+    train(file, options, tmp_path / 'safe-a')
+    train(
         CONFIG,
-        *options,
-        '--work-dir',
+        options,
         tmp_path / 'safe',
         '--cfg-options',
         'train_dataloader.batch_size=24',
@@ -162,11 +163,9 @@ def test_safe_a_is_safe_with_a_cache(method, tmp_path):
     torch.save(none, tmp_path / 'none.pth')
     for number, start in enumerate((best, tmp_path / 'none.pth')):
         work_dir = tmp_path / f'keys{number}'
-        run_tool(
-            'train',
+        train(
             file,
-            *options,
-            '--work-dir',
+            options,
             work_dir,
             '--cfg-options',
             f'load_from={start}',
@@ -183,7 +182,7 @@ def test_safe_a_is_safe_with_a_cache(method, tmp_path):
 def test_safe_a_resumes_and_trains_without_its_cache(method, tmp_path):
     """Nor does a cache that is loaded act on what trains the pooling."""
     file, options = method('safe-a')
-    run_tool('train', file, *options, '--work-dir', tmp_path / 'whole')
+    train(file, options, tmp_path / 'whole')
     done = tmp_path / 'whole' / 'best_fitted_iter_10.pth'
     whole = weights(done)
     broken = tmp_path / 'broken'
@@ -200,7 +199,7 @@ def test_safe_a_resumes_and_trains_without_its_cache(method, tmp_path):
         '--work-dir',
         tmp_path / 'out',
     )
-    run_tool('train', file, *options, '--work-dir', broken, '--resume')
+    train(file, options, broken, '--resume')
     resumed = weights(broken / 'best_fitted_iter_10.pth')
     for key, value in whole.items():
         assert torch.equal(value, resumed[key]), key
@@ -214,24 +213,14 @@ def test_safe_a_resumes_and_trains_without_its_cache(method, tmp_path):
         del start['state_dict']['head.' + key]
     torch.save(start, tmp_path / 'plain.pth')
     for name in ('cache', 'plain'):
-        run_tool(
-            'train',
-            file,
-            *options,
-            '--work-dir',
-            tmp_path / name,
-            '--cfg-options',
-            f'load_from={tmp_path}/{name}.pth',
-        )
+        train(file, options, tmp_path / name, '--cfg-options', f'load_from={tmp_path}/{name}.pth')
     one, two = (weights(tmp_path / name / 'best_fitted_iter_10.pth') for name in ('cache', 'plain'))
     for key, value in one.items():
         assert torch.equal(value, two[key]), key
     # Its search is of the config, where an option reaches it
-    run_tool(
-        'train',
+    train(
         file,
-        *options,
-        '--work-dir',
+        options,
         tmp_path / 'grid',
         '--grid',
         '--cfg-options',
@@ -295,7 +284,7 @@ def test_caches_of_seeds_that_were_trained_in_one_pass(method, tmp_path):
 
 def test_other_shots_make_another_cache(method, tmp_path):
     file, options = method('tip-f')
-    run_tool('train', file, *options, '--work-dir', tmp_path / 'four')
+    train(file, options, tmp_path / 'four')
     run_tool(
         'train',
         file,
@@ -313,59 +302,9 @@ def test_other_shots_make_another_cache(method, tmp_path):
     assert found['head.alpha'] == 1 and found['head.gamma'] == 5.5
 
 
-def test_killed_keys_resume(method, tmp_path):
-    """Keys go on from the checkpoint; they are not made anew."""
-    file, options = method('tip-f')
-    run_tool('train', file, *options, '--work-dir', tmp_path / 'whole')
-    broken = tmp_path / 'broken'
-    broken.mkdir()
-    shutil.copy(tmp_path / 'whole' / 'iter_5.pth', broken)
-    for best in (tmp_path / 'whole').glob('best_accuracy*.pth'):
-        shutil.copy(best, broken)
-    run_tool('train', file, *options, '--work-dir', broken, '--resume')
-    for name in ('iter_10.pth', 'best_fitted_iter_10.pth'):
-        one, two = (weights(f / name) for f in (tmp_path / 'whole', broken))
-        for key, value in one.items():
-            assert torch.equal(value, two[key]), (name, key)
-    tested = [
-        accuracy(file, tmp_path / name, options, tmp_path / 'out') for name in ('whole', 'broken')
-    ]
-    assert tested[0] == tested[1] > 0
-    fails(
-        'has not been fitted',
-        'test',
-        file,
-        broken / 'iter_10.pth',
-        *options[:2],
-        '--work-dir',
-        tmp_path / 'out',
-    )
-    start = weights(tmp_path / 'whole' / 'iter_5.pth')['head.keys']
-    end = weights(tmp_path / 'whole' / 'iter_10.pth')['head.keys']
-    assert not torch.equal(start, end)
-
-
-def test_two_processes_make_the_same_cache(method, tmp_path):
-    for name in ('tip', 'tip-f', 'safe-a'):
-        file, options = method(name)
-        run_tool('train', file, *options, '--work-dir', tmp_path / name / '1')
-        launch(
-            'train',
-            2,
-            *options,
-            '--work-dir',
-            tmp_path / name / '2',
-            '--cfg-options',
-            'train_dataloader.batch_size=12',
-            config=file,
-        )
-        one, two = (weights(next((tmp_path / name / n).glob('best_fitted*'))) for n in '12')
-        torch.testing.assert_close(one, two, rtol=0, atol=1e-5)
-
-
 def test_other_classes_and_empty_classes_are_refused(method, data, tmp_path):
     file, options = method('tip')
-    run_tool('train', file, *options, '--work-dir', tmp_path / 'run')
+    train(file, options, tmp_path / 'run')
     first = min((data / 'shapes' / 'train').iterdir()).name
     for part in ('train', 'val', 'test'):
         (data / 'shapes' / part / first).rename(data / 'shapes' / part / 'aardvark')

@@ -158,13 +158,7 @@ def test_killed_run_resumes(method, trained, tmp_path):
         assert torch.equal(value, resumed[key]), key
 
 
-@named(
-    [
-        m
-        for m in RUN
-        if m.name in ('tip-adapter', 'tip-adapter-f', 'gda', 'clip-adapter', 'safe-a', 'fine-tune')
-    ]
-)
+@named(RUN)
 def test_two_processes_equal_one(method, trained, tmp_path):
     """With half the batch each."""
     file, work_dir = trained(method)

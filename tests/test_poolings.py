@@ -101,7 +101,7 @@ def attention_of_open_clip(tower, monkeypatch) -> torch.Tensor:
 def test_attention_is_open_clips(tower, split, dense, monkeypatch):
     expected = attention_of_open_clip(tower, monkeypatch)
     with torch.no_grad():
-        weights = split.pool.token_attention(dense)
+        weights = split.pool.attend(dense)[0]
         on_grid = split.pool.attention(dense)
     h, w = tower.grid
     assert on_grid.shape[-2:] == (h, w) == split.pool.grid(dense)

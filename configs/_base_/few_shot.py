@@ -9,6 +9,8 @@ load = dict(
 )
 pack = dict(type='PackInputs')
 pipeline = [load, dict(type='safe_mm.CLIPCrop'), pack]  # --clip sets its size
+# Random views, as Tip-Adapter and GDA take them, ten of each training image
+random_pipeline = [load, dict(type='safe_mm.CLIPRandomCrop', scale=(0.5, 1)), pack]
 
 train_dataloader = dict(
     batch_size=8,

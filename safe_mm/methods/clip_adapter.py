@@ -41,6 +41,7 @@ class CLIPAdapter(Neck, SlimModule):
     poolings = ('attn_pool_o',)
     trainable = ('adapter.*',)
     hyperparameters = ('ratio',)
+    ratio: torch.Tensor
 
     def __init__(
         self, clip: Union[dict, SplitCLIP], ratio: float = 0.2, init_cfg: Optional[dict] = None

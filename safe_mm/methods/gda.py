@@ -75,6 +75,9 @@ class GDAHead(TextClsHead):
 
     fits = 'after'
     hyperparameters = ('alpha',)
+    alpha: torch.Tensor
+    weight: torch.Tensor
+    bias: torch.Tensor
 
     def __init__(
         self,

@@ -66,6 +66,9 @@ class LinearProbeHead(TextClsHead):
     fits = 'after'
     hyperparameters = ('C',)
     refit_for = ('C',)
+    C: torch.Tensor
+    weight: torch.Tensor
+    bias: torch.Tensor
 
     def __init__(
         self,

@@ -62,6 +62,7 @@ class BlendedAttentionPool(Neck, SlimModule):
 
     poolings = ('attn_pool_o', 'attn_pool_f')
     hyperparameters = ('beta',)
+    beta: torch.Tensor
 
     def __init__(
         self,
@@ -89,9 +90,10 @@ class BlendedAttentionPool(Neck, SlimModule):
         return super().pool(dense)
 
     def combine(self, branches: torch.Tensor) -> torch.Tensor:
-        return branches[-1] if self.training else blend(*branches, self.beta)
+        return branches[-1] if self.training else blend(branches[0], branches[1], self.beta)
 
     def figures(self, branches: torch.Tensor) -> Dict[str, torch.Tensor]:
         """'zero-shot' and the blend for each of ``betas``."""
-        blends = {f'beta={beta:g}': blend(*branches, beta) for beta in self.betas}
-        return {'zero-shot': branches[0], **blends}
+        original, finetuned = branches
+        blends = {f'beta={beta:g}': blend(original, finetuned, beta) for beta in self.betas}
+        return {'zero-shot': original, **blends}

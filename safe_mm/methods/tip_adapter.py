@@ -84,6 +84,8 @@ class CacheHead(TextClsHead):
     """
 
     hyperparameters = ('alpha', 'gamma')
+    alpha: torch.Tensor
+    gamma: torch.Tensor
 
     def __init__(
         self,

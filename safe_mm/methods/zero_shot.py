@@ -101,6 +101,10 @@ class TextClsHead(Head, ClsHead):
         logit_bias (Tensor, optional): What SigLIP adds to all logits; None for a CLIP without it.
     """
 
+    class_weights: torch.Tensor
+    logit_scale: torch.Tensor
+    logit_bias: Optional[torch.Tensor]
+
     def __init__(
         self,
         clip: Union[dict, SplitCLIP],
@@ -117,14 +121,15 @@ class TextClsHead(Head, ClsHead):
         self.register_buffer(
             'logit_bias', torch.tensor(clip.logit_bias) if clip.logit_bias else None
         )
-        if classes and not isinstance(classes, Mapping):
-            classes = dict(zip(classes, class_prompts(classes, templates)))
-        self.register_buffer(
-            'class_weights',
-            text_class_weights(list(classes.values()), clip.encode_text)
-            if classes
-            else torch.empty(0, clip.embed_dim),
-        )
+        weights = torch.empty(0, clip.embed_dim)
+        if classes:
+            prompts = (
+                list(classes.values())
+                if isinstance(classes, Mapping)
+                else class_prompts(classes, templates)
+            )
+            weights = text_class_weights(prompts, clip.encode_text)
+        self.register_buffer('class_weights', weights)
 
     def logits(self, features: torch.Tensor) -> torch.Tensor:
         return self.text_logits(features)
@@ -138,11 +143,11 @@ class TextClsHead(Head, ClsHead):
         logits = text_logits(features, self.class_weights, self.logit_scale)
         return logits if self.logit_bias is None else logits + self.logit_bias
 
-    def predict(
-        self, feats: Sequence[torch.Tensor], data_samples: Optional[List[DataSample]] = None
+    def _get_predictions(
+        self, cls_score: torch.Tensor, data_samples: Optional[List[DataSample]]
     ) -> List[DataSample]:
         """mmpretrain's, among the classes that the data has."""
-        return self._get_predictions(mask_classes(self(feats), data_samples), data_samples)
+        return super()._get_predictions(mask_classes(cls_score, data_samples), data_samples)
 
     def _load_from_state_dict(self, state_dict: dict, prefix: str, *args) -> None:
         """Makes room for the classes of the checkpoint, if none are known."""

@@ -10,8 +10,8 @@ class Pooling(nn.Module):
     """Base of pooling layers: dense features -> one vector for each image.
 
     A subclass takes over the parameters of a pretrained layer. It implements :meth:`split`,
-    :meth:`token_attention` and :meth:`forward`, and derives from :class:`MapPooling` or
-    :class:`TokenPooling`. An entry in ``safe_mm.poolings.POOLINGS`` makes it known.
+    :meth:`attend` and :meth:`forward`, and derives from :class:`MapPooling` or
+    :class:`TokenPooling`. An entry in ``safe_mm.poolings.POOLINGS`` registers it.
 
     Attributes:
         supports (str): The visual towers it is split from, for messages.
@@ -49,10 +49,13 @@ class Pooling(nn.Module):
         """The dense features of patches alone, shape (B, h*w, C)."""
         raise NotImplementedError
 
-    def token_attention(self, dense: torch.Tensor) -> torch.Tensor:
-        """Attention to all tokens, shape (B, H, L); rows sum to one.
+    def attend(self, dense: torch.Tensor) -> Tuple[torch.Tensor, torch.Tensor]:
+        """Attention of the query token (SAFE, Eq. 2).
 
-        The last h*w of the L tokens are the patches, row by row.
+        Returns:
+            tuple[Tensor, Tensor]: Attention of each head to all tokens, shape (B, H, L), whose rows
+            sum to one and whose last h*w tokens are the patches, row by row; and the pooled values,
+            shape (B, D).
         """
         raise NotImplementedError
 
@@ -63,7 +66,7 @@ class Pooling(nn.Module):
         over the grid is one at most.
         """
         h, w = self.grid(dense)
-        weights = self.token_attention(dense)
+        weights, _ = self.attend(dense)
         return weights[..., -h * w :].unflatten(-1, (h, w))
 
 
@@ -71,7 +74,7 @@ class MapPooling(Pooling):
     """Base of poolings whose dense features are maps (B, C, h, w)."""
 
     def grid(self, dense: torch.Tensor) -> Tuple[int, int]:
-        return tuple(dense.shape[-2:])
+        return dense.shape[-2], dense.shape[-1]
 
     def patch_features(self, dense: torch.Tensor) -> torch.Tensor:
         return dense.flatten(2).transpose(1, 2)
@@ -86,13 +89,13 @@ class TokenPooling(Pooling):
     """Base of poolings whose dense features are tokens (B, K + h*w, C).
 
     Args:
-        grid (Sequence[int]): Rows and columns (h, w) of the patch grid.
+        grid (tuple[int, int]): Rows and columns (h, w) of the patch grid.
         leading (int): Number K of tokens in front of the patches (a class token, registers).
     """
 
-    def __init__(self, grid: Sequence[int], leading: int) -> None:
+    def __init__(self, grid: Tuple[int, int], leading: int) -> None:
         super().__init__()
-        self.grid_size = tuple(grid)
+        self.grid_size = grid
         self.leading = leading
 
     def grid(self, dense: torch.Tensor) -> Tuple[int, int]:

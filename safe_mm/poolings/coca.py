@@ -3,12 +3,12 @@
 from typing import Optional, Tuple
 
 import torch
-from open_clip.transformer import VisionTransformer
+from open_clip.transformer import AttentionalPooler, VisionTransformer
 from torch import nn
 from torch.nn import functional as F
 
 from .base import TokenPooling
-from .single_query import attend_normed, standardise
+from .single_query import attend, plain_layer_norm
 from .vit import without_pooling
 
 
@@ -29,8 +29,9 @@ class AttentionalPool(TokenPooling):
 
     supports = 'a VisionTransformer with the attentional pooler of CoCa'
     projection = ('ln_post', 'proj')
+    layer: AttentionalPooler
 
-    def __init__(self, visual: nn.Module) -> None:
+    def __init__(self, visual: VisionTransformer) -> None:
         super().__init__(visual.grid_size, leading=1)
         self.layer = visual.attn_pool
         self.ln_post = visual.ln_post
@@ -49,24 +50,20 @@ class AttentionalPool(TokenPooling):
         pool = cls(visual)
         return without_pooling(visual), pool
 
-    def token_attention(self, dense: torch.Tensor) -> torch.Tensor:
-        """Attention of the first query, shape (B, H, 1 + h*w)."""
-        return self._attend(standardise(dense, self.layer.ln_k))[0]
-
-    def _attend(self, tokens: torch.Tensor) -> Tuple[torch.Tensor, torch.Tensor]:
-        """Attention, and the values that it pools, shape (B, D)."""
-        attn = self.layer.attn
+    def attend(self, dense: torch.Tensor) -> Tuple[torch.Tensor, torch.Tensor]:
+        """Of the first query."""
+        layer, attn = self.layer, self.layer.attn
         query_weight, key_weight, value_weight = _weights(attn)
         query_bias, _, value_bias = attn.in_proj_bias.chunk(3)
-        query = F.linear(self.layer.ln_q(self.layer.query[:1]), query_weight, query_bias)
-        return attend_normed(
-            query, tokens, self.layer.ln_k, key_weight, value_weight, value_bias, attn.num_heads
+        query = F.linear(layer.ln_q(layer.query[:1]), query_weight, query_bias)
+        tokens = plain_layer_norm(dense, layer.ln_k)
+        return attend(
+            query, tokens, key_weight, value_weight, value_bias, attn.num_heads, layer.ln_k
         )
 
     def forward(self, dense: torch.Tensor) -> torch.Tensor:
         """Tokens (B, 1 + h*w, C) -> pooled features (B, embed_dim)."""
-        _, pooled = self._attend(standardise(dense, self.layer.ln_k))
-        return self.ln_post(self.layer.attn.out_proj(pooled)) @ self.proj
+        return self.ln_post(self.layer.attn.out_proj(self.attend(dense)[1])) @ self.proj
 
 
 def _weights(attn: nn.MultiheadAttention) -> Tuple[torch.Tensor, ...]:

@@ -1,7 +1,7 @@
 """The attention head with a learned query (MAP) of timm's ViTs."""
 
 from collections import OrderedDict
-from typing import Optional, Tuple
+from typing import Any, Optional, Tuple
 
 import torch
 from open_clip.timm_model import TimmModel
@@ -11,7 +11,7 @@ from timm.models.vision_transformer import VisionTransformer
 from torch import nn
 
 from .base import TokenPooling
-from .single_query import attention_weights, project_heads, seen_from_tokens
+from .single_query import attend
 
 
 class MapHead(TokenPooling):
@@ -27,8 +27,9 @@ class MapHead(TokenPooling):
 
     supports = "a timm ViT with timm_pool 'map'"
     projection = ('head',)
+    layer: Any  # timm's AttentionPoolLatent
 
-    def __init__(self, visual: nn.Module) -> None:
+    def __init__(self, visual: TimmModel) -> None:
         trunk = visual.trunk
         super().__init__(trunk.patch_embed.grid_size, trunk.num_prefix_tokens)
         # Where timm's model has no such switch, it attends to all tokens
@@ -48,28 +49,23 @@ class MapHead(TokenPooling):
         pool = cls(visual)
         return without_head(visual), pool
 
-    def _attended(self, dense: torch.Tensor) -> torch.Tensor:
-        """The tokens that attention looks at, shape (B, L, C)."""
-        return dense if self.attends_leading else self.patch_features(dense)
-
-    def token_attention(self, dense: torch.Tensor) -> torch.Tensor:
-        """Attention of the latent, shape (B, H, L)."""
-        return self._attend(self._attended(dense))
-
-    def _attend(self, tokens: torch.Tensor) -> torch.Tensor:
+    def attend(self, dense: torch.Tensor) -> Tuple[torch.Tensor, torch.Tensor]:
         layer = self.layer
-        query = seen_from_tokens(
-            layer.q(layer.latent[:, 0]), layer.kv.weight.chunk(2)[0], layer.num_heads
+        tokens = dense if self.attends_leading else self.patch_features(dense)
+        key_weight, value_weight = layer.kv.weight.chunk(2)
+        return attend(
+            layer.q(layer.latent[:, 0]),
+            tokens,
+            key_weight,
+            value_weight,
+            layer.kv.bias.chunk(2)[1],
+            layer.num_heads,
         )
-        return attention_weights(query, tokens)
 
     def forward(self, dense: torch.Tensor) -> torch.Tensor:
         """Tokens (B, K + h*w, C) -> pooled features (B, embed_dim)."""
-        layer, tokens = self.layer, self._attended(dense)
-        pooled = project_heads(
-            self._attend(tokens) @ tokens, layer.kv.weight.chunk(2)[1], layer.kv.bias.chunk(2)[1]
-        )
-        x = layer.proj_drop(layer.proj(pooled))
+        layer = self.layer
+        x = layer.proj_drop(layer.proj(self.attend(dense)[1]))
         return self.head(x + layer.mlp(layer.norm(x)))
 
 

@@ -3,11 +3,11 @@
 from typing import Optional, Tuple
 
 import torch
-from open_clip.modified_resnet import ModifiedResNet
+from open_clip.modified_resnet import AttentionPool2d, ModifiedResNet
 from torch import nn
 
 from .base import MapPooling
-from .single_query import attention_weights, project_heads, seen_from_tokens
+from .single_query import attend
 
 
 class AttentionPool(MapPooling):
@@ -24,7 +24,7 @@ class AttentionPool(MapPooling):
     supports = 'a ModifiedResNet'
     without_effect = ('k_proj.bias',)
 
-    def __init__(self, attnpool: nn.Module) -> None:
+    def __init__(self, attnpool: AttentionPool2d) -> None:
         super().__init__()
         self.num_heads = attnpool.num_heads
         self.positional_embedding = attnpool.positional_embedding
@@ -45,26 +45,20 @@ class AttentionPool(MapPooling):
         return visual.to(memory_format=torch.channels_last), pool
 
     def tokens(self, dense: torch.Tensor) -> torch.Tensor:
-        """The mean token, then F_j, each with its position.
-
-        Args:
-            dense (Tensor): Dense features, shape (B, C, h, w).
-
-        Returns:
-            Tensor: Shape (B, 1 + h*w, C).
-        """
+        """The mean token, then F_j, each with its position, shape (B, 1 + h*w, C)."""
         return self.with_mean(dense) + self.positional_embedding
 
-    def token_attention(self, dense: torch.Tensor) -> torch.Tensor:
-        """Attention of the mean token, shape (B, H, 1 + h*w)."""
-        return self._attend(self.tokens(dense))
-
-    def _attend(self, tokens: torch.Tensor) -> torch.Tensor:
-        query = seen_from_tokens(self.q_proj(tokens[:, 0]), self.k_proj.weight, self.num_heads)
-        return attention_weights(query, tokens)
+    def attend(self, dense: torch.Tensor) -> Tuple[torch.Tensor, torch.Tensor]:
+        tokens = self.tokens(dense)
+        return attend(
+            self.q_proj(tokens[:, 0]),
+            tokens,
+            self.k_proj.weight,
+            self.v_proj.weight,
+            self.v_proj.bias,
+            self.num_heads,
+        )
 
     def forward(self, dense: torch.Tensor) -> torch.Tensor:
         """Dense features (B, C, h, w) -> pooled features (B, embed_dim)."""
-        x = self.tokens(dense)
-        pooled = project_heads(self._attend(x) @ x, self.v_proj.weight, self.v_proj.bias)
-        return self.c_proj(pooled)
+        return self.c_proj(self.attend(dense)[1])

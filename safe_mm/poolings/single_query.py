@@ -7,104 +7,66 @@ one query q per head, scores and weighted sum can be taken before the key and va
     sum_j a_j (W_v x_j + b_v) = W_v (sum_j a_j x_j) + b_v,
 
 which is exactly the same function at a fraction of the work. A key bias adds the same number to all
-scores of a head and cancels in the softmax.
+scores of a head and cancels in the softmax. So does the shift of a layer norm in front of the keys;
+its scale can be applied to the query, and both to the weighted sum in place of the values.
 """
 
-from typing import Tuple
+from typing import Optional, Tuple
 
 import torch
 from torch import nn
 from torch.nn import functional as F
 
 
-def seen_from_tokens(query: torch.Tensor, key_weight: torch.Tensor, num_heads: int) -> torch.Tensor:
-    """W_k^T q / S: what each head's query asks of a token (Eq. 2).
-
-    Args:
-        query (Tensor): Lin_q of the query token, shape (B, D). A learned query, the same for all
-            images, has B = 1 here and below.
-        key_weight (Tensor): Weight of Lin_k, shape (D, C).
-        num_heads (int): Number of heads H, a divisor of D.
-
-    Returns:
-        Tensor: Shape (B, H, C); S is the root of the head size.
-    """
-    query = query.unflatten(-1, (num_heads, -1)).transpose(0, 1)
-    scale = query.shape[-1] ** -0.5
-    key_weight = key_weight.unflatten(0, (num_heads, -1))
-    return ((query * scale) @ key_weight).transpose(0, 1)
-
-
-def attention_weights(query: torch.Tensor, tokens: torch.Tensor) -> torch.Tensor:
-    """softmax_j(q . k_j / S) of Eq. 2.
-
-    Args:
-        query (Tensor): From :func:`seen_from_tokens`, shape (B, H, C).
-        tokens (Tensor): What attention looks at, shape (B, L, C).
-
-    Returns:
-        Tensor: Attention of each head, shape (B, H, L); rows sum to one.
-    """
-    return (query @ tokens.transpose(1, 2)).softmax(dim=-1)
-
-
-def project_heads(
-    tokens: torch.Tensor, value_weight: torch.Tensor, value_bias: torch.Tensor
-) -> torch.Tensor:
-    """Lin_v of each head's sum_j a_j x_j (Eq. 2), the heads side by side.
-
-    Args:
-        tokens (Tensor): A weighted sum for each head, shape (B, H, C).
-        value_weight (Tensor): Weight of Lin_v, shape (D, C).
-        value_bias (Tensor): Bias of Lin_v, shape (D, ).
-
-    Returns:
-        Tensor: Shape (B, D).
-    """
-    value_weight = value_weight.unflatten(0, (tokens.shape[1], -1))
-    return _HeadsLinear.apply(tokens, value_weight).flatten(1) + value_bias
-
-
-def standardise(tokens: torch.Tensor, norm: nn.LayerNorm) -> torch.Tensor:
-    """The layer norm of tokens (B, L, C) without its scale and shift.
-
-    Scale and shift wait until after the sums, see :func:`attend_normed`. Then no gradient passes
-    through the tokens.
-    """
-    return F.layer_norm(tokens, norm.normalized_shape, eps=norm.eps)
-
-
-def attend_normed(
+def attend(
     query: torch.Tensor,
     tokens: torch.Tensor,
-    norm: nn.LayerNorm,
     key_weight: torch.Tensor,
     value_weight: torch.Tensor,
     value_bias: torch.Tensor,
     num_heads: int,
+    norm: Optional[nn.LayerNorm] = None,
 ) -> Tuple[torch.Tensor, torch.Tensor]:
-    """Attention to tokens behind a layer norm.
-
-    Attention to scale * x_j + shift is attention to x_j by the query * scale, since the shift adds
-    the same to all scores, and the weights sum to one.
+    """softmax_j(q . k_j / S) of each head, and its sum over the values (Eq. 2).
 
     Args:
-        query (Tensor): Lin_q of the query token, shape (B, D).
-        tokens (Tensor): From :func:`standardise`, shape (B, L, C).
-        norm (nn.LayerNorm): The norm in front of keys and values.
+        query (Tensor): Lin_q of the query token, shape (B, D). A learned query, the same for all
+            images, has B = 1.
+        tokens (Tensor): Shape (B, L, C).
         key_weight (Tensor): Weight of Lin_k, shape (D, C).
         value_weight (Tensor): Weight of Lin_v, shape (D, C).
         value_bias (Tensor): Bias of Lin_v, shape (D, ).
-        num_heads (int): Number of heads H, a divisor of D.
+        num_heads (int): Number of heads H, a divisor of D; S is the root of D / H.
+        norm (nn.LayerNorm, optional): A norm in front of keys and values, whose scale and shift
+            ``tokens`` lack, see :func:`plain_layer_norm`. Defaults to None.
 
     Returns:
-        tuple[Tensor, Tensor]: Attention of each head, shape (B, H, L), and the pooled values, shape
-        (B, D).
+        tuple[Tensor, Tensor]: Attention of each head, shape (B, H, L), whose rows sum to one, and
+        the pooled values, the heads side by side, shape (B, D).
     """
-    query = seen_from_tokens(query, key_weight, num_heads)
-    weights = attention_weights(norm.weight * query, tokens)
-    pooled = norm.weight * (weights @ tokens) + norm.bias
-    return weights, project_heads(pooled, value_weight, value_bias)
+    query = query.unflatten(-1, (num_heads, -1)).transpose(0, 1)
+    key_weight = key_weight.unflatten(0, (num_heads, -1))
+    query = ((query * query.shape[-1] ** -0.5) @ key_weight).transpose(0, 1)  # (B, H, C)
+    if norm is not None:
+        query = norm.weight * query
+    weights = (query @ tokens.transpose(1, 2)).softmax(dim=-1)
+    pooled = weights @ tokens
+    if norm is not None:
+        pooled = norm.weight * pooled + norm.bias
+    return weights, project_values(pooled, value_weight, value_bias)
+
+
+def project_values(
+    tokens: torch.Tensor, value_weight: torch.Tensor, value_bias: torch.Tensor
+) -> torch.Tensor:
+    """Lin_v of each head's sum_j a_j x_j, shape (B, H, C) -> (B, D)."""
+    value_weight = value_weight.unflatten(0, (tokens.shape[1], -1))
+    return _HeadsLinear.apply(tokens, value_weight).flatten(1) + value_bias
+
+
+def plain_layer_norm(tokens: torch.Tensor, norm: nn.LayerNorm) -> torch.Tensor:
+    """The layer norm of tokens (B, L, C) without scale and shift, so without gradients."""
+    return F.layer_norm(tokens, norm.normalized_shape, eps=norm.eps)
 
 
 class _HeadsLinear(torch.autograd.Function):
@@ -113,8 +75,6 @@ class _HeadsLinear(torch.autograd.Function):
     By autograd's own rule the weight's gradient comes out transposed and is copied, which costs a
     tenth of RN50's training step.
     """
-
-    generate_vmap_rule = True
 
     @staticmethod
     def forward(tokens: torch.Tensor, weight: torch.Tensor) -> torch.Tensor:

@@ -1,7 +1,7 @@
 """The attention pools that open_clip puts on convolutional timm trunks."""
 
 from collections import OrderedDict
-from typing import Optional, Tuple
+from typing import Any, Optional, Tuple, Type
 
 import torch
 from open_clip.timm_model import TimmModel
@@ -15,7 +15,7 @@ from torch import nn
 from torch.nn import functional as F
 
 from .base import MapPooling
-from .single_query import attention_weights, project_heads, seen_from_tokens
+from .single_query import attend, project_values
 
 
 class AbsAttentionPool(MapPooling):
@@ -31,7 +31,8 @@ class AbsAttentionPool(MapPooling):
 
     supports = "a timm model with timm_pool 'abs_attn'"
     projection = ('head',)
-    layer_type = AttentionPool2d
+    layer: Any  # timm's
+    layer_type: Type[nn.Module] = AttentionPool2d
 
     def __init__(self, head: nn.Module) -> None:
         super().__init__()
@@ -52,39 +53,19 @@ class AbsAttentionPool(MapPooling):
         # Convolutions are faster where a pixel's channels lie side by side
         return visual.to(memory_format=torch.channels_last), pool
 
-    def tokens(self, dense: torch.Tensor) -> torch.Tensor:
-        """The mean token, then F_j, each with its position.
-
-        Args:
-            dense (Tensor): Dense features, shape (B, C, h, w).
-
-        Returns:
-            Tensor: Shape (B, 1 + h*w, C).
-        """
-        positions = resample_abs_pos_embed(
-            self.layer.pos_embed[None], self.grid(dense), self.layer.feat_size, num_prefix_tokens=1
+    def attend(self, dense: torch.Tensor) -> Tuple[torch.Tensor, torch.Tensor]:
+        layer = self.layer
+        tokens = self.with_mean(dense) + resample_abs_pos_embed(
+            layer.pos_embed[None], self.grid(dense), layer.feat_size, num_prefix_tokens=1
         )
-        return self.with_mean(dense) + positions
-
-    def token_attention(self, dense: torch.Tensor) -> torch.Tensor:
-        """Attention of the mean token, shape (B, H, 1 + h*w)."""
-        return self._attend(self.tokens(dense), self.grid(dense))
-
-    def _attend(self, tokens: torch.Tensor, grid: Tuple[int, int]) -> torch.Tensor:
-        query_weight, key_weight, _ = self.layer.qkv.weight.chunk(3)
-        query = F.linear(tokens[:, 0], query_weight, self.layer.qkv.bias.chunk(3)[0])
-        query = seen_from_tokens(query, key_weight, self.layer.num_heads)
-        return attention_weights(query, tokens)
+        query_weight, key_weight, value_weight = layer.qkv.weight.chunk(3)
+        query_bias, _, value_bias = layer.qkv.bias.chunk(3)
+        query = F.linear(tokens[:, 0], query_weight, query_bias)
+        return attend(query, tokens, key_weight, value_weight, value_bias, layer.num_heads)
 
     def forward(self, dense: torch.Tensor) -> torch.Tensor:
         """Dense features (B, C, h, w) -> pooled features (B, embed_dim)."""
-        x = self.tokens(dense)
-        pooled = project_heads(
-            self._attend(x, self.grid(dense)) @ x,
-            self.layer.qkv.weight.chunk(3)[2],
-            self.layer.qkv.bias.chunk(3)[2],
-        )
-        return self.head(self.layer.proj(pooled))
+        return self.head(self.layer.proj(self.attend(dense)[1]))
 
 
 class RotAttentionPool(AbsAttentionPool):
@@ -100,23 +81,19 @@ class RotAttentionPool(AbsAttentionPool):
     supports = "a timm model with timm_pool 'rot_attn'"
     layer_type = RotAttentionPool2d
 
-    def tokens(self, dense: torch.Tensor) -> torch.Tensor:
-        """The mean token, then F_j, shape (B, 1 + h*w, C)."""
-        return self.with_mean(dense)
-
-    def _attend(self, tokens: torch.Tensor, grid: Tuple[int, int]) -> torch.Tensor:
-        layer = self.layer
-        query_weight, key_weight, _ = layer.qkv.weight.chunk(3)
-        query_bias, key_bias, _ = layer.qkv.bias.chunk(3)
+    def attend(self, dense: torch.Tensor) -> Tuple[torch.Tensor, torch.Tensor]:
+        layer, tokens = self.layer, self.with_mean(dense)
+        query_weight, key_weight, value_weight = layer.qkv.weight.chunk(3)
+        query_bias, key_bias, value_bias = layer.qkv.bias.chunk(3)
         query = F.linear(tokens[:, :1], query_weight, query_bias)
         keys = F.linear(tokens, key_weight, key_bias)
         query, keys = (
             x.unflatten(-1, (layer.num_heads, -1)).transpose(1, 2) for x in (query, keys)
         )
-        rope = layer.pos_embed.get_embed(grid)
+        rope = layer.pos_embed.get_embed(self.grid(dense))
         if isinstance(rope, tuple):  # sines and cosines apart, in older timm
             rope = torch.cat(rope, dim=-1)
         rotated = apply_rot_embed_cat(keys[:, :, 1:], rope)
         keys = torch.cat([keys[:, :, :1], rotated.type_as(keys)], dim=2)
-        scores = (query * layer.scale) @ keys.transpose(-2, -1)
-        return scores.softmax(dim=-1)[:, :, 0]
+        weights = ((query * layer.scale) @ keys.transpose(-2, -1)).softmax(dim=-1)[:, :, 0]
+        return weights, project_values(weights @ tokens, value_weight, value_bias)

@@ -1,6 +1,6 @@
 """The last block of a timm ViT."""
 
-from typing import Optional, Tuple
+from typing import Any, Optional, Tuple
 
 import torch
 from open_clip.timm_model import TimmModel
@@ -10,7 +10,7 @@ from torch.nn import functional as F
 
 from .base import TokenPooling
 from .map_head import head_of, without_head
-from .single_query import attend_normed, standardise
+from .single_query import attend, plain_layer_norm
 
 
 class TimmLastBlockPool(TokenPooling):
@@ -26,8 +26,9 @@ class TimmLastBlockPool(TokenPooling):
 
     supports = "a timm VisionTransformer with timm_pool 'token'"
     projection = ('norm', 'head')
+    block: Any  # timm's Block
 
-    def __init__(self, visual: nn.Module) -> None:
+    def __init__(self, visual: TimmModel) -> None:
         trunk = visual.trunk
         super().__init__(trunk.patch_embed.grid_size, trunk.num_prefix_tokens)
         self.block = trunk.blocks[-1]
@@ -49,25 +50,18 @@ class TimmLastBlockPool(TokenPooling):
         visual.trunk.norm = nn.Identity()
         return without_head(visual), pool
 
-    def token_attention(self, dense: torch.Tensor) -> torch.Tensor:
-        """Attention of the class token, shape (B, H, K + h*w)."""
-        return self._attend(standardise(dense, self.block.norm1))[0]
-
-    def _attend(self, tokens: torch.Tensor) -> Tuple[torch.Tensor, torch.Tensor]:
-        """Attention, and the values that it pools, shape (B, C)."""
+    def attend(self, dense: torch.Tensor) -> Tuple[torch.Tensor, torch.Tensor]:
         attn, norm = self.block.attn, self.block.norm1
+        tokens = plain_layer_norm(dense, norm)
         query_weight, key_weight, value_weight = attn.qkv.weight.chunk(3)
         query_bias, _, value_bias = attn.qkv.bias.chunk(3)
         query = F.linear(norm.weight * tokens[:, 0] + norm.bias, query_weight, query_bias)
-        return attend_normed(
-            query, tokens, norm, key_weight, value_weight, value_bias, attn.num_heads
-        )
+        return attend(query, tokens, key_weight, value_weight, value_bias, attn.num_heads, norm)
 
     def forward(self, dense: torch.Tensor) -> torch.Tensor:
         """Tokens (B, K + h*w, C) -> pooled features (B, embed_dim)."""
         block = self.block
-        _, pooled = self._attend(standardise(dense, block.norm1))
-        pooled = block.attn.proj_drop(block.attn.proj(pooled))
+        pooled = block.attn.proj_drop(block.attn.proj(self.attend(dense)[1]))
         x = dense[:, 0] + block.drop_path1(block.ls1(pooled))
         x = x + block.drop_path2(block.ls2(block.mlp(block.norm2(x))))
         return self.head(self.norm(x))

@@ -8,7 +8,7 @@ from torch import nn
 from torch.nn import functional as F
 
 from .base import TokenPooling
-from .single_query import attend_normed, standardise
+from .single_query import attend, plain_layer_norm
 
 
 class LastBlockPool(TokenPooling):
@@ -24,8 +24,9 @@ class LastBlockPool(TokenPooling):
 
     supports = 'a VisionTransformer pooled by its class token'
     projection = ('ln_post', 'proj')
+    block: ResidualAttentionBlock
 
-    def __init__(self, visual: nn.Module) -> None:
+    def __init__(self, visual: VisionTransformer) -> None:
         super().__init__(visual.grid_size, leading=1)
         self.block = visual.transformer.resblocks[-1]
         self.ln_post = visual.ln_post
@@ -45,25 +46,18 @@ class LastBlockPool(TokenPooling):
         visual.transformer.resblocks = visual.transformer.resblocks[:-1]
         return without_pooling(visual), pool
 
-    def token_attention(self, dense: torch.Tensor) -> torch.Tensor:
-        """Attention of the class token, shape (B, H, 1 + h*w)."""
-        return self._attend(standardise(dense, self.block.ln_1))[0]
-
-    def _attend(self, tokens: torch.Tensor) -> Tuple[torch.Tensor, torch.Tensor]:
-        """Attention, and the values that it pools, shape (B, C)."""
+    def attend(self, dense: torch.Tensor) -> Tuple[torch.Tensor, torch.Tensor]:
         attn, norm = self.block.attn, self.block.ln_1
+        tokens = plain_layer_norm(dense, norm)
         query_weight, key_weight, value_weight = attn.in_proj_weight.chunk(3)
         query_bias, _, value_bias = attn.in_proj_bias.chunk(3)
         query = F.linear(norm.weight * tokens[:, 0] + norm.bias, query_weight, query_bias)
-        return attend_normed(
-            query, tokens, norm, key_weight, value_weight, value_bias, attn.num_heads
-        )
+        return attend(query, tokens, key_weight, value_weight, value_bias, attn.num_heads, norm)
 
     def forward(self, dense: torch.Tensor) -> torch.Tensor:
         """Tokens (B, 1 + h*w, C) -> pooled features (B, embed_dim)."""
         block = self.block
-        _, pooled = self._attend(standardise(dense, block.ln_1))
-        x = dense[:, 0] + block.ls_1(block.attn.out_proj(pooled))
+        x = dense[:, 0] + block.ls_1(block.attn.out_proj(self.attend(dense)[1]))
         x = x + block.ls_2(block.mlp(block.ln_2(x)))
         return self.ln_post(x) @ self.proj
 
