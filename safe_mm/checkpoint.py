@@ -18,11 +18,7 @@ def torch_load(path: Path) -> Any:
 
 
 def safe_load(path: Path, load: Callable[[Path], Any] = torch_load) -> Any:
-    """Reads a file by a safe loader, with one clear error if it cannot be.
-
-    Args:
-        path (Path): The file.
-        load (Callable): Reads the file without running any of it. Defaults to torch's safe loader.
+    """Reads a file by ``load``, which runs no code of it, with one clear error if it cannot be.
 
     Raises:
         InputError: There is no such file, it is damaged, or contains more than tensors and plain

@@ -24,10 +24,7 @@ LOADERS = ('train_dataloader', 'val_dataloader', 'test_dataloader')
 
 
 def load_config(args: Namespace) -> Config:
-    """Reads the config file and applies the common options.
-
-    Args:
-        args (Namespace): Of :func:`safe_mm.options.add_common_options`.
+    """Reads the config file and applies the options of :mod:`safe_mm.options`.
 
     Raises:
         InputError: No such file, or an option that cannot work here.

@@ -90,11 +90,7 @@ def check_cacheable(model: Any, dataset: BaseDataset) -> None:
 class CachedFeatures(Dataset):
     """A dataset of images, with features of a stage in place of the images.
 
-    Args:
-        folder (Path): Files of features, see :func:`cache_features`.
-        key (str): Of the features, see :func:`cache_key`.
-        stage (str): Of the features: 'stem', 'dense' or 'pooled'.
-        dataset (BaseDataset): The images.
+    They are in a folder of files whose metadata has the key, see :func:`cache_features`.
     """
 
     def __init__(self, folder: Path, key: str, stage: str, dataset: BaseDataset) -> None:
@@ -162,17 +158,8 @@ def cache_features(
     """Features of a dataset, computed unless they are on disk already.
 
     The processes of a distributed run share the work. A run that was killed continues where it was,
-    since each file is written completely or not.
-
-    Args:
-        model (CLIPClassifier): Or another with ``extractor`` and ``data_preprocessor``.
-        dataset (BaseDataset): Images; its pipeline ends in ``PackInputs``.
-        stage (str): Of the features: 'stem', 'dense' or 'pooled'.
-        root (Path): Folder of all caches.
-        dtype (torch.dtype): Of the files; with torch.bfloat16, they are also computed in it.
-            Defaults to torch.float32.
-        num_workers (int): Processes that load images. Defaults to 0.
-        desc (str): For the progress bar. Defaults to 'features'.
+    since each file is written completely or not. The model needs ``extractor`` and
+    ``data_preprocessor``. With torch.bfloat16, features are also computed in it.
 
     Raises:
         InputError: See :func:`check_cacheable`; the disk is full; or processes do not share

@@ -154,6 +154,8 @@ def test_model_with_other_classes(shapes, tmp_path):
         (['--cfg-options', 'model.clip.pretrained=gone.pt'], 'gone.pt'),
         (['--clip', f'{TINY_RN}:gone.pt'], 'gone.pt'),
         (['--clip', TINY_RN], '--clip .*tiny-rn.json needs weights'),
+        (['--clip', 'RN5O'], 'Near matches: RN50'),
+        (['--clip', 'creature-rn'], 'Near matches: creatures-rn'),
         (['--dataset', 'dtdd'], "'dtdd' is not known; there are dtd"),
         (['--launcher', 'slurm'], 'needs GPUs'),
         (['--amp'], '--amp needs a GPU'),

@@ -101,10 +101,9 @@ class JointTrainLoop(IterBasedTrainLoop):
 class JointValLoop(ValLoop):
     """Validates the runs of :class:`safe_mm.models.JointRuns` in one pass.
 
-    The model then has a seed's best neck and head, so that the best checkpoint is that of an
-    ordinary model: of the greatest score; ties go to the earlier iteration, then to the least loss
-    on the validation images. After the last validation the model has the best run of the first
-    seed.
+    The model then has the parts of a seed's best run, so that checkpoints are those of an ordinary
+    model. The greatest score is best; ties go to the earlier iteration, then to the least loss on
+    the validation images.
 
     Args:
         seeds (Sequence[int]): Of few-shot samples; may be empty.
@@ -143,7 +142,7 @@ class JointValLoop(ValLoop):
             self.runner.call_hook('after_val_epoch', metrics=metrics)
         self.runner.call_hook('after_val')
         if self.runner.iter >= self.runner.max_iters:
-            use_copy(model, self._report())
+            self._report()
         return metrics
 
     @torch.no_grad()
@@ -172,27 +171,24 @@ class JointValLoop(ValLoop):
         grid = info.setdefault(
             prefix + 'grid', [dict(setting, validation=-inf) for setting in self.settings]
         )
-        before = max(run['validation'] for run in grid)
         # Without that metric, the checkpoint hook objects
-        scores = [metrics.get(self.metric, -inf) for metrics in found]
-        for run, score in zip(grid, scores):
-            run['validation'] = max(run['validation'], score)
-        losses = [metrics['loss/mean'] for metrics in found]
-        best = max(range(len(found)), key=lambda run: (scores[run], -losses[run]))
-        if scores[best] > before:
+        scores = [(metrics.get(self.metric, -inf), -metrics['loss/mean']) for metrics in found]
+        best = scores.index(max(scores))
+        if scores[best][0] > max(run['validation'] for run in grid):
             info[prefix + 'setting'] = dict(self.settings[best])
+        for run, (score, _) in zip(grid, scores):
+            run['validation'] = max(run['validation'], score)
         return best
 
-    def _report(self) -> int:
-        """Logs how each setting did; returns the first seed's best run."""
-        info, chosen = self.runner.message_hub.runtime_info, []
+    def _report(self) -> None:
+        """Logs how each setting did."""
+        info = self.runner.message_hub.runtime_info
         for prefix in self.prefixes:
-            chosen.append(self.settings.index(info[prefix + 'setting']))
+            chosen = self.settings.index(info[prefix + 'setting'])
             for number, run in enumerate(info[prefix + 'grid']):
-                words = [prefix.rstrip('/'), *(f'{key}={value:g}' for key, value in run.items())]
-                words += ['chosen'] if number == chosen[-1] else []
-                self.runner.logger.info(' '.join(words).strip())
-        return chosen[0]
+                text = ' '.join(f'{key}={value:g}' for key, value in run.items())
+                mark = ' chosen' if number == chosen else ''
+                self.runner.logger.info(f'{prefix[:-1]} {text}{mark}'.strip())
 
 
 class MeanLoss(BaseMetric):

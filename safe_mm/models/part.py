@@ -150,13 +150,7 @@ class Head(Part):
 def mask_classes(
     logits: torch.Tensor, data_samples: Optional[Sequence[DataSample]]
 ) -> torch.Tensor:
-    """Excludes the classes that the data does not have, if it says so.
-
-    Args:
-        logits (Tensor): Shape (B, N).
-        data_samples (Sequence[DataSample], optional): With ``class_ids``, the labels that occur in
-            the data, where these are not all N.
-    """
+    """Excludes classes from logits (B, N), unless they are in the ``class_ids`` of the data."""
     ids = data_samples[0].get('class_ids') if data_samples else None
     if ids is None:
         return logits

@@ -10,7 +10,7 @@ from tqdm import tqdm
 
 from ..errors import InputError
 from .executors import Outcome, in_this_process, local_processes, ray_cluster
-from .run import ERROR, RESULT, Run, expand_runs, run_config
+from .run import RESULT, Run, expand_runs, run_config
 
 
 def plan(args: Namespace) -> List[Run]:
@@ -67,11 +67,3 @@ def describe(run: Run) -> str:
     if run.shots:
         words += [f'{run.shots} shots', f'seed {run.seed}']
     return ', '.join(word for word in words if word)
-
-
-def failures(folder: Path) -> List[str]:
-    """Folders and errors of runs without a result."""
-    return [
-        f'{file.parent}: {file.read_text().splitlines()[-1]}'
-        for file in sorted(folder.rglob(ERROR))
-    ]
