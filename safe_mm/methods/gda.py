@@ -5,7 +5,7 @@ Gaussians with one covariance, whose inverse is estimated by the ridge of Kuboka
 """
 
 from math import log
-from typing import Mapping, Optional, Sequence, Tuple, Union
+from typing import Mapping, Sequence, Tuple, Union
 
 import torch
 from torch.nn import functional as F
@@ -64,9 +64,7 @@ class GDAHead(TextClsHead):
         alpha (float): Weight of the Gaussian classifier. Defaults to 1.0.
         classes (Sequence[str] | Mapping[str, list[str]]): See :class:`safe_mm.methods.TextClsHead`.
             Defaults to ().
-        templates (str | Sequence[str]): See the same.
         loss (dict): Config of the loss. Defaults to cross-entropy.
-        init_cfg (dict, optional): mmengine's initialization config. Defaults to None.
 
     Attributes:
         weight (Tensor): W, shape (N, D).
@@ -84,11 +82,9 @@ class GDAHead(TextClsHead):
         clip: Union[dict, SplitCLIP],
         alpha: float = 1.0,
         classes: Union[Sequence[str], Mapping[str, list]] = (),
-        templates: Union[str, Sequence[str]] = 'a photo of a {}.',
         loss: dict = CROSS_ENTROPY,
-        init_cfg: Optional[dict] = None,
     ) -> None:
-        super().__init__(clip, classes, templates, loss, init_cfg=init_cfg)
+        super().__init__(clip, classes, loss=loss)
         self.add_hyperparameter('alpha', alpha)
         self.register_buffer('weight', torch.zeros_like(self.class_weights))
         self.register_buffer('bias', torch.zeros(len(self.class_weights)))

@@ -56,7 +56,6 @@ class LinearProbeHead(TextClsHead):
         classes (Sequence[str] | Mapping[str, list[str]]): See :class:`safe_mm.methods.TextClsHead`.
             Defaults to ().
         loss (dict): Config of the loss. Defaults to cross-entropy.
-        init_cfg (dict, optional): mmengine's initialization config. Defaults to None.
 
     Attributes:
         weight (Tensor): Shape (N, D).
@@ -77,11 +76,10 @@ class LinearProbeHead(TextClsHead):
         text: bool = False,
         classes: Union[Sequence[str], Mapping[str, list]] = (),
         loss: dict = CROSS_ENTROPY,
-        init_cfg: Optional[dict] = None,
     ) -> None:
         from sklearn.linear_model import LogisticRegression  # takes a second
 
-        super().__init__(clip, classes if text else (), loss=loss, init_cfg=init_cfg)
+        super().__init__(clip, classes if text else (), loss=loss)
         self.add_hyperparameter('C', C)
         # In a search, a fit starts from that of the value before
         self._solver = LogisticRegression(max_iter=MAX_ITER, warm_start=True)

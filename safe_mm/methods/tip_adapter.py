@@ -5,7 +5,7 @@ features of CLIP's own pooling the cache is Tip-Adapter's; on the blend of SAFE'
 SAFE-A's.
 """
 
-from typing import Mapping, Optional, Sequence, Union
+from typing import Mapping, Sequence, Union
 
 import torch
 from torch import nn
@@ -74,9 +74,7 @@ class CacheHead(TextClsHead):
         train_keys (bool): Whether the keys are fine-tuned, as in Tip-Adapter-F. Defaults to False.
         classes (Sequence[str] | Mapping[str, list[str]]): See :class:`safe_mm.methods.TextClsHead`.
             Defaults to ().
-        templates (str | Sequence[str]): See the same.
         loss (dict): Config of the loss. Defaults to cross-entropy.
-        init_cfg (dict, optional): mmengine's initialization config. Defaults to None.
 
     Attributes:
         keys (nn.Parameter): F_train, shape (M, D); M is 0 before the fit.
@@ -94,11 +92,9 @@ class CacheHead(TextClsHead):
         gamma: float = 5.5,
         train_keys: bool = False,
         classes: Union[Sequence[str], Mapping[str, list]] = (),
-        templates: Union[str, Sequence[str]] = 'a photo of a {}.',
         loss: dict = CROSS_ENTROPY,
-        init_cfg: Optional[dict] = None,
     ) -> None:
-        super().__init__(clip, classes, templates, loss, init_cfg=init_cfg)
+        super().__init__(clip, classes, loss=loss)
         if not gamma > 0:
             raise InputError(f'CacheHead: gamma={gamma} must be above zero.')
         self.fits = 'before' if train_keys else 'after'
