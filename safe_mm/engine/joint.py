@@ -74,7 +74,7 @@ def validate_joint_training(cfg: Config, seeds: Sequence[int]) -> None:
     hooks = str([cfg.default_hooks, cfg.get('custom_hooks')])
     components = f'{cfg.optim_wrapper} {cfg.get("param_scheduler")} {hooks}'
     metric = (cfg.default_hooks.get('checkpoint') or {}).get('save_best', METRIC)
-    iters = cfg.train_cfg.get('max_iters')
+    iters = cfg.train_cfg.get('max_iters') or 0
     validates = cfg.get('val_dataloader') and cfg.get('val_cfg') is not None
     refuse(
         {
