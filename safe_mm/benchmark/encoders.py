@@ -12,7 +12,7 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from ..clip import SplitCLIP
 from ..clip.loading import build
-from ..config import has_fused_adamw
+from ..hardware import has_fused_adamw
 from ..methods.zero_shot import text_logits
 from .timing import Work
 

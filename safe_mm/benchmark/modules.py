@@ -67,8 +67,8 @@ def single_and_joint(
     model: CLIPClassifier, x: torch.Tensor, settings: int, seeds: int
 ) -> Dict[str, Callable]:
     """A step of each run on its own, and the same steps in joint training."""
-    single = [joint_step(JointRuns(model, 1)) for _ in range(seeds * settings)]
-    joint = joint_step(JointRuns(model, settings, seeds))
+    single = [joint_step(JointRuns(model, [{}])) for _ in range(seeds * settings)]
+    joint = joint_step(JointRuns(model, [{}] * settings, seeds))
 
     def one_by_one() -> None:
         for number, step in enumerate(single):

@@ -13,11 +13,12 @@ from statistics import median
 from typing import Callable, Iterator
 
 import torch
+from mmengine.dataset import default_collate
 from mmengine.runner import Runner
 from torch.utils.benchmark import timer
 
 from ..config import load_config
-from ..feature_cache import cache_features, collate
+from ..feature_cache import cache_features
 from ..options import add_common_options
 from ..registry import DATASETS, MODELS
 from .encoders import BATCH, Costs, baseline_step, candidate_step, dense, random_images
@@ -51,7 +52,7 @@ def iterations(name: str, costs: Costs, config: str, folder: str, count: int) ->
     step, safe_step = baseline_step(name), candidate_step(name)
     loader = dict(cfg.train_dataloader, dataset=images)
     loader['num_workers'] = loader['num_workers'] or 2
-    cached = dict(loader, dataset=features, num_workers=0, collate_fn=collate)
+    cached = dict(loader, dataset=features, num_workers=0, collate_fn=default_collate)
     cached['persistent_workers'] = False
 
     def from_images() -> float:

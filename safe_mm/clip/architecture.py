@@ -76,11 +76,6 @@ def require_transformers(what: str) -> None:
         )
 
 
-def first_line(error: Exception) -> str:
-    """Of its message, or the name of its type."""
-    return (str(error).strip() or type(error).__name__).splitlines()[0]
-
-
 def choose_activation(model_name: str, needed: Optional[bool], source: str) -> bool:
     """Whether to build with QuickGELU, given what the weights need.
 

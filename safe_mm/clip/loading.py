@@ -9,15 +9,8 @@ import torch
 from open_clip.timm_model import TimmModel
 from torch import nn
 
-from ..errors import InputError
-from .architecture import (
-    SHIPPED,
-    base_name,
-    choose_activation,
-    first_line,
-    model_config,
-    require_transformers,
-)
+from ..errors import InputError, first_line
+from .architecture import SHIPPED, base_name, choose_activation, model_config, require_transformers
 from .preprocess import sidecar
 from .torchscript import is_torchscript
 from .weights import find_weights, read_state_dict

@@ -5,8 +5,8 @@ from typing import Callable
 
 import open_clip
 
-from ..errors import InputError
-from .architecture import SHIPPED, first_line, model_config, open_clip_name, require_transformers
+from ..errors import InputError, first_line
+from .architecture import SHIPPED, model_config, open_clip_name, require_transformers
 
 
 def get_tokenizer(model_name: str) -> Callable:

@@ -13,9 +13,9 @@ from huggingface_hub import hf_hub_url, try_to_load_from_cache
 from open_clip.pretrained import download_pretrained
 from safetensors.torch import load_file
 
-from ..errors import InputError
-from ..tensor_files import safe_load, torch_load
-from .architecture import QUICKGELU, SHIPPED, first_line
+from ..checkpoint import safe_load, torch_load
+from ..errors import InputError, first_line
+from .architecture import QUICKGELU, SHIPPED
 from .torchscript import is_torchscript, load_torchscript
 
 CONNECT_TIMEOUT = 5  # seconds
