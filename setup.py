@@ -70,7 +70,7 @@ setup(
         'onedl': ['onedl-mmengine>=0.10.4,<1', 'onedl-mmpretrain>=1.3,<2', 'onedl-mmcv>=2.3,<2.4'],
         'mmcv-lite': ['mmcv-lite>=2.0,<2.4'],
         'ray': ['ray>=2.9'],
-        'tests': ['pytest', 'pytest-xdist', 'ray>=2.9', 'ruff'],
+        'tests': ['mypy', 'pytest', 'pytest-xdist', 'ray>=2.9', 'ruff'],
     },
     zip_safe=False,
 )

@@ -1,6 +1,6 @@
 """Zero-shot accuracy of a CLIP while it is pretrained."""
 
-from typing import Dict, Tuple
+from typing import Any, Dict, Tuple
 
 import torch
 from mmengine.dist import master_only
@@ -64,7 +64,8 @@ def zero_shot(model: CLIPPretrainer, loader: DataLoader) -> Tuple[float, float]:
         model (CLIPPretrainer): In eval mode.
         loader (DataLoader): Labelled images, with class names and templates in the metainfo.
     """
-    meta = loader.dataset.metainfo
+    images: Any = loader.dataset
+    meta = images.metainfo
     prompts = class_prompts(meta['classes'], meta['templates'])
     weights = text_class_weights(prompts, model.encode_text)
     hits = []

@@ -2,16 +2,21 @@
 
 import json
 import re
+from math import nan
 from pathlib import Path
 from typing import Any, Dict, Iterable, List, Sequence, Tuple
 
 import pandas as pd
 
 from ..errors import InputError
+from ..runs import ERROR, RESULT
 
-RESULT, ERROR = 'result.json', 'error.txt'
 KEY = ['method', 'clip', 'dataset', 'shots', 'seed', 'method_hash', 'data_hash']
-NEEDED = [*KEY, 'test', 'attention', 'trained_parameters', 'seconds', 'made']
+NEEDED = [*KEY, 'test']
+# Older results lack some of these
+UNKNOWN = dict(
+    attention={}, trained_parameters=nan, seconds=dict(train=nan, test=nan), made=dict(date='')
+)
 # By a config's name, or by its first part. Tables have this order.
 NAMES = {
     'zero-shot': 'zero-shot CLIP',
@@ -79,7 +84,7 @@ def parse(text: str, place: str) -> Result:
         raise InputError(
             f'{place} is not a result: it lacks {", ".join(missing)}. Run again with this version.'
         )
-    return dict(result, place=place)
+    return {**UNKNOWN, **result, 'place': place}
 
 
 def collect(results: List[Result], path: Path) -> None:

@@ -27,7 +27,8 @@ from ..errors import InputError, message_of
 from ..evaluation import evaluate
 from ..models import CLIPClassifier
 from ..registry import DATASETS, HOOKS, MODELS
-from .run import ERROR, RESULT, Run, run_config, run_key, weights_hash
+from . import ERROR, RESULT
+from .run import Run, run_config, run_key, weights_hash
 
 BATCH = 256
 

@@ -16,7 +16,6 @@ from ..config import LOADERS, find_config, load_config
 from ..engine import enable_joint_training, expand_grid
 from ..errors import InputError
 
-RESULT, ERROR = 'result.json', 'error.txt'
 # Settings that make a method
 METHOD = ('model', 'optim_wrapper', 'param_scheduler', 'train_cfg', 'custom_hooks', 'search')
 # Of a dataset's settings, those of the few-shot sample

@@ -9,8 +9,9 @@ from mmengine.logging import print_log
 from tqdm import tqdm
 
 from ..errors import InputError
+from . import RESULT
 from .executors import Outcome, in_this_process, local_processes, ray_cluster
-from .run import RESULT, Run, expand_runs, run_config
+from .run import Run, expand_runs, run_config
 
 
 def plan(args: Namespace) -> List[Run]:
