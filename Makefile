@@ -20,6 +20,7 @@ bench: $(INSTALLED)
 lint: $(INSTALLED)
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
+	$(BIN)/mypy
 
 $(INSTALLED): setup.py requirements/constraints.txt
 	$(PYTHON) -m venv $(VENV)

@@ -47,7 +47,7 @@ setup(
     license='Apache-2.0',
     keywords='few-shot, CLIP, OpenMMLab, mmpretrain',
     packages=find_packages(include=['safe_mm', 'safe_mm.*']),
-    package_data={'safe_mm': ['small_clip/*', 'report/*.csv']},
+    package_data={'safe_mm': ['small_clip/*', 'report/*.csv', 'datasets/*.json']},
     cmdclass=dict(build_py=BuildWithMim),
     python_requires='>=3.8',
     install_requires=[
@@ -70,7 +70,7 @@ setup(
         'onedl': ['onedl-mmengine>=0.10.4,<1', 'onedl-mmpretrain>=1.3,<2', 'onedl-mmcv>=2.3,<2.4'],
         'mmcv-lite': ['mmcv-lite>=2.0,<2.4'],
         'ray': ['ray>=2.9'],
-        'tests': ['pytest', 'pytest-xdist', 'ray>=2.9', 'ruff'],
+        'tests': ['mypy', 'pytest', 'pytest-xdist', 'ray>=2.9', 'ruff'],
     },
     zip_safe=False,
 )

@@ -1,26 +1,53 @@
-"""Checkpoints of plain tensors and values, read without running code."""
+"""Checkpoints and other files of plain tensors and values, read without running code."""
 
 import logging
+import pickle
 from pathlib import Path
-from typing import Any, Optional
+from typing import Any, Callable, Optional
 
 import numpy as np
 import torch
 from mmengine.logging import print_log
 
-from .errors import InputError
-from .tensor_files import safe_load
+from .errors import InputError, first_line
+
+
+def torch_load(path: Path) -> Any:
+    """The safe loader of torch: tensors and plain values only, on the CPU."""
+    return torch.load(path, map_location='cpu', weights_only=True)
+
+
+def safe_load(path: Path, load: Callable[[Path], Any] = torch_load) -> Any:
+    """Reads a file by ``load``, which runs no code of it, with one clear error if it cannot be.
+
+    Raises:
+        InputError: There is no such file, it is damaged, or contains more than tensors and plain
+            values; then no code of it has been run.
+    """
+    if not Path(path).is_file():
+        raise InputError(f'{path} does not exist; it should be a local file.')
+    try:
+        return load(path)
+    except InputError:
+        raise
+    except pickle.UnpicklingError as error:
+        raise InputError(
+            f'refusing to load {path}: it contains pickled objects, which could run code, '
+            'or is damaged; no code was run. Ask its author for .safetensors or a plain '
+            f'state dict. ({first_line(error)})'
+        ) from None
+    except Exception as error:  # damaged bytes make loaders raise anything
+        raise InputError(
+            f'{path} cannot be read; it may be truncated or of another '
+            f'format. Fetch or save it again. ({first_line(error)})'
+        ) from None
 
 
 def read_checkpoint(path: str) -> dict:
-    """Reads a checkpoint of a training run by torch's safe loader.
-
-    Args:
-        path (str): File saved by :class:`safe_mm.engine.SlimCheckpointHook`.
+    """Reads a checkpoint of :class:`safe_mm.engine.SlimCheckpointHook` by torch's safe loader.
 
     Raises:
-        InputError: No such file, damaged, or holding more than tensors and plain values; then
-            nothing of it has been executed.
+        InputError: See :func:`safe_load`, or the file is not a checkpoint.
     """
     checkpoint = safe_load(Path(path))
     if not isinstance(checkpoint, dict) or 'state_dict' not in checkpoint:
@@ -29,11 +56,7 @@ def read_checkpoint(path: str) -> dict:
 
 
 def find_checkpoint(folder: str, pattern: str) -> Optional[str]:
-    """The newest readable checkpoint in a folder, or None if there is none.
-
-    Args:
-        folder (str): A work dir.
-        pattern (str): Glob pattern, such as ``iter_*.pth``.
+    """The newest readable checkpoint in a folder, or None if no file matches a glob pattern.
 
     Raises:
         InputError: There are such files, and none can be read.
@@ -58,11 +81,10 @@ def plain(value: Any) -> Any:
     torch's safe loader reads the result. Numpy scalars and arrays become numbers and lists.
     """
     if isinstance(value, dict):
-        items = {k: plain(v) for k, v in value.items()}
-        return {k: v for k, v in items.items() if v is not _DROPPED}
+        plain_items = ((k, plain(v)) for k, v in value.items())
+        return {k: v for k, v in plain_items if v is not _DROPPED}
     if isinstance(value, (list, tuple)):
-        items = (plain(v) for v in value)
-        return type(value)(v for v in items if v is not _DROPPED)
+        return type(value)(v for v in map(plain, value) if v is not _DROPPED)
     if isinstance(value, (np.generic, np.ndarray)):
         return value.tolist()
     if value is None or isinstance(value, (torch.Tensor, str, int, float, bool)):

@@ -1,61 +1,37 @@
 """From a config file and command line options to a config ready to run."""
 
-import atexit
 import difflib
-import inspect
 import os
 from argparse import Namespace
 from copy import deepcopy
 from pathlib import Path
-from typing import Any, Iterator, Optional, Sequence, Tuple
+from typing import Any, Optional, Sequence, Tuple
 
-import torch
-import torch.distributed as dist
 from mmengine.config import Config
-from mmengine.logging import print_log
 from mmengine.registry import init_default_scope
-from mmengine.runner import Runner
-from mmengine.utils import digit_version
 
 from .clip import preprocess_cfg
-from .clip.architecture import base_name
+from .clip.architecture import base_name, model_config
 from .clip.weights import weight_tags
 from .datasets.classes import read_classes
 from .errors import InputError
-from .validate import validate_config
+from .hardware import apply_hardware_defaults
+from .validate import dicts_of, validate_config, validate_options
 
-# Settings that a config need not have: what mmengine's Runner and the tools look up, and what other
-# configs of a sweep have
-OPTIONAL = (
-    'find_unused_parameters',
-    'model_wrapper_cfg',
-    'sync_bn',
-    'compile',
-    'activation_checkpointing',
-    'efficient_conv_bn_eval',
-    'tta_model',
-    'tta_pipeline',
-    'variants',
-    'grid',
-    'search',
-)
 # Given as options, these are set wherever they occur in a config
 EVERYWHERE = ('data_root', 'shots', 'seed')
 LOADERS = ('train_dataloader', 'val_dataloader', 'test_dataloader')
 
 
 def load_config(args: Namespace) -> Config:
-    """Reads the config file and applies the common options.
-
-    Args:
-        args (Namespace): Of :func:`safe_mm.options.add_common_options`.
+    """Reads the config file and applies the options of :mod:`safe_mm.options`.
 
     Raises:
         InputError: No such file, or an option that cannot work here.
     """
     os.environ.setdefault('LOCAL_RANK', str(args.local_rank))
     cfg = Config.fromfile(find_config(args.config))
-    check_options(cfg, args.cfg_options)
+    validate_options(cfg, args.cfg_options)
     if args.dataset:
         use_dataset(cfg, args.dataset)
     if args.clip:
@@ -65,12 +41,12 @@ def load_config(args: Namespace) -> Config:
         option = getattr(args, key, None)
         if option is not None:
             cfg[key] = option
-        if option is not None or key in args.cfg_options:
-            count = set_everywhere(cfg._cfg_dict, key, cfg[key])
-            if option is not None and not count:
-                raise InputError(
-                    f'--{key.replace("_", "-")} has no effect: nothing in {args.config} has {key}.'
-                )
+        elif key not in args.cfg_options:
+            continue
+        if not set_everywhere(cfg._cfg_dict, key, cfg[key]) and option is not None:
+            raise InputError(
+                f'--{key.replace("_", "-")} has no effect: nothing in {args.config} has {key}.'
+            )
     merge_options(cfg, args.cfg_options)  # nested options have priority
     cfg.work_dir = (
         args.work_dir
@@ -82,7 +58,10 @@ def load_config(args: Namespace) -> Config:
         hooks.pop('feature_cache')  # mmengine takes None for its own only
     init_default_scope(cfg.get('default_scope', 'mmpretrain'))
     validate_config(cfg)
-    name_classes(cfg)
+    if isinstance(cfg.get('model', {}).get('classes'), dict):
+        # The config in the work dir then builds its model without the data
+        names, templates = read_classes(cfg.model.classes, cfg.model.get('templates'))
+        cfg.model.classes, cfg.model.templates = list(names), templates
     apply_hardware_defaults(cfg, args)
     return cfg
 
@@ -99,44 +78,6 @@ def merge_options(cfg: Config, options: dict) -> None:
         raise InputError(f'--cfg-options {" ".join(options)}: {error}') from None
 
 
-def name_classes(cfg: Config) -> None:
-    """Writes class names and templates into the config.
-
-    The config in a work dir then builds its model without the data.
-    """
-    model = cfg.get('model', {})
-    if isinstance(model.get('classes'), dict):
-        names, templates = read_classes(model.classes, model.get('templates'))
-        model.classes, model.templates = list(names), templates
-
-
-def has_fused_adamw() -> bool:
-    """Whether torch's AdamW can update all weights in one pass over them."""
-    return torch.cuda.is_available() or digit_version(torch.__version__) >= digit_version('2.4')
-
-
-def apply_hardware_defaults(cfg: Config, args: Namespace) -> None:
-    """Sets what depends on the processors and the version of torch.
-
-    Raises:
-        InputError: An option needs a GPU, and there is none.
-    """
-    gpu = torch.cuda.is_available()
-    if args.amp and not gpu:
-        raise InputError('--amp needs a GPU, and torch finds none. Run without --amp.')
-    optimizer = (cfg.get('optim_wrapper') or {}).get('optimizer', {})
-    if optimizer.get('type') == 'AdamW' and has_fused_adamw():
-        optimizer.setdefault('fused', True)  # one pass over the weights
-    for loader in LOADERS:
-        if cfg.get(loader):
-            cfg[loader].setdefault('pin_memory', gpu and not args.no_pin_memory)
-            if not cfg[loader].num_workers:
-                cfg[loader].persistent_workers = False
-    cfg.launcher = args.launcher
-    if args.launcher != 'none' and not gpu:
-        join_processes_without_gpu(cfg)
-
-
 def find_config(path: str) -> str:
     """``path``, or the config of that name that came with the package."""
     carried = Path(__file__).parent / '.mim' / 'configs' / path
@@ -149,63 +90,26 @@ def find_config(path: str) -> str:
     )
 
 
-def check_options(cfg: Config, options: dict) -> None:
-    """Refuses settings of what is not there, which would have no effect.
-
-    Raises:
-        InputError: Names the setting, and where one of that name is.
-    """
-    known = {*cfg, *inspect.signature(Runner.__init__).parameters, *OPTIONAL}
-    for option in options:
-        first = option.split('.')[0]
-        if first not in known:
-            near = [path for path in paths_of(cfg._cfg_dict) if path.endswith(f'.{option}')]
-            near += difflib.get_close_matches(first, known)
-            raise InputError(
-                f'--cfg-options {option}: the config has no {first!r}. Near '
-                f'matches: {", ".join(near) or "none"}.'
-            )
-
-
-def paths_of(node: Any, path: str = '') -> Iterator[str]:
-    """Of all settings of a config, in the form of ``--cfg-options``."""
-    items = (
-        node.items()
-        if isinstance(node, dict)
-        else (enumerate(node) if isinstance(node, (list, tuple)) else ())
-    )
-    for key, child in items:
-        yield f'{path}{key}'
-        yield from paths_of(child, f'{path}{key}.')
-
-
-def set_everywhere(node: Any, key: str, value: Any, top: bool = True) -> int:
+def set_everywhere(node: Any, key: str, value: Any) -> int:
     """Sets ``key`` to ``value`` wherever it occurs below the top level.
 
     Returns:
         int: In how many places it was set.
     """
-    if isinstance(node, (list, tuple)):
-        return sum(set_everywhere(child, key, value, False) for child in node)
-    if not isinstance(node, dict):
-        return 0
-    count = 0
-    for name, child in list(node.items()):
-        if name == key and not top:
-            node[name] = value
-            count += 1
-        elif name not in EVERYWHERE:
-            count += set_everywhere(child, key, value, False)
-    return count
+    places = [own for path, own in dicts_of(node) if path and key in own]
+    for own in places:
+        own[key] = value
+    return len(places)
 
 
 def parse_clip(text: str) -> Tuple[str, Optional[str]]:
     """'NAME:WEIGHTS' -> both; without WEIGHTS, OpenAI's or the package's.
 
     Raises:
-        InputError: There are no such weights of this architecture.
+        InputError: The architecture is unknown, or has no weights of its own.
     """
     name, _, weights = text.partition(':')
+    model_config(name)  # names near matches if there is no such architecture
     if weights:
         return name, None if weights == 'None' else weights
     tags = weight_tags(base_name(name))
@@ -217,21 +121,14 @@ def parse_clip(text: str) -> Tuple[str, Optional[str]]:
 
 
 def use_clip(cfg: Config, model_name: str, pretrained: Optional[str]) -> None:
-    """Puts a CLIP, with its view of a picture, in place of the config's."""
+    """Replaces the CLIP of a config, and size and interpolation of its crops."""
     cfg.model.clip = dict(model_name=model_name, pretrained=pretrained)
     view = preprocess_cfg(model_name, pretrained)
-    for step in find_types(cfg._cfg_dict, 'safe_mm.CLIPCrop', 'safe_mm.CLIPRandomCrop'):
-        step.update(size=view.size, interpolation=view.interpolation, resize_mode=view.resize_mode)
-
-
-def find_types(node: Any, *names: str) -> Iterator[dict]:
-    """All dicts of a config with one of these types."""
-    if isinstance(node, dict):
-        if node.get('type') in names:
-            yield node
-        node = list(node.values())
-    for child in node if isinstance(node, (list, tuple)) else ():
-        yield from find_types(child, *names)
+    for _, step in dicts_of(cfg._cfg_dict):
+        if step.get('type') in ('safe_mm.CLIPCrop', 'safe_mm.CLIPRandomCrop'):
+            step.update(
+                size=view.size, interpolation=view.interpolation, resize_mode=view.resize_mode
+            )
 
 
 def dataset_base(name: str) -> Config:
@@ -249,9 +146,7 @@ def dataset_base(name: str) -> Config:
 
 
 def use_dataset(cfg: Config, name: str) -> None:
-    """Puts a dataset in place of the config's.
-
-    What says which images there are is replaced; views and few-shot samples stay.
+    """Replaces the dataset of a config; few-shot sampling and transforms stay.
 
     Raises:
         InputError: There is no such dataset, or the config has no ``dataset``.
@@ -280,27 +175,3 @@ def default_work_dir(cfg: Config, config_file: str, seeds: Sequence[int] = ()) -
         names['seed'] = '-'.join(map(str, seeds))
     run += [f'{key}{name}' for key, name in names.items()]
     return str(Path('work_dirs', Path(config_file).stem, '_'.join(run)))
-
-
-def join_processes_without_gpu(cfg: Config) -> None:
-    """Makes the process group by gloo; mmengine's own way asks for CUDA.
-
-    Raises:
-        InputError: The launcher is not torchrun.
-    """
-    if cfg.launcher != 'pytorch':
-        raise InputError(
-            f'--launcher {cfg.launcher} needs GPUs. Without any,'
-            ' use torchrun (tools/dist_train.sh).'
-        )
-    if not dist.is_initialized():
-        dist.init_process_group('gloo')
-        # Left to itself, it may abort a process that is about to end
-        atexit.register(lambda: dist.is_initialized() and dist.destroy_process_group())
-    cfg.model_wrapper_cfg = dict(
-        type='safe_mm.DistributedClassifier',
-        device_ids=None,
-        broadcast_buffers=False,
-        find_unused_parameters=cfg.get('find_unused_parameters', False),
-    )
-    print_log(f'{dist.get_world_size()} processes without a GPU, joined by gloo', 'current')

@@ -7,27 +7,15 @@ from packaging.specifiers import SpecifierSet
 
 from .version import __version__
 
-# module: (distributions that provide it, versions that fit, what to install)
+# module: (distributions that provide it, the one to recommend first; versions that fit)
 REQUIREMENTS = {
-    'torch': (('torch',), '>=2.1', 'torch'),
+    'torch': (('torch',), '>=2.1'),
     # A tag tells whether it needs QuickGELU from 2.29 on.
-    'open_clip': (('open_clip_torch',), '>=2.29,<4', 'open_clip_torch'),
+    'open_clip': (('open_clip_torch',), '>=2.29,<4'),
     # From 0.10.4 on, a resumed run skips the data it has seen, and the last iteration is validated.
-    'mmengine': (
-        ('mmengine', 'mmengine-lite', 'onedl-mmengine'),
-        '>=0.10.4,<1',
-        'mmengine (or onedl-mmengine)',
-    ),
-    'mmcv': (
-        ('mmcv', 'mmcv-lite', 'onedl-mmcv'),
-        '>=2.0,<2.4',
-        'mmcv-lite (or mmcv, or onedl-mmcv)',
-    ),
-    'mmpretrain': (
-        ('mmpretrain', 'onedl-mmpretrain'),
-        '>=1.2,<2',
-        'mmpretrain (or onedl-mmpretrain)',
-    ),
+    'mmengine': (('mmengine', 'mmengine-lite', 'onedl-mmengine'), '>=0.10.4,<1'),
+    'mmcv': (('mmcv-lite', 'mmcv', 'onedl-mmcv'), '>=2.0,<2.4'),
+    'mmpretrain': (('mmpretrain', 'onedl-mmpretrain'), '>=1.2,<2'),
 }
 
 
@@ -45,33 +33,30 @@ def installed(distributions: Tuple[str, ...]) -> dict:
 def versions() -> Dict[str, str]:
     """Of safe_mm and of all that it requires."""
     found = {'safe_mm': __version__}
-    for module, (distributions, _, _) in REQUIREMENTS.items():
+    for module, (distributions, _) in REQUIREMENTS.items():
         found[module] = next(iter(installed(distributions).values()))
     return found
 
 
 def find_problem() -> Optional[str]:
     """The first thing that does not fit, with its remedy, or None."""
-    for module, (distributions, fits, remedy) in REQUIREMENTS.items():
+    for module, (distributions, fits) in REQUIREMENTS.items():
         found = installed(distributions)
         if not found:
             return (
                 f'{module} is not installed. Install it by: pip install '
-                f'"{remedy.split(" ")[0]}{fits}"; any of '
-                f'{", ".join(distributions)} will do.'
+                f'"{distributions[0]}{fits}"; any of {", ".join(distributions)} will do.'
             )
         if len(found) > 1:
             return (
-                f'{" and ".join(found)} are both installed and both '
-                f'provide the module {module}. Uninstall all of them, '
-                'then install one.'
+                f'{" and ".join(found)} are both installed and both provide the module {module}. '
+                'Uninstall all of them, then install one.'
             )
         name, number = next(iter(found.items()))
         if not SpecifierSet(fits).contains(number, prereleases=True):
             return (
-                f'{name} {number} is installed, but safe_mm needs '
-                f'{module} {fits}. Install it by: pip install '
-                f'"{name}{fits}"'
+                f'{name} {number} is installed, but safe_mm needs {module} {fits}. Install it by: '
+                f'pip install "{name}{fits}"'
             )
 
     # mmpretrain 1.2 replaces names by None when an import of its multimodal package fails, which
@@ -87,12 +72,7 @@ def find_problem() -> Optional[str]:
 
 
 def check_environment() -> None:
-    """Checks all requirements at once, before anything is imported.
-
-    Raises:
-        ImportError: A package is missing, doubled or of a version that does not fit. The message
-            names the remedy.
-    """
+    """Raises an ImportError that names a missing or unfit package and the remedy."""
     problem = find_problem()
     if problem is not None:
         raise ImportError(f'safe_mm cannot start: {problem}')

@@ -1,7 +1,9 @@
 """The one exception type for input that a user can correct."""
 
+import difflib
 import sys
 from contextlib import contextmanager
+from typing import Iterable
 
 
 class InputError(ValueError):
@@ -12,11 +14,20 @@ class InputError(ValueError):
     """
 
 
-def message_of(error: InputError) -> str:
-    """What was raised first, in few words.
+def near_matches(name: object, known: Iterable[str]) -> str:
+    """Known names like one that is not known, for a message."""
+    return ', '.join(difflib.get_close_matches(str(name), known)) or 'none'
 
-    Registries and data loader workers re-raise errors with the place or the whole traceback put in
-    front.
+
+def first_line(error: Exception) -> str:
+    """The first line of an error's message, or the name of its type."""
+    return (str(error).strip() or type(error).__name__).splitlines()[0]
+
+
+def message_of(error: InputError) -> str:
+    """The message of the error that was raised first.
+
+    Registries and data loader workers put the place or the whole traceback in front of it.
     """
     message = str(error).rsplit('InputError: ', 1)[-1].strip()
     while isinstance(error.__context__, InputError):

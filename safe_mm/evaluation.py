@@ -1,6 +1,6 @@
 """Evaluation of a model, and the metric of a neck's figures."""
 
-from typing import Dict, List, Sequence
+from typing import Any, Dict, List, Sequence
 
 import torch
 from mmengine.evaluator import BaseMetric, Evaluator
@@ -21,7 +21,6 @@ class FigureAccuracy(BaseMetric):
     default_prefix = 'figure'
 
     def process(self, data_batch: dict, data_samples: Sequence[dict]) -> None:
-        """Notes which figures are right, for each image."""
         for sample in data_samples:
             label = int(sample['gt_label'])
             self.results.append(
@@ -29,7 +28,6 @@ class FigureAccuracy(BaseMetric):
             )
 
     def compute_metrics(self, results: List[dict]) -> Dict[str, float]:
-        """The share of images, in percent."""
         return {
             name: 100 * sum(hits[name] for hits in results) / len(results) for name in results[0]
         }
@@ -37,12 +35,7 @@ class FigureAccuracy(BaseMetric):
 
 @torch.no_grad()
 def evaluate(model: BaseClassifier, loader: DataLoader, metrics: List[dict]) -> Dict[str, float]:
-    """The metrics of a config, as in mmengine's loops.
-
-    Args:
-        model (BaseClassifier): Predicts.
-        loader (DataLoader): Labelled images, or cached features.
-        metrics (list[dict]): Such as the config's ``test_evaluator``.
+    """Metrics, such as a config's ``test_evaluator``, as in mmengine's loops.
 
     Returns:
         dict[str, float]: 'accuracy', and others by their own names; without 'figure/' before the
@@ -50,10 +43,11 @@ def evaluate(model: BaseClassifier, loader: DataLoader, metrics: List[dict]) -> 
     """
     model.eval()
     evaluator = Evaluator(metrics)
-    evaluator.dataset_meta = loader.dataset.metainfo
+    dataset: Any = loader.dataset  # torch's type has neither metainfo nor length
+    evaluator.dataset_meta = dataset.metainfo
     for batch in loader:
         evaluator.process(model.test_step(batch), batch)
-    found = evaluator.evaluate(len(loader.dataset))
+    found = evaluator.evaluate(len(dataset))
     return {
         'accuracy' if name == 'accuracy/top1' else name.replace('figure/', ''): round(
             float(value), 4

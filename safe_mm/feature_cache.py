@@ -17,7 +17,6 @@ from mmengine.dist import barrier, get_rank, get_world_size, is_main_process
 from mmpretrain.datasets import BaseDataset, PackInputs
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
-from torch import nn
 from torch.utils.data import DataLoader, Dataset
 from tqdm import tqdm
 
@@ -30,38 +29,23 @@ VERSION = 3  # of the files
 ROOT = '~/.cache/safe_mm/features'
 
 
-def cache_key(model: nn.Module, dataset: BaseDataset, stage: str, dtype: torch.dtype) -> str:
+def cache_key(model: Any, dataset: BaseDataset, stage: str, dtype: torch.dtype) -> str:
     """SHA-256 of all that the features depend on.
 
     That is the weights before the stage, the preprocessing, the view, and path, size and
     modification time of each image.
 
-    Args:
-        model (nn.Module): Has ``extractor`` and ``data_preprocessor``.
-        dataset (BaseDataset): Images.
-        stage (str): 'dense' or 'pooled'.
-        dtype (torch.dtype): In which features are kept.
-
     Raises:
         InputError: A transform cannot be told from another of its class.
     """
-    sha = hashlib.sha256()
-    preprocessor = model.data_preprocessor
-    modules = model.extractor(stage)
+    preprocessor, extractor = model.data_preprocessor, model.extractor(stage)
     # The text of a module tells GELU from QuickGELU, its weights do not
-    weights = digest({**dict(modules.named_parameters()), **dict(modules.named_buffers())})
-    for part in (
-        VERSION,
-        stage,
-        modules,
-        weights,
-        dtype,
-        *dataset.pipeline.transforms,
-        preprocessor,
-        preprocessor.to_rgb,
-        preprocessor.mean.flatten().tolist(),
-        preprocessor.std.flatten().tolist(),
-    ):
+    weights = digest({**dict(extractor.named_parameters()), **dict(extractor.named_buffers())})
+    parts = [VERSION, stage, extractor, weights, dtype, *dataset.pipeline.transforms, preprocessor]
+    parts.append(preprocessor.to_rgb)
+    parts += [value.flatten().tolist() for value in (preprocessor.mean, preprocessor.std)]
+    sha = hashlib.sha256()
+    for part in parts:
         if ' object at 0x' in str(part):
             raise InputError(
                 f'features cannot be cached: {type(part).__name__} has no '
@@ -70,23 +54,16 @@ def cache_key(model: nn.Module, dataset: BaseDataset, stage: str, dtype: torch.d
         sha.update(f'{part}\n'.encode())
     for i in range(len(dataset)):
         info = dataset.get_data_info(i)
-        file = os.stat(info['img_path'])
-        sha.update(
-            f'{info["img_path"]} {file.st_size} {file.st_mtime_ns} '
-            f'{info.get("mirror", False)}\n'.encode()
-        )
+        path, file = info['img_path'], os.stat(info['img_path'])
+        mirror = info.get('mirror', False)
+        sha.update(f'{path} {file.st_size} {file.st_mtime_ns} {mirror}\n'.encode())
     if getattr(dataset, 'views', None):  # drawn by the dataset's seed
         sha.update(f'{dataset.views} views, seed {dataset.seed}'.encode())
     return sha.hexdigest()
 
 
-def check_cacheable(model: nn.Module, dataset: BaseDataset) -> None:
-    """Refuses data whose features would not be the same each time.
-
-    Raises:
-        InputError: The pipeline is random or does not end in ``PackInputs``, or batches are
-            augmented.
-    """
+def check_cacheable(model: Any, dataset: BaseDataset) -> None:
+    """Raises an InputError if the features would not be the same each time, or cannot be packed."""
     transforms = getattr(getattr(dataset, 'pipeline', None), 'transforms', [])
     if not transforms or not isinstance(transforms[-1], PackInputs):
         raise InputError(
@@ -94,12 +71,11 @@ def check_cacheable(model: nn.Module, dataset: BaseDataset) -> None:
             'a pipeline of its own that ends in PackInputs.'
         )
     remedy = (
-        'and cached features would be those of one draw. Remove it, or '
-        'the hook safe_mm.FeatureCacheHook.'
+        'and cached features would be those of one draw. Remove it, or the hook '
+        'safe_mm.FeatureCacheHook.'
     )
-    fixed = getattr(dataset, 'views', None)
-    for transform in transforms:
-        if getattr(transform, '_methods_with_randomness', ()) and not fixed:
+    for transform in () if getattr(dataset, 'views', None) else transforms:
+        if getattr(transform, '_methods_with_randomness', ()):
             raise InputError(f'{type(transform).__name__} in the pipeline is random, {remedy}')
     with torch.random.fork_rng(devices=[]):  # of the CPU
         images = [dataset[0]['inputs'] for _ in range(8)]
@@ -114,11 +90,7 @@ def check_cacheable(model: nn.Module, dataset: BaseDataset) -> None:
 class CachedFeatures(Dataset):
     """A dataset of images, with features of a stage in place of the images.
 
-    Args:
-        folder (Path): Files of features, see :func:`cache_features`.
-        key (str): Of the features, see :func:`cache_key`.
-        stage (str): 'dense' or 'pooled'.
-        dataset (BaseDataset): The images.
+    They are in a folder of files whose metadata has the key, see :func:`cache_features`.
     """
 
     def __init__(self, folder: Path, key: str, stage: str, dataset: BaseDataset) -> None:
@@ -128,11 +100,9 @@ class CachedFeatures(Dataset):
 
     @property
     def metainfo(self) -> dict:
-        """The dataset's."""
         return self.dataset.metainfo
 
     def get_data_info(self, index: int) -> dict:
-        """The dataset's, with its path and label."""
         return self.dataset.get_data_info(index)
 
     def __len__(self) -> int:
@@ -163,35 +133,21 @@ class CachedFeatures(Dataset):
 
     def is_complete(self, chunk: int) -> bool:
         """Whether a chunk's file exists and is intact."""
-        with suppress(OSError, SafetensorError), safe_open(
-            self.file(chunk), 'pt'
-        ) as file:  # refuses truncated files
-            shape = file.get_slice('features').get_shape()
-            return file.metadata() == self.stamp(chunk) and (shape[0] == len(self.images(chunk)))
-        return False
+        try:
+            with safe_open(self.file(chunk), 'pt') as file:  # refuses truncated files
+                rows = file.get_slice('features').get_shape()[0]
+                return file.metadata() == self.stamp(chunk) and rows == len(self.images(chunk))
+        except (OSError, SafetensorError):
+            return False
 
     def stamp(self, chunk: int) -> Dict[str, str]:
         """Metadata of a chunk's file."""
         return dict(key=self.key, chunk=str(chunk))
 
 
-def collate(samples: List[dict]) -> Dict[str, Any]:
-    """Mmengine's default, with one ``start`` for the batch."""
-    start = samples[0]['start']
-    batch = default_collate(
-        [dict(inputs=s['inputs'], data_samples=s['data_samples']) for s in samples]
-    )
-    return dict(batch, start=start)
-
-
-def stack_images(samples: List[dict]) -> Dict[str, torch.Tensor]:
-    """A batch of images; a named function, for worker processes."""
-    return dict(inputs=torch.stack([sample['inputs'] for sample in samples]))
-
-
 @torch.no_grad()
 def cache_features(
-    model: nn.Module,
+    model: Any,
     dataset: BaseDataset,
     stage: str,
     root: Path,
@@ -202,17 +158,8 @@ def cache_features(
     """Features of a dataset, computed unless they are on disk already.
 
     The processes of a distributed run share the work. A run that was killed continues where it was,
-    since each file is written completely or not.
-
-    Args:
-        model (nn.Module): Has ``extractor`` and ``data_preprocessor``.
-        dataset (BaseDataset): Images; its pipeline ends in ``PackInputs``.
-        stage (str): 'dense' or 'pooled'.
-        root (Path): Folder of all caches.
-        dtype (torch.dtype): In which they are kept; with torch.bfloat16, they are computed so, too.
-            Defaults to torch.float32.
-        num_workers (int): Processes that load images. Defaults to 0.
-        desc (str): For the progress bar. Defaults to 'features'.
+    since each file is written completely or not. The model needs ``extractor`` and
+    ``data_preprocessor``. With torch.bfloat16, features are also computed in it.
 
     Raises:
         InputError: See :func:`check_cacheable`; the disk is full; or processes do not share
@@ -235,9 +182,8 @@ def cache_features(
     barrier()
     if missing and cached.missing():
         raise InputError(
-            f'{cached.folder} lacks features that another '
-            'process should have written. Set the root of '
-            'safe_mm.FeatureCacheHook to a shared folder.'
+            f'{cached.folder} lacks features that another process should have written. Set the '
+            'root of safe_mm.FeatureCacheHook to a shared folder.'
         )
     return cached
 
@@ -245,7 +191,7 @@ def cache_features(
 def _compute(
     cached: CachedFeatures,
     chunks: List[int],
-    model: nn.Module,
+    model: Any,
     dtype: torch.dtype,
     num_workers: int,
     desc: str,
@@ -256,7 +202,7 @@ def _compute(
         cached.dataset,
         batch_sampler=[list(cached.images(c)) for c in chunks],
         num_workers=num_workers,
-        collate_fn=stack_images,
+        collate_fn=default_collate,
     )
     bar = tqdm(loader, desc, unit=f'x{CHUNK}', disable=not is_main_process())
     for chunk, batch in zip(chunks, bar):
@@ -295,7 +241,6 @@ def _no_room(cached: CachedFeatures, error: Exception, size: int = 0) -> InputEr
     left = size * len(cached.missing()) / 1e9
     more = f' (about {left:.1f} GB are left to write)' if size else ''
     return InputError(
-        f'features cannot be written to {cached.folder}{more}: {error}. '
-        'Completed files are kept. Free some space, or set another root or '
-        'dtype="float16" of safe_mm.FeatureCacheHook.'
+        f'features cannot be written to {cached.folder}{more}: {error}. Completed files are kept. '
+        'Free some space, or set another root or dtype="float16" of safe_mm.FeatureCacheHook.'
     )

@@ -10,12 +10,7 @@ from mmengine.config import DictAction
 
 
 def add_common_options(parser: ArgumentParser, configs: Optional[str] = None) -> None:
-    """Options that training and testing have in common.
-
-    Args:
-        parser (ArgumentParser): The tool's.
-        configs (str, optional): '+' for a tool that takes several configs. Defaults to None.
-    """
+    """Options of all tools; ``configs`` is '+' for a tool that takes several config files."""
     parser.add_argument('config', nargs=configs, help='config file')
     parser.add_argument('--work-dir', help='folder for logs and checkpoints')
     parser.add_argument('--dataset', help='a dataset of configs/_base_/datasets, such as dtd')

@@ -1,64 +1,55 @@
-"""Pictures of results, by matplotlib."""
+"""Plots of results and of attention, with matplotlib."""
 
 import math
 from itertools import product
 from pathlib import Path
-from typing import TYPE_CHECKING, Dict, List, Optional, Sequence
+from typing import TYPE_CHECKING, Dict, List, Optional
 
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 if TYPE_CHECKING:
+    import pandas as pd
+
     from .search import Choice
 
 
 def plot_accuracy(
-    curves: Dict[str, Dict[str, Sequence[float]]],
-    shots: Sequence[int],
+    mean: 'pd.DataFrame',
     title: str,
     path: Path,
+    std: Optional['pd.DataFrame'] = None,
     one_scale: bool = False,
-    errors: Optional[Dict[str, dict]] = None,
 ) -> None:
     """Accuracy against shots, a panel for each dataset or test variant.
 
     Args:
-        curves (dict): Panel -> name of a curve -> accuracy in percent for each of ``shots``. Curves
-            of zero-shot are dashed.
-        shots (Sequence[int]): Training images a class.
+        mean (DataFrame): Accuracy in percent by method and shots (training images a class), a
+            column for each panel. Methods without training have 0 shots and are dashed.
         title (str): Of the plot.
         path (Path): The PNG to write.
-        one_scale (bool): Whether all panels have the same scale of accuracy. Defaults to False.
-        errors (dict, optional): As ``curves``, the lengths of error bars. Defaults to None.
+        std (DataFrame, optional): As ``mean``, the lengths of error bars.
+        one_scale (bool): Whether all panels have the same scale of accuracy.
     """
-    columns = min(len(curves), 5)
-    if len(curves) > columns:  # as few empty places as can be
-        columns = min((4, 3, 5), key=lambda n: -len(curves) % n)
-    rows = math.ceil(len(curves) / columns)
+    count = len(mean.columns)
+    # The fewest empty places
+    columns = count if count <= 5 else min((4, 3, 5), key=lambda n: -count % n)
+    rows = math.ceil(count / columns)
     figure = Figure((max(6, 3.4 * columns), 1.2 + 2.8 * rows), layout='constrained')
     panels = figure.subplots(rows, columns, squeeze=False, sharey=one_scale)
-    for panel in panels.flatten()[len(curves) :]:
+    shots = sorted({k for _, k in mean.index} - {0})
+    for panel in panels.flat[count:]:
         panel.set_axis_off()
-    for panel, (name, lines) in zip(panels.flatten(), curves.items()):
-        for label, values in lines.items():
-            if label.startswith('zero-shot'):
-                panel.axhline(
-                    np.nanmean(values) if np.isfinite(values).any() else np.nan,
-                    color='k',
-                    ls='--',
-                    label=label,
-                )
+    for panel, name in zip(panels.flat, mean):
+        for method in mean.index.unique(0):
+            values = mean.loc[method, name]
+            if list(values.index) == [0]:
+                panel.axhline(values[0], color='k', ls='--', label=method)
                 continue
-            panel.errorbar(
-                shots,
-                values,
-                errors and errors[name][label],
-                marker='o',
-                markersize=4,
-                capsize=2,
-                label=label,
-            )
+            errors = None if std is None else std.loc[method, name].reindex(shots)
+            style = dict(marker='o', markersize=4, capsize=2, label=method)
+            panel.errorbar(shots, values.reindex(shots), errors, **style)
         panel.set_xscale('log', base=2)
         panel.set_xticks(shots, [str(k) for k in shots])
         panel.set_xlim(shots[0] / 1.3, shots[-1] * 1.3)
@@ -89,10 +80,8 @@ def plot_attention(
 
     Args:
         images (list[ndarray]): RGB, uint8, shape (H, W, 3).
-        masks (list[ndarray]): True on the part that tells the class, shape (H, W); its outline is
-            drawn.
-        maps (dict[str, list[ndarray]]): Column -> attention over each picture, shape (h, w),
-            summing to one.
+        masks (list[ndarray]): True on the part that defines the class, shape (H, W); outlined.
+        maps (dict[str, list[ndarray]]): Column -> attention over each picture, shape (h, w).
         names (list[str]): Of the rows.
         path (Path): The PNG to write.
     """
@@ -109,31 +98,23 @@ def plot_attention(
             if row == 0:
                 panel.set_title(column)
             if column in maps:
-                shown = panel.imshow(
-                    maps[column][row],
-                    extent=(-0.5, width - 0.5, height - 0.5, -0.5),
-                    cmap='Reds',
-                    alpha=0.8 * (maps[column][row] / top) ** 0.5,
-                    vmin=0,
-                    vmax=top,
-                )
+                extent = (-0.5, width - 0.5, height - 0.5, -0.5)
+                alpha = 0.8 * (maps[column][row] / top) ** 0.5
+                style = dict(extent=extent, cmap='Reds', alpha=alpha, vmin=0, vmax=top)
+                shown = panel.imshow(maps[column][row], **style)
         grid[row][0].set_ylabel(names[row])
     figure.colorbar(shown, ax=grid, label='share of attention in a cell')
     figure.savefig(path, dpi=120)
 
 
-def plot_gain(curves: Dict[str, Dict[str, Dict[float, float]]], path: Path) -> None:
-    """What blending adds against beta, a panel for each test variant.
-
-    Args:
-        curves (dict): Panel -> name of a curve -> beta -> gain in percent.
-        path (Path): The PNG to write.
-    """
-    figure = Figure((max(6, 4 * len(curves)), 4), layout='constrained')
-    panels = figure.subplots(1, len(curves), sharey=True, squeeze=False)[0]
-    for panel, (name, lines) in zip(panels, curves.items()):
-        for label, gain in lines.items():
-            panel.plot(list(gain), list(gain.values()), 'o-', markersize=4, label=label)
+def plot_gain(gains: Dict[str, 'pd.DataFrame'], path: Path) -> None:
+    """What blending adds against beta: panel -> gain in percent by shots and beta."""
+    figure = Figure((max(6, 4 * len(gains)), 4), layout='constrained')
+    panels = figure.subplots(1, len(gains), sharey=True, squeeze=False)[0]
+    for panel, (name, table) in zip(panels, gains.items()):
+        for shots, gain in table.iterrows():
+            label = f'{shots} shot{"s" * (shots > 1)}'
+            panel.plot(gain.dropna(), 'o-', markersize=4, label=label)
         panel.axhline(0, color='k', linewidth=0.8)
         panel.set(title=name, xlabel='beta')
         panel.grid(alpha=0.3)
@@ -147,41 +128,25 @@ def plot_search(choice: 'Choice', path: Path) -> None:
 
     The last two hyper-parameters are the axes of a panel; there is a panel for each value of the
     others.
-
-    Args:
-        choice (Choice): What :func:`safe_mm.search.search` found.
-        path (Path): The PNG to write.
     """
     names = list(choice.tried)
     *outer, rows, columns = ['', ''][len(names) :] + names
     tried = {'': [0], **choice.tried}
     chosen = {'': 0, **choice.chosen}
     panels = list(product(*(tried[name] for name in outer)))
-    grids = choice.accuracy.reshape(len(panels), len(tried[rows]), len(tried[columns]))
+    grids = choice.accuracy.numpy().reshape(len(panels), len(tried[rows]), len(tried[columns]))
+    low, high = choice.accuracy.min().item(), choice.accuracy.max().item()
     figure = Figure((1 + 3.2 * len(panels), 4), layout='constrained')
     axes = figure.subplots(1, len(panels), sharey=True, squeeze=False)[0]
     for panel, values, grid in zip(axes, panels, grids):
-        shown = panel.imshow(
-            grid,
-            vmin=choice.accuracy.min().item(),
-            vmax=choice.accuracy.max().item(),
-            origin='lower',
-            aspect='auto',
-            cmap='viridis',
-        )
+        shown = panel.imshow(grid, vmin=low, vmax=high, origin='lower', aspect='auto')
         panel.set_xticks(range(len(tried[columns])), [f'{value:g}' for value in tried[columns]])
         panel.set_yticks(range(len(tried[rows])), [f'{value:g}' for value in tried[rows]])
-        panel.set(
-            xlabel=columns,
-            title=', '.join(f'{name} {value:g}' for name, value in zip(outer, values)),
-        )
+        title = ', '.join(f'{name} {value:g}' for name, value in zip(outer, values))
+        panel.set(xlabel=columns, title=title)
         if list(values) == [chosen[name] for name in outer]:
-            panel.plot(
-                tried[columns].index(chosen[columns]),
-                tried[rows].index(chosen[rows]),
-                'r*',
-                markersize=14,
-            )
+            x, y = (tried[name].index(chosen[name]) for name in (columns, rows))
+            panel.plot(x, y, 'r*', markersize=14)
     axes[0].set_ylabel(rows)
     figure.colorbar(shown, ax=axes, label='accuracy (%)')
     figure.suptitle(f'{choice.images} validation images; star: chosen')

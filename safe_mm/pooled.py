@@ -1,14 +1,15 @@
 """Pooled features of a whole dataset, for all that needs no gradient."""
 
-from typing import NamedTuple
+from typing import Dict, NamedTuple, Union
 
 import torch
 from mmengine.dataset import default_collate
 from mmengine.dist import all_gather, get_rank, get_world_size, is_main_process
-from torch.utils.data import DataLoader, Dataset
+from mmpretrain.datasets import BaseDataset
+from torch.utils.data import DataLoader
 from tqdm import tqdm
 
-from .feature_cache import CachedFeatures, collate
+from .feature_cache import CachedFeatures
 from .models import CLIPClassifier
 
 BATCH = 64
@@ -30,26 +31,17 @@ class Pooled(NamedTuple):
 
 @torch.no_grad()
 def pool_dataset(
-    model: CLIPClassifier, dataset: Dataset, num_workers: int = 0, desc: str = 'pooled features'
+    model: CLIPClassifier,
+    dataset: Union[BaseDataset, CachedFeatures],
+    num_workers: int = 0,
+    desc: str = 'pooled features',
 ) -> Pooled:
-    """Pools a dataset; all processes share the work and get the whole.
-
-    Args:
-        model (CLIPClassifier): Pools.
-        dataset (Dataset): Labelled images, or cached features.
-        num_workers (int): Processes that load images. Defaults to 0.
-        desc (str): For the progress bar.
-    """
+    """Pools labelled images or cached features; all processes share the work and get the whole."""
     count, world = len(dataset), get_world_size()
     each = -(-count // world)  # the same for all: gathering requires it
     mine = [i % count for i in range(get_rank(), each * world, world)]
-    cached = isinstance(dataset, CachedFeatures)
     loader = DataLoader(
-        dataset,
-        BATCH,
-        sampler=mine,
-        num_workers=num_workers,
-        collate_fn=collate if cached else default_collate,
+        dataset, BATCH, sampler=mine, num_workers=num_workers, collate_fn=default_collate
     )
     was_training = model.training
     model.eval()
@@ -63,18 +55,10 @@ def pool_dataset(
     def whole(part: torch.Tensor) -> torch.Tensor:
         return torch.stack(all_gather(part), 1).flatten(0, 1)[:count]
 
-    labels = whole(torch.cat(labels))
+    number: Dict[str, int] = {}  # of each image
+    paths = [dataset.get_data_info(i)['img_path'] for i in range(count)]
+    images = torch.tensor([number.setdefault(path, len(number)) for path in paths])
+    all_labels = whole(torch.cat(labels))
     return Pooled(
-        whole(torch.cat(branches)).transpose(0, 1), labels, image_of_view(dataset).to(labels.device)
-    )
-
-
-def image_of_view(dataset: Dataset) -> torch.Tensor:
-    """Which image each view of a dataset shows, counted from 0."""
-    number: dict = {}
-    return torch.tensor(
-        [
-            number.setdefault(dataset.get_data_info(i)['img_path'], len(number))
-            for i in range(len(dataset))
-        ]
+        whole(torch.cat(branches)).transpose(0, 1), all_labels, images.to(all_labels.device)
     )

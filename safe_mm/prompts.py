@@ -3,7 +3,7 @@
 import json
 import re
 from pathlib import Path
-from typing import Any, List, Sequence, Union
+from typing import List, Sequence, Union
 
 import open_clip
 
@@ -51,15 +51,13 @@ def class_prompts(classes: Sequence[str], templates: Union[str, Sequence[str]]) 
     for template in templates:
         if '{}' not in template:
             raise InputError(
-                f'{template!r} is not a template: it has no {{}} for the '
-                'class name, and is neither a .json file nor one of the sets '
-                f'{", ".join(TEMPLATE_SETS)}.'
+                f'{template!r} is not a template: it has no {{}} for the class name, and is '
+                f'neither a .json file nor one of the sets {", ".join(TEMPLATE_SETS)}.'
             )
         if re.search('[a-z]{2}', template) and ' ' not in template:
             raise InputError(
-                f'the template {template!r} has no space. mmengine takes '
-                'spaces out of --cfg-options: write templates into a config, '
-                'or a .json file.'
+                f'the template {template!r} has no space. mmengine takes spaces out of '
+                '--cfg-options: write templates into a config, or a .json file.'
             )
     if not templates:
         raise InputError(
@@ -76,16 +74,16 @@ def _from_json(names: List[str], path: Path) -> List[List[str]]:
         raise InputError(
             f'{path} cannot be read as a JSON file of {{class: [sentences]}}: {error}'
         ) from None
-    missing = [name for name in names if not _is_texts(sentences.get(name))]
+    missing = [
+        name
+        for name in names
+        if not isinstance(sentences.get(name), list)
+        or not sentences[name]
+        or not all(isinstance(text, str) for text in sentences[name])
+    ]
     if missing:
         raise InputError(
             f'{path} has no list of sentences for {len(missing)} of '
             f'{len(names)} classes: {", ".join(missing[:5])}.'
         )
     return [sentences[name] for name in names]
-
-
-def _is_texts(value: Any) -> bool:
-    return (
-        isinstance(value, list) and len(value) > 0 and all(isinstance(text, str) for text in value)
-    )

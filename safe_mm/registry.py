@@ -7,38 +7,19 @@ mmpretrain's without a prefix.
 from mmengine.registry import Registry
 from mmpretrain import registry as mmpretrain
 
-MODELS = Registry(
-    'model',
-    parent=mmpretrain.MODELS,
-    scope='safe_mm',
-    locations=['safe_mm.models', 'safe_mm.methods'],
-)
-MODEL_WRAPPERS = Registry(
-    'model wrapper',
-    parent=mmpretrain.MODEL_WRAPPERS.parent,  # where the Runner looks
-    scope='safe_mm',
-    locations=['safe_mm.engine'],
-)
-DATASETS = Registry(
-    'dataset', parent=mmpretrain.DATASETS, scope='safe_mm', locations=['safe_mm.datasets']
-)
-TRANSFORMS = Registry(
-    'transform', parent=mmpretrain.TRANSFORMS, scope='safe_mm', locations=['safe_mm.datasets']
-)
-HOOKS = Registry('hook', parent=mmpretrain.HOOKS, scope='safe_mm', locations=['safe_mm.engine'])
-LOOPS = Registry('loop', parent=mmpretrain.LOOPS, scope='safe_mm', locations=['safe_mm.engine'])
-OPTIM_WRAPPER_CONSTRUCTORS = Registry(
-    'optimizer wrapper constructor',
-    parent=mmpretrain.OPTIM_WRAPPER_CONSTRUCTORS,
-    scope='safe_mm',
-    locations=['safe_mm.engine'],
-)
-PARAM_SCHEDULERS = Registry(
-    'parameter scheduler',
-    parent=mmpretrain.PARAM_SCHEDULERS,
-    scope='safe_mm',
-    locations=['safe_mm.engine'],
-)
-METRICS = Registry(
-    'metric', parent=mmpretrain.METRICS, scope='safe_mm', locations=['safe_mm.evaluation']
-)
+
+def child(parent: Registry, *locations: str) -> Registry:
+    """A registry of this package for components in its modules ``locations``."""
+    modules = [f'safe_mm.{location}' for location in locations]
+    return Registry(parent.name, parent=parent, scope='safe_mm', locations=modules)
+
+
+MODELS = child(mmpretrain.MODELS, 'models', 'methods')
+MODEL_WRAPPERS = child(mmpretrain.MODEL_WRAPPERS.parent, 'engine')  # where the Runner looks
+DATASETS = child(mmpretrain.DATASETS, 'datasets')
+TRANSFORMS = child(mmpretrain.TRANSFORMS, 'datasets')
+HOOKS = child(mmpretrain.HOOKS, 'engine')
+LOOPS = child(mmpretrain.LOOPS, 'engine')
+OPTIM_WRAPPER_CONSTRUCTORS = child(mmpretrain.OPTIM_WRAPPER_CONSTRUCTORS, 'engine')
+PARAM_SCHEDULERS = child(mmpretrain.PARAM_SCHEDULERS, 'engine')
+METRICS = child(mmpretrain.METRICS, 'evaluation')

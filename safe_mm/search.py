@@ -5,7 +5,7 @@ no part in it.
 """
 
 from itertools import product
-from typing import Dict, List, NamedTuple, Optional, Sequence, Set
+from typing import Dict, List, NamedTuple, Optional, Sequence, Set, Type
 
 import torch
 from torch.nn import functional as F
@@ -47,11 +47,8 @@ def search_space(model: CLIPClassifier, space: Optional[Space]) -> Space:
     for name, values in space.items():
         if name not in known:
             raise InputError(f'search.{name} is not known; there are {", ".join(sorted(known))}.')
-        if (
-            not isinstance(values, (list, tuple))
-            or not values
-            or not all(isinstance(v, (int, float)) and v >= 0 for v in values)
-        ):
+        listed = isinstance(values, (list, tuple)) and len(values) > 0
+        if not listed or not all(isinstance(v, (int, float)) and v >= 0 for v in values):
             raise InputError(f'search.{name}={values!r} must be a list of non-negative numbers.')
     # A trained head belongs to the features it was trained on
     parts = [model.head] if model.head.fits == 'before' else [model.neck, model.head]
@@ -65,7 +62,7 @@ def search_space(model: CLIPClassifier, space: Optional[Space]) -> Space:
     return {name: space[name] for name in own if name in space}
 
 
-def known_names(part: type) -> Set[str]:
+def known_names(part: Type[Part]) -> Set[str]:
     """Hyper-parameters of a class of parts and of all its subclasses."""
     return set(part.hyperparameters).union(*map(known_names, part.__subclasses__()))
 
@@ -77,14 +74,8 @@ def search(
     """Tries every setting; the most accurate on validation images wins.
 
     Ties are broken by the least cross-entropy there, then by the order of the values. The model has
-    the choice when this returns.
-
-    Args:
-        model (CLIPClassifier): Has the hyper-parameters.
-        space (dict): See :func:`search_space`.
-        validation (Pooled): The validation images.
-        training (Pooled, optional): If the head is to be fitted anew where a hyper-parameter
-            changes what it is fitted to. Defaults to None.
+    the choice when this returns. With ``training`` features, the head is fitted anew where a
+    hyper-parameter changes what it is fitted to.
     """
     refit = (*model.neck.hyperparameters, *model.head.refit_for)
     outer = {n: v for n, v in space.items() if n in refit}
@@ -99,26 +90,19 @@ def search(
             set_hyperparameters(model, dict(zip(inner, own)))
             logits = model.head.logits(*prepared)
             hits = logits.argmax(-1) == validation.labels
-            results.append(
-                (
-                    100 * hits.double().mean().item(),
-                    -F.cross_entropy(logits, validation.labels).item(),
-                )
-            )
-    settings = list(product(*outer.values(), *inner.values()))
-    best = settings[results.index(max(results))]
-    chosen = dict(zip([*outer, *inner], best))
+            loss = F.cross_entropy(logits, validation.labels)
+            results.append((100 * hits.double().mean().item(), -loss.item()))
+    tried = {**outer, **inner}
+    settings = list(product(*tried.values()))
+    chosen = dict(zip(tried, settings[results.index(max(results))]))
     for name, value in chosen.items():
         model.hyperparameters[name].choose(name, value)
     if training is not None and outer:
         fit(model, training)
-    accuracy = torch.tensor([r[0] for r in results]).reshape(
-        [len(values) for values in (*outer.values(), *inner.values())]
-    )
-    images = len(validation.labels)
-    return Choice(
-        chosen, {**outer, **inner}, accuracy, images, tie_summary(accuracy.flatten(), images)
-    )
+    accuracy, images = torch.tensor([r[0] for r in results]), len(validation.labels)
+    shape = [len(values) for values in tried.values()]
+    ties = tie_summary(accuracy, images)
+    return Choice(chosen, tried, accuracy.reshape(shape), images, ties)
 
 
 def set_hyperparameters(model: CLIPClassifier, values: dict) -> None:
@@ -137,10 +121,8 @@ def tie_summary(accuracy: torch.Tensor, images: int) -> str:
     """How many settings are as good as the best, in words."""
     best, one = accuracy.max(), 100 / images
     return (
-        f'{(accuracy == best).sum().item()} of {len(accuracy)} settings '
-        f'are best on {images} validation images, '
-        f'{(accuracy >= best - 1.001 * one).sum().item()} within one '
-        'image of it'
+        f'{(accuracy == best).sum().item()} of {len(accuracy)} settings are best on {images} '
+        f'validation images, {(accuracy >= best - 1.001 * one).sum().item()} within one image of it'
     )
 
 

@@ -1,28 +1,64 @@
 """Checks a config for unknown keys and types, before anything is loaded."""
 
-import difflib
 import inspect
-from typing import Any, Callable, Iterable, Optional, Set
+from typing import Any, Callable, Dict, Iterable, Iterator, Optional, Set, Tuple
 
 from mmengine import registry as mmengine_registry
 from mmengine.config import Config
 from mmengine.registry import Registry
-from mmengine.runner import EpochBasedTrainLoop, IterBasedTrainLoop, LogProcessor, TestLoop, ValLoop
+from mmengine.runner import (
+    EpochBasedTrainLoop,
+    IterBasedTrainLoop,
+    LogProcessor,
+    Runner,
+    TestLoop,
+    ValLoop,
+)
 from mmengine.runner.utils import set_random_seed
 from mmpretrain import registry as mmpretrain_registry
 from torch.utils.data import DataLoader
 
 from . import registry
 from .clip import SplitCLIP
-from .errors import InputError
+from .errors import InputError, near_matches
 
+# Settings that a config need not have: what mmengine's Runner and the tools look up, and what other
+# configs of a sweep have
+OPTIONAL = (
+    'find_unused_parameters',
+    'model_wrapper_cfg',
+    'sync_bn',
+    'compile',
+    'activation_checkpointing',
+    'efficient_conv_bn_eval',
+    'tta_model',
+    'tta_pipeline',
+    'variants',
+    'grid',
+    'search',
+)
 # Keys that mmengine takes out of a dict before it builds the type
 EVERY_TYPE = {'type', '_scope_', '_delete_', 'priority'}
+LOADER = {'dataset', 'num_batch_per_epoch'}
 MORE = dict(
     optim_wrapper={'constructor', 'paramwise_cfg'},
     param_scheduler={'convert_to_iter_based'},
     train_cfg={'by_epoch'},
-    dataloader={'dataset', 'num_batch_per_epoch'},
+    train_dataloader=LOADER,
+    val_dataloader=LOADER,
+    test_dataloader=LOADER,
+)
+# Whose parts have types of their own
+TYPED = (
+    'optim_wrapper',
+    'param_scheduler',
+    'visualizer',
+    'default_hooks',
+    'custom_hooks',
+    'val_evaluator',
+    'test_evaluator',
+    'model',
+    'tta_model',
 )
 PLAIN = dict(
     env_cfg={'cudnn_benchmark', 'mp_cfg', 'dist_cfg', 'resource_limit'},
@@ -30,7 +66,37 @@ PLAIN = dict(
     auto_scale_lr={'base_batch_size', 'enable'},
 )
 # Parts of a CLIPClassifier whose type need not be said
-IMPLIED = {'model.clip': SplitCLIP, 'model.backbone': 'safe_mm.CLIPTrunk'}
+IMPLIED: Dict[str, Any] = {'model.clip': SplitCLIP, 'model.backbone': 'safe_mm.CLIPTrunk'}
+
+
+def validate_options(cfg: Config, options: Iterable[str]) -> None:
+    """Refuses ``--cfg-options`` that set what nothing looks up.
+
+    Raises:
+        InputError: Names the option, and settings with such a name.
+    """
+    known = {*cfg, *inspect.signature(Runner.__init__).parameters, *OPTIONAL}
+    for option in options:
+        first = option.split('.')[0]
+        if first not in known:
+            paths = [f'{path}{key}' for path, own in dicts_of(cfg._cfg_dict) for key in own]
+            near = [path for path in paths if path.endswith(f'.{option}')]
+            raise InputError(
+                f'--cfg-options {option}: the config has no {first!r}. Near '
+                f'matches: {", ".join(near) or near_matches(first, known)}.'
+            )
+
+
+def dicts_of(node: Any, path: str = '') -> Iterator[Tuple[str, dict]]:
+    """All dicts of a config; before each the start of its keys' ``--cfg-options``."""
+    children: Iterable[Tuple[Any, Any]] = ()
+    if isinstance(node, dict):
+        yield path, node
+        children = list(node.items())
+    elif isinstance(node, (list, tuple)):
+        children = enumerate(node)
+    for key, child in children:
+        yield from dicts_of(child, f'{path}{key}.')
 
 
 def validate_config(cfg: Config) -> None:
@@ -39,47 +105,28 @@ def validate_config(cfg: Config) -> None:
     Raises:
         InputError: Names the key or type, its place, and near matches.
     """
-    loop = (
-        IterBasedTrainLoop
-        if not cfg.get('train_cfg', {}) or ('max_iters' in cfg.train_cfg)
-        else EpochBasedTrainLoop
-    )
-    untyped = dict(
-        train_cfg=loop,
+    length = cfg.get('train_cfg') or {'max_iters': 0}
+    untyped: Dict[str, Callable] = dict(
+        train_cfg=IterBasedTrainLoop if 'max_iters' in length else EpochBasedTrainLoop,
         val_cfg=ValLoop,
         test_cfg=TestLoop,
         log_processor=LogProcessor,
         randomness=set_random_seed,
+        train_dataloader=DataLoader,
+        val_dataloader=DataLoader,
+        test_dataloader=DataLoader,
     )
     for name, node in cfg._cfg_dict.items():
         if name in PLAIN and isinstance(node, dict):
             check_keys(name, node, PLAIN[name])
-        elif name in untyped and isinstance(node, dict):
-            walk(name, node, untyped[name], MORE.get(name, set()))
-        elif name.endswith('_dataloader') and isinstance(node, dict):
-            walk(name, node, DataLoader, MORE['dataloader'])
-        elif name in (
-            'optim_wrapper',
-            'param_scheduler',
-            'visualizer',
-            'default_hooks',
-            'custom_hooks',
-            'val_evaluator',
-            'test_evaluator',
-            'model',
-            'tta_model',
-        ):
-            walk(name, node, None, MORE.get(name, set()))
+        elif name in untyped or name in TYPED:
+            walk(name, node, untyped.get(name), MORE.get(name, ()))
 
 
 def walk(path: str, node: Any, kind: Optional[Callable] = None, more: Iterable[str] = ()) -> None:
     """Checks a node of a config and all below it.
 
-    Args:
-        path (str): Where it is, for messages.
-        node (Any): The node.
-        kind (Callable, optional): What takes its keys, if it has no type.
-        more (Iterable[str]): Keys that are allowed beside.
+    Keys of a node without a type are those that ``kind`` takes, and ``more`` in any case.
     """
     if isinstance(node, (list, tuple)):
         for number, child in enumerate(node):
@@ -100,11 +147,9 @@ def check_keys(path: str, node: dict, allowed: Set[str]) -> None:
     """Raises an InputError that names a key that is not allowed."""
     for key in node:
         if key not in allowed:
-            near = difflib.get_close_matches(str(key), allowed)
             raise InputError(
-                f'unknown key {path}.{key}. Near matches: '
-                f'{", ".join(near) or "none"}; allowed: '
-                f'{", ".join(sorted(allowed - EVERY_TYPE))}.'
+                f'unknown key {path}.{key}. Near matches: {near_matches(key, allowed)}; '
+                f'allowed: {", ".join(sorted(allowed - EVERY_TYPE))}.'
             )
 
 
@@ -125,9 +170,8 @@ def find_type(path: str, name: Any) -> Optional[Callable]:
                     return found
                 scope = f'{own.scope}.' if own.scope == 'safe_mm' else ''
                 known |= {scope + key for key in own.module_dict}
-    near = difflib.get_close_matches(name, known)
     raise InputError(
-        f'{path}.type={name!r} is not known. Near matches: {", ".join(near) or "none"}.'
+        f'{path}.type={name!r} is not known. Near matches: {near_matches(name, known)}.'
     )
 
 
@@ -136,9 +180,8 @@ def parameters(kind: Callable) -> Optional[Set[str]]:
 
     Where a class hands ``**kwargs`` on, those of its bases count, too.
     """
-    if not inspect.isclass(kind):
-        steps = [kind]
-    else:
+    steps = [kind]
+    if inspect.isclass(kind):
         steps = [vars(base)['__init__'] for base in kind.__mro__[:-1] if '__init__' in vars(base)]
     names: Set[str] = set()
     for step in steps:

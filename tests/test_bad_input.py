@@ -17,10 +17,17 @@ def test_payload_in_a_checkpoint(shapes, tmp_path):
     marker, path = tmp_path / 'marker', tmp_path / 'evil.pth'
     torch.save(dict(state_dict={}, evil=Payload(marker)), path)
     fails(
-        'evil.pth is refused', 'test', CONFIG, path, '--data-root', shapes, '--work-dir', tmp_path
+        'refusing to load .*evil.pth',
+        'test',
+        CONFIG,
+        path,
+        '--data-root',
+        shapes,
+        '--work-dir',
+        tmp_path,
     )
     fails(
-        'evil.pth is refused',
+        'refusing to load .*evil.pth',
         'train',
         CONFIG,
         '--resume',
@@ -37,7 +44,7 @@ def test_payload_in_load_from(shapes, tmp_path):
     marker, path = tmp_path / 'marker', tmp_path / 'evil.pth'
     torch.save(dict(state_dict={}, evil=Payload(marker)), path)
     fails(
-        'evil.pth is refused',
+        'refusing to load .*evil.pth',
         'train',
         CONFIG,
         '--data-root',
@@ -147,6 +154,8 @@ def test_model_with_other_classes(shapes, tmp_path):
         (['--cfg-options', 'model.clip.pretrained=gone.pt'], 'gone.pt'),
         (['--clip', f'{TINY_RN}:gone.pt'], 'gone.pt'),
         (['--clip', TINY_RN], '--clip .*tiny-rn.json needs weights'),
+        (['--clip', 'RN5O'], 'Near matches: RN50'),
+        (['--clip', 'creature-rn'], 'Near matches: creatures-rn'),
         (['--dataset', 'dtdd'], "'dtdd' is not known; there are dtd"),
         (['--launcher', 'slurm'], 'needs GPUs'),
         (['--amp'], '--amp needs a GPU'),
@@ -165,7 +174,7 @@ def test_bad_options(shapes, tmp_path, args, message):
 
 def test_metric_that_is_not_measured(shapes, tmp_path):
     fails(
-        "save_best='accuracy/top9' is not a metric of this run: accuracy/top1",
+        "save_best='accuracy/top9' is not a metric of this run, which has accuracy/top1",
         'train',
         CONFIG,
         '--data-root',

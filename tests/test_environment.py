@@ -33,7 +33,7 @@ def pretend(monkeypatch):
         ({'torch': '2.0.1'}, 'torch 2.0.1 .*>=2.1'),
         ({'mmcv': '1.7.0'}, r'mmcv 1.7.0 .*pip install "mmcv>=2.0'),
         ({'mmcv': None}, 'mmcv is not installed.*mmcv-lite'),
-        ({'mmcv-lite': '2.1.0'}, 'mmcv and mmcv-lite are both installed'),
+        ({'mmcv-lite': '2.1.0'}, 'mmcv-lite and mmcv are both installed'),
         ({'mmpretrain': None}, 'mmpretrain is not installed.*onedl-mmpretrain'),
         ({'pycocotools': '2.0', 'transformers': '5.0.0'}, 'transformers 5.0.0.*transformers<4.57'),
     ],

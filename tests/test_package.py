@@ -39,12 +39,13 @@ def wheel(tmp_path_factory):
     return next(source.parent.glob('*.whl'))
 
 
-def test_wheel_carries_configs_and_tools(wheel):
+def test_wheel_carries_configs_tools_and_data(wheel):
     names = set(zipfile.ZipFile(wheel).namelist())
     for folder in ('configs', 'tools'):
         for path in (ROOT / folder).rglob('*'):
             if path.is_file() and '__pycache__' not in str(path):
                 assert f'safe_mm/.mim/{path.relative_to(ROOT)}' in names
+    assert {'safe_mm/datasets/catalog.json', 'safe_mm/report/paper.csv'} <= names
 
 
 def test_wheel_works_away_from_the_repository(wheel, tmp_path):

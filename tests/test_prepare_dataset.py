@@ -137,7 +137,7 @@ def test_all_in_place(name, publish, capsys):
     prepare(name, publish(name))
     out = capsys.readouterr().out
     assert 'missing' not in out
-    assert out.endswith(f'{name}: all right, 2 classes, 8 train, 4 val, 6 test\n')
+    assert out.endswith(f'{name}: complete, 2 classes, 8 train, 4 val, 6 test\n')
 
 
 @pytest.mark.parametrize('name', ['imagenet', *VARIANTS])
@@ -159,7 +159,7 @@ def test_imagenet(name, tmp_path, monkeypatch, capsys):
     )
     prepare(name, tmp_path)
     counts = '3 train, 3 test' if train else f'{classes} test'
-    assert capsys.readouterr().out.endswith(f'{name}: all right, {classes} classes, {counts}\n')
+    assert capsys.readouterr().out.endswith(f'{name}: complete, {classes} classes, {counts}\n')
 
 
 def test_published_split_of_imagenet(tmp_path, monkeypatch, capsys):
@@ -170,12 +170,12 @@ def test_published_split_of_imagenet(tmp_path, monkeypatch, capsys):
     prepare('imagenet', tmp_path)
     out = capsys.readouterr().out
     assert 'not there, optional  imagenet/split_ImageNet.json\n' in out
-    assert out.endswith('imagenet: all right, 3 classes, 15 train, 3 test\n')
+    assert out.endswith('imagenet: complete, 3 classes, 15 train, 3 test\n')
     write_imagenet_split(tmp_path)
     prepare('imagenet', tmp_path)
     out = capsys.readouterr().out
     assert 'present  imagenet/split_ImageNet.json\n' in out
-    assert out.endswith('imagenet: all right, 3 classes, 9 train, 6 val, 3 test\n')
+    assert out.endswith('imagenet: complete, 3 classes, 9 train, 6 val, 3 test\n')
 
 
 def test_every_fault_in_one_run(publish, capsys):
@@ -217,7 +217,7 @@ def test_many_faults_are_counted(publish, capsys):
 def test_the_bar_counts_images(tmp_path, capsys):
     draw(tmp_path / 'a.png')
     found = find_faults(tmp_path, ['a.png'] * 150)
-    assert not any(faults.count for faults in found.values())
+    assert not any(found.values())
     assert '150/150' in capsys.readouterr().err
 
 
@@ -236,7 +236,7 @@ def test_download_goes_into_the_layout(name, downloads, capsys):
     prepare(name, root)
     out = capsys.readouterr().out
     assert f'missing  {CATALOG[name].needs[0].path}\n' in out
-    assert out.endswith('all right, 2 classes, 8 train, 4 val, 6 test\n')
+    assert out.endswith('complete, 2 classes, 8 train, 4 val, 6 test\n')
     assert not (home / '.download').exists()
 
 

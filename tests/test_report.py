@@ -124,7 +124,7 @@ def test_average_needs_all_datasets():
     table = table_of(results[:-1])
     assert table.mean['UCF101']['SAFE', 1] == 61
     assert table.mean['average']['SAFE', 1] == 56
-    assert table.count['average']['SAFE', 1] == 1
+    assert table.number['average']['SAFE', 1] == 1
 
 
 def test_methods_of_a_result():
@@ -276,7 +276,7 @@ def test_variants_beside_the_paper():
     own[0]['test']['test'].pop('zero-shot')
     both = table_of(variant_results() + own)
     assert both.mean['ImageNet']['SAFE-A', 16] == 30
-    assert both.count['ImageNet']['SAFE-A', 16] == 1
+    assert both.number['ImageNet']['SAFE-A', 16] == 1
 
 
 def test_gains():

@@ -169,7 +169,7 @@ GOOD = [['a.jpg', 0, 'cat'], ['b.jpg', 1, 'dog']]
         (json.dumps(dict(train=[*GOOD, ['c.jpg', 3, 'cow']])), r'label \[2\]'),
         (
             json.dumps(dict(train=GOOD, test=[['c.jpg', 1, 'wolf']])),
-            "label 1 is called 'dog' and 'wolf' .in test",
+            "label 1 has the class names 'dog' and 'wolf' .in test",
         ),
     ],
 )

@@ -1,8 +1,8 @@
-"""Time and memory of SAFE beside the stock modules and the naive recipe:
+"""Time and memory of SAFE against open_clip's modules, trained on images in each iteration:
 python tools/benchmark.py --out benchmark.json
 
-Naive is open_clip's own forward pass with torch.optim.AdamW, the frozen trunk
-run in each iteration. Weights are random; speed does not depend on them.
+The baseline is open_clip's own forward pass with torch.optim.AdamW. Weights are random; speed does
+not depend on them.
 """
 
 import json
@@ -11,14 +11,14 @@ import platform
 import tempfile
 import time
 from argparse import ArgumentParser
-from functools import partial
+from itertools import chain
 from pathlib import Path
 
 import torch
 from tqdm import tqdm
 
 from safe_mm.benchmark import modules, runs
-from safe_mm.benchmark.floors import Floors
+from safe_mm.benchmark.encoders import Costs
 from safe_mm.benchmark.timing import Machine, table
 from safe_mm.errors import exit_on_input_error
 
@@ -39,31 +39,21 @@ def main() -> None:
         help='for pictures and training; its CLIP is replaced',
     )
     args = parser.parse_args()
-    machine, rows = Machine(), {}
-    for name in tqdm(args.models, 'models'):
-        floors = Floors(name, machine)
+    machine, found = Machine(), {}
+    for name in args.models:
+        costs = Costs(name)
         with tempfile.TemporaryDirectory() as folder:
-            recipe = name, floors, args.config, folder, args.iterations
-            parts = [
-                *(
-                    partial(part, name, floors, args.repeats)
-                    for part in (
-                        modules.pooling,
-                        modules.side_by_side,
-                        modules.inference,
-                        modules.growth,
-                    )
-                ),
-                partial(runs.iterations, *recipe),
-                partial(runs.runner, *recipe),
-                partial(runs.memory, name, floors),
-            ]
-            for part in tqdm(parts, name, leave=False):
+            parts = chain(
+                modules.measure(name, costs, args.repeats),
+                runs.measure(name, costs, args.config, folder, args.iterations),
+            )
+            for title, figures, work in tqdm(parts, name):
                 machine.measure()
-                rows.update(part())
-    for row in rows.values():
-        if 'floor' in row:
-            row['floor'] = row['floor']()
+                found[f'{name} {title}'] = figures, work
+    rows = {
+        title: dict(figures, floor=machine.floor(work)) if work else figures
+        for title, (figures, work) in found.items()
+    }
     about = dict(
         date=time.strftime('%Y-%m-%d'),
         torch=torch.__version__,

@@ -36,8 +36,7 @@ def main() -> None:
     lacks = [k for k in found.missing_keys if k not in zeros]
     if lacks:
         raise InputError(
-            f'{args.checkpoint} is not of the model of '
-            f'{args.config}: it lacks {lacks[0]} and '
+            f'{args.checkpoint} is not of the model of {args.config}: it lacks {lacks[0]} and '
             f'{len(lacks) - 1} more tensors.'
         )
     state = model.open_clip_state_dict()

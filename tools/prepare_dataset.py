@@ -1,4 +1,4 @@
-"""Downloads a data set as far as possible, and checks that all is there:
+"""Downloads a dataset as far as possible and checks that it is complete:
 python tools/prepare_dataset.py NAME --data-root FOLDER [--check]
 """
 
@@ -11,96 +11,96 @@ from typing import List
 
 import torchvision
 
-from safe_mm.datasets.catalog import CATALOG, DataSet, Need
-from safe_mm.datasets.check import Report, check_data
+from safe_mm.datasets.catalog import CATALOG, DatasetInfo, Need
+from safe_mm.datasets.check import Counts, Faults, check_data
 from safe_mm.errors import InputError, exit_on_input_error
+
+SHOWN = 10  # faults of a kind that are named
 
 
 def main() -> None:
-    parser = ArgumentParser(description='Download and check a data set')
-    parser.add_argument('name', choices=CATALOG, help='of the data set')
+    parser = ArgumentParser(description='Download and check a dataset')
+    parser.add_argument('name', choices=CATALOG, help='of the dataset')
     parser.add_argument('--data-root', type=Path, required=True, help='folder of the datasets')
     parser.add_argument('--check', action='store_true', help='check only, download nothing')
     args = parser.parse_args()
     if not args.check:
         fetch(args.name, args.data_root)
-    report = check_data(args.name, args.data_root)
-    print(summary(args.name, report))
-    if not report.all_right():
+    counts, faults = check_data(args.name, args.data_root)
+    if any(found != published for found, published in counts.values()) or any(faults.values()):
+        print_faults(args.name, counts, faults)
         sys.exit(1)
+    numbers = ', '.join(f'{found:,} {what}' for what, (found, _) in counts.items())
+    print(f'{args.name}: complete, {numbers}')
 
 
 def fetch(name: str, root: Path) -> None:
-    """Says what a data set needs, and downloads what torchvision can.
+    """Lists what a dataset needs, and downloads what torchvision can.
 
     Raises:
-        InputError: A download failed, or something is left to do by hand.
+        InputError: A download failed, or something has to be fetched by hand.
     """
-    data = CATALOG[name]
-    missing = lacking(data, root)
+    info = CATALOG[name]
+    missing = find_missing(info, root)
     print(f'{name} needs, below {root}:')
-    for need in data.needs:
+    for need in info.needs:
         there = 'present' if (root / need.path).exists() else 'not there, optional'
         state = 'missing' if need in missing else there
         print(f'  {state}  {need.path}\n           from {need.source}')
-    if any(need.made for need in missing):
-        download(data, [need for need in missing if need.made], root)
-        missing = lacking(data, root)
+    downloadable = [need for need in missing if need.made]
+    if downloadable:
+        download(info, downloadable, root)
+        missing = find_missing(info, root)
     if missing:
         raise InputError(
-            f'{name} lacks {", ".join(need.path for need in missing)} below '
-            f'{root}. Fetch by hand what is listed above as missing, and run '
-            'this again.'
+            f'{name} lacks {", ".join(need.path for need in missing)} below {root}. Fetch by hand '
+            'what is listed above as missing, and run this again.'
         )
 
 
-def lacking(data: DataSet, root: Path) -> List[Need]:
-    return [need for need in data.needs if not need.optional and not (root / need.path).exists()]
+def find_missing(info: DatasetInfo, root: Path) -> List[Need]:
+    return [need for need in info.needs if not need.optional and not (root / need.path).exists()]
 
 
-def download(data: DataSet, needs: List[Need], root: Path) -> None:
-    """Downloads by torchvision's class and moves what is needed into place.
+def download(info: DatasetInfo, needs: List[Need], root: Path) -> None:
+    """Downloads with torchvision's class and moves what is needed into place.
 
     Raises:
-        InputError: It failed; says what to do by hand.
+        InputError: It failed; the message says what to do by hand.
     """
     home = (root / needs[0].path).parent
-    folder = home / '.download'  # on one disk with where the files go
-    unfinished = folder / data.unfinished
+    folder = home / '.download'  # on the same disk as the destination
+    unfinished = folder / info.unfinished
     try:
-        if data.requires:
-            import_module(data.requires)  # the class does so at its end only
+        if info.requires:
+            import_module(info.requires)  # the class imports it only at its end
         if unfinished.exists():
             shutil.rmtree(unfinished)
-        getattr(torchvision.datasets, data.torchvision)(str(folder), download=True)
+        getattr(torchvision.datasets, info.torchvision)(str(folder), download=True)
         for need in needs:
             (folder / need.made).rename(root / need.path)
         shutil.rmtree(folder)
-    except Exception as error:  # torchvision has no one type for all
+    except Exception as error:  # torchvision raises many types
         names = ', '.join(Path(need.path).name for need in needs)
         raise InputError(
-            f"torchvision's {data.torchvision} could not be downloaded "
-            f'({type(error).__name__}: {error}). Mend that and run this '
-            f'again, or unpack {needs[0].source} by hand and move its {names} '
-            f'to {home}.'
+            f"torchvision's {info.torchvision} could not be downloaded ({type(error).__name__}: "
+            f'{error}). Correct that and run this again, or unpack {needs[0].source} by hand and '
+            f'move its {names} to {home}.'
         ) from None
 
 
-def summary(name: str, report: Report) -> str:
-    """One line if all is right, else every number and the first faults."""
-    if report.all_right():
-        counts = ', '.join(f'{here:,} {what}' for what, (here, _) in report.counts.items())
-        return f'{name}: all right, {counts}'
-    lines = [f'{name}: not as published']
-    for what, (here, published) in report.counts.items():
-        verdict = '' if here == published else '  WRONG'
-        lines.append(f'  {what:10}{here:>10,} of {published:>9,}{verdict}')
-    for kind, faults in report.faults.items():
-        lines.append(f'  {kind:10}{faults.count:>10,}')
-        lines += [f'    {text}' for text in faults.first]
-        if faults.count > len(faults.first):
-            lines.append(f'    and {faults.count - len(faults.first):,} more')
-    return '\n'.join(lines)
+def print_faults(name: str, counts: Counts, faults: Faults) -> None:
+    """Every number, and the first faults of each kind."""
+    print(f'{name}: not as published')
+    for what, (found, published) in counts.items():
+        verdict = '' if found == published else '  WRONG'
+        print(f'  {what:10}{found:>10,} of {published:>9,}{verdict}')
+    for kind, texts in faults.items():
+        print(f'  {kind:10}{len(texts):>10,}')
+        for text in texts[:SHOWN]:
+            print(f'    {text}')
+        if len(texts) > SHOWN:
+            print(f'    and {len(texts) - SHOWN:,} more')
 
 
 if __name__ == '__main__':

@@ -54,7 +54,7 @@ def parse_args() -> Namespace:
 
 def main() -> None:
     args = parse_args()
-    from safe_mm.runs.sweep import describe, plan, sweep  # after --help
+    from safe_mm.runs.sweep import describe, plan, sweep  # --help answers without it
 
     if args.dry_run:
         left = plan(args)

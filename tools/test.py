@@ -36,13 +36,9 @@ def parse_args() -> Namespace:
     return parser.parse_args()
 
 
-def main() -> None:
-    args = parse_args()
-    from safe_mm.commands.test import run  # after --help
-
-    run(args)
-
-
 if __name__ == '__main__':
     with exit_on_input_error():
-        main()
+        args = parse_args()
+        from safe_mm.commands.test import run  # --help answers without it
+
+        run(args)

@@ -1,1 +1,1 @@
-"""Speed and memory of SAFE beside open_clip's modules and the naive recipe."""
+"""Speed and memory of SAFE against open_clip's modules, trained on images in each iteration."""

@@ -1,165 +1,117 @@
-"""The pooling layer, the encoder and a training step on given tensors.
+"""The pooling layer, the encoder and training steps on given tensors."""
 
-Floors are asked for at the end, when the machine has shown what it can do.
-"""
-
-from functools import partial
-from typing import Callable, Dict
+from typing import Callable, Dict, Iterator, List
 
 import torch
 from mmpretrain.structures import DataSample
 
-from ..config import has_fused_adamw
 from ..methods.safe import blend
 from ..models import CLIPClassifier, JointRuns
-from .floors import Floors
-from .stock import (
-    BATCH,
-    CLASSES,
-    Naive,
-    dense,
-    naive_step,
-    parts,
-    random_images,
-    safe_step,
-    tuned_pool,
-)
-from .timing import seconds
+from . import encoders
+from .encoders import BATCH, CLASSES, Baseline, Costs, dense, parts, random_images, tuned_pool
+from .timing import Row, compare_seconds
 
 BETAS = (0.0, 0.25, 0.5, 0.75, 1.0)
-BLOCK = 4  # runs of a step before the other side's turn
+BLOCK = 4  # runs of a side before the other's turn
+JOINT = {'1 setting': (1, 1), '4 settings': (4, 1), '12 settings': (12, 1), '3 seeds': (1, 3)}
 
 
-def forward(function: Callable, *inputs: torch.Tensor) -> Callable:
+def measure(name: str, costs: Costs, turns: int) -> Iterator[Row]:
+    """Rows of a model: title, figures, and work for :meth:`timing.Machine.floor`."""
+    yield from pooling(name, costs, turns)
+    yield from joint_training(name, costs, turns)
+    yield from inference(name, costs, turns)
+    yield from scaling(name, costs, turns)
+
+
+def forward(function: Callable, x: torch.Tensor) -> Callable[[], None]:
+    @torch.no_grad()
     def run() -> None:
-        with torch.no_grad():
-            function(*inputs)
+        function(x)
 
     return run
 
 
-def backward(function: Callable, features: torch.Tensor) -> Callable:
-    return lambda: function(features).square().sum().backward()
+def backward(function: Callable, x: torch.Tensor) -> Callable[[], None]:
+    return lambda: function(x).square().sum().backward()
 
 
-def pooling(name: str, floors: Floors, repeats: int) -> Dict[str, dict]:
-    """The pooling layer alone, stock against one query."""
-    naive, ours, x = Naive(name), tuned_pool(name), dense(name)
-    stock, safe = naive_step(name, on_features=True), safe_step(name)
-    sides = {
-        'pooling, forward': (
-            dict(naive=forward(naive.pool, x), ours=forward(ours, x)),
-            floors.pooling,
-        ),
-        'pooling, forward and backward': (
-            dict(naive=backward(naive.pool, x), ours=backward(ours, x)),
-            floors.training,
-        ),
-        'training step on given features': (
-            dict(naive=lambda: stock(x), ours=lambda: safe(x)),
-            floors.step,
-        ),
-    }
-    return {
-        f'{name} {what}': dict(seconds(both, repeats, BLOCK), floor=floor)
-        for what, (both, floor) in sides.items()
-    }
+def pooling(name: str, costs: Costs, turns: int) -> Iterator[Row]:
+    """The pooling layer alone, open_clip's against SAFE's with one query."""
+    baseline, candidate, x = Baseline(name).pool, tuned_pool(name), dense(name)
+    sides = dict(baseline=forward(baseline, x), candidate=forward(candidate, x))
+    yield 'pooling, forward', compare_seconds(sides, turns, BLOCK), costs.pooling()
+    sides = dict(baseline=backward(baseline, x), candidate=backward(candidate, x))
+    yield 'pooling, forward and backward', compare_seconds(sides, turns, BLOCK), costs.training()
+    step, safe_step = encoders.baseline_step(name, on_features=True), encoders.candidate_step(name)
+    sides = dict(baseline=lambda: step(x), candidate=lambda: safe_step(x))
+    yield 'training step on given features', compare_seconds(sides, turns, BLOCK), costs.step()
 
 
-def classifier(name: str) -> CLIPClassifier:
-    """SAFE with random weights, of as many classes as the other steps."""
+def joint_training(name: str, costs: Costs, turns: int) -> Iterator[Row]:
+    """Settings or seeds one by one, against joint training."""
     model = CLIPClassifier(
         clip=dict(model_name=name, pretrained=None),
         neck=dict(type='safe_mm.BlendedAttentionPool'),
         head=dict(type='safe_mm.TextClsHead'),
-    )
-    width = model.head.class_weights.shape[1]
-    model.head.class_weights = torch.randn(CLASSES, width)
-    return model.train()
+    ).train()
+    model.head.class_weights = torch.randn(CLASSES, parts(name).embed_dim)
+    for title, (settings, seeds) in JOINT.items():
+        sides = single_and_joint(model, dense(name, seeds * BATCH), settings, seeds)
+        figures = compare_seconds(sides, turns, BLOCK)
+        work = settings * seeds * costs.step()
+        yield f'step of {title}, alone against joint', figures, work
+
+
+def single_and_joint(
+    model: CLIPClassifier, x: torch.Tensor, settings: int, seeds: int
+) -> Dict[str, Callable]:
+    """A step of each run on its own, and the same steps in joint training."""
+    single = [joint_step(JointRuns(model, [{}])) for _ in range(seeds * settings)]
+    joint = joint_step(JointRuns(model, [{}] * settings, seeds))
+
+    def one_by_one() -> None:
+        for number, step in enumerate(single):
+            step(x.chunk(seeds)[number // settings])
+
+    return dict(baseline=one_by_one, candidate=lambda: joint(x))
 
 
 def joint_step(runs: JointRuns) -> Callable:
     """A training step of all runs on dense features."""
-    trained = [p for p in runs.parameters() if p.requires_grad]
-    optimizer = torch.optim.AdamW(trained, lr=1e-5, fused=has_fused_adamw())
     samples = [DataSample().set_gt_label(i % CLASSES) for i in range(BATCH * runs.num_seeds)]
-
-    def step(features: torch.Tensor) -> None:
-        sum(runs.loss(features, samples, 'dense').values()).backward()
-        optimizer.step()
-        optimizer.zero_grad()
-
-    return step
+    return encoders.training_step(lambda x: sum(runs.loss(x, samples, 'dense').values()), runs)
 
 
-def alone_and_together(name: str, runs: int, seeds: int) -> Dict[str, Callable]:
-    """Steps one after the other, and as many of joint training."""
-    x, model = dense(name, seeds * BATCH), classifier(name)
-    lone = [joint_step(JointRuns(model, 1)) for _ in range(seeds * runs)]
-    together = joint_step(JointRuns(model, runs, seeds))
-
-    def one_by_one() -> None:
-        for number, step in enumerate(lone):
-            step(x.chunk(seeds)[number // runs])
-
-    return dict(naive=one_by_one, ours=lambda: together(x))
-
-
-def side_by_side(name: str, floors: Floors, repeats: int) -> Dict[str, dict]:
-    """Settings or seeds one after the other against joint training."""
-    return {
-        f'{name} step of {what}, alone against joint': dict(
-            seconds(alone_and_together(name, runs, seeds), repeats, BLOCK),
-            floor=partial(floors.step, seeds * runs),
-        )
-        for what, runs, seeds in (
-            ('1 setting', 1, 1),
-            ('4 settings', 4, 1),
-            ('12 settings', 12, 1),
-            ('3 seeds', 1, 3),
-        )
-    }
-
-
-def inference(name: str, floors: Floors, repeats: int) -> Dict[str, dict]:
-    """SAFE's encoder, with two poolings, against stock CLIP's with one."""
-    naive, split = Naive(name).eval(), parts(name)
+def inference(name: str, costs: Costs, turns: int) -> Iterator[Row]:
+    """SAFE's encoder, with two poolings, against open_clip's with one."""
     pool_o, pool_f = tuned_pool(name), tuned_pool(name)
 
-    def safe(x: torch.Tensor, beta: float = 0.5) -> torch.Tensor:
-        features = split.trunk(x)
-        return blend(pool_o(features), pool_f(features), beta)
-
-    def betas_in_one_pass(x: torch.Tensor) -> list:
-        features = split.trunk(x)
+    def safe(x: torch.Tensor, *betas: float) -> List[torch.Tensor]:
+        features = parts(name).trunk(x)
         original, finetuned = pool_o(features), pool_f(features)
-        return [blend(original, finetuned, beta) for beta in BETAS]
+        return [blend(original, finetuned, beta) for beta in betas]
 
-    rows = {}
-    for batch in (1, 32):
+    for title, batch, baseline, candidate in (
+        ('encoder, batch 1', 1, Baseline(name), lambda x: safe(x, 0.5)),
+        ('encoder, batch 32', 32, Baseline(name), lambda x: safe(x, 0.5)),
+        (
+            f'{len(BETAS)} values of beta, batch {BATCH}',
+            BATCH,
+            lambda x: [safe(x, beta) for beta in BETAS],
+            lambda x: safe(x, *BETAS),
+        ),
+    ):
         x = random_images(name, batch)
-        sides = dict(naive=forward(naive, x), ours=forward(safe, x))
-        times = seconds(sides, repeats if batch == 1 else max(2, repeats // 3))
-        rows[f'{name} encoder, batch {batch}'] = dict(times, floor=partial(floors.encoder, batch))
-    x = random_images(name)
-    sides = dict(
-        naive=forward(lambda x: [safe(x, beta) for beta in BETAS], x),
-        ours=forward(betas_in_one_pass, x),
-    )
-    rows[f'{name} {len(BETAS)} values of beta, batch {BATCH}'] = dict(
-        seconds(sides, max(2, repeats // 3)), floor=partial(floors.encoder, BATCH)
-    )
-    return rows
+        sides = dict(baseline=forward(baseline, x), candidate=forward(candidate, x))
+        figures = compare_seconds(sides, turns if batch == 1 else max(2, turns // 3))
+        yield title, figures, costs.trunk(batch) + 2 * costs.pooling(batch)
 
 
-def growth(name: str, floors: Floors, repeats: int) -> Dict[str, dict]:
-    """What more classes cost in each step."""
+def scaling(name: str, costs: Costs, turns: int) -> Iterator[Row]:
+    """A step with more and more classes."""
     x = dense(name)
-    steps = {classes: safe_step(name, classes) for classes in (10, 100, 1000)}
-    figures = seconds(
-        {classes: lambda step=step: step(x) for classes, step in steps.items()}, repeats, BLOCK
-    )
-    return {
-        f'{name} step with {classes} classes': dict(ours=figures[classes], floor=floors.step)
-        for classes in steps
-    }
+    steps = {str(n): encoders.candidate_step(name, n) for n in (10, 100, 1000)}
+    sides = {n: lambda step=step: step(x) for n, step in steps.items()}
+    for n, seconds in compare_seconds(sides, turns, BLOCK).items():
+        yield f'step with {n} classes', dict(candidate=seconds), costs.step()

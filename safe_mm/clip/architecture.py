@@ -3,6 +3,7 @@
 import difflib
 import json
 import logging
+import re
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Optional
@@ -35,22 +36,19 @@ def open_clip_name(model_name: str) -> str:
         ) from None
     if not isinstance(cfg, dict) or not set(REQUIRED) <= cfg.keys():
         raise InputError(
-            f'clip.model_name={model_name!r} is not an open_clip '
-            f'JSON file: it lacks {", ".join(REQUIRED)}.'
+            f'clip.model_name={model_name!r} is not an open_clip JSON file: it lacks '
+            f'{", ".join(REQUIRED)}.'
         )
     if path.stem not in open_clip.list_models():
         open_clip.add_model_config(path)
     if open_clip.get_model_config(path.stem) != cfg:
-        raise InputError(
-            f'open_clip has another architecture of the name {path.stem!r}: rename {path}.'
-        )
+        raise InputError(f'open_clip has another architecture named {path.stem!r}: rename {path}.')
     return path.stem
 
 
 def base_name(model_name: str) -> str:
     """The name without ``-quickgelu``, under which tags are listed."""
-    name = open_clip_name(model_name)
-    return name[: -len(QUICKGELU)] if name.endswith(QUICKGELU) else name
+    return re.sub(f'{QUICKGELU}$', '', open_clip_name(model_name))
 
 
 def model_config(model_name: str) -> dict:
@@ -64,23 +62,17 @@ def model_config(model_name: str) -> dict:
     if cfg is None:
         near = difflib.get_close_matches(name, open_clip.list_models())
         raise InputError(
-            f'clip.model_name={model_name!r} is not an open_clip model. '
-            f'Near matches: {", ".join(near) or "none"}. A path of an '
-            'open_clip JSON file is accepted too.'
+            f'clip.model_name={model_name!r} is not an open_clip model. Near matches: '
+            f'{", ".join(near) or "none"}. A path of an open_clip JSON file is accepted too.'
         )
     return cfg
 
 
 def require_transformers(what: str) -> None:
-    """Raises an InputError if Hugging Face's package is not installed.
-
-    Args:
-        what (str): What needs it, for the message.
-    """
+    """Raises an InputError that names ``what`` if Hugging Face's package is not installed."""
     if find_spec('transformers') is None:
         raise InputError(
-            f'{what} needs the package transformers, which is '
-            'not installed: pip install transformers'
+            f'{what} needs the package transformers, which is missing: pip install transformers'
         )
 
 
@@ -88,12 +80,8 @@ def choose_activation(model_name: str, needed: Optional[bool], source: str) -> b
     """Whether to build with QuickGELU, given what the weights need.
 
     The wrong activation loads without an error and costs accuracy. OpenAI's weights, and some
-    others, were trained with QuickGELU.
-
-    Args:
-        model_name (str): As in the config, with or without ``-quickgelu``.
-        needed (bool, optional): What the weights were trained with; None if the file does not tell.
-        source (str): The weights, for messages.
+    others, were trained with QuickGELU. ``needed`` is None if this is unknown; ``source`` names the
+    weights in messages.
 
     Raises:
         InputError: ``-quickgelu`` was asked for and the weights need GELU.
@@ -101,16 +89,16 @@ def choose_activation(model_name: str, needed: Optional[bool], source: str) -> b
     named = model_config(model_name).get('quick_gelu', False)
     if needed is None:
         print_log(
-            f'{source} does not tell its activation: {model_name} uses '
-            f'{"QuickGELU" if named else "GELU"}. Weights from OpenAI need a '
-            f'model_name that ends in {QUICKGELU}.',
+            f'{source} does not say which activation it needs: {model_name} uses '
+            f'{"QuickGELU" if named else "GELU"}. For weights from OpenAI, set a model_name that '
+            f'ends in {QUICKGELU}.',
             'current',
             level=logging.WARNING,
         )
         return named
     if named and not needed:
         raise InputError(
-            f'{source} was trained with GELU, but {model_name} has QuickGELU.'
-            f' Use clip.model_name={base_name(model_name)!r}.'
+            f'{source} was trained with GELU, but {model_name} has QuickGELU. Use '
+            f'clip.model_name={base_name(model_name)!r}.'
         )
     return needed

@@ -1,4 +1,4 @@
-"""The last blocks of a trunk, to be trained apart from the rest."""
+"""The last blocks of a trunk, as a module to train."""
 
 from open_clip.modified_resnet import ModifiedResNet
 from open_clip.transformer import VisionTransformer
@@ -32,8 +32,6 @@ def cut_blocks(trunk: nn.Module, count: int) -> nn.Sequential:
             trunk.transformer.resblocks = blocks[:-count]
             return nn.Sequential(*blocks[-count:])
     raise InputError(
-        f'tune_blocks={count} is not supported by '
-        f'{type(trunk).__name__}. Use a ResNet (1 to '
-        f'{RESNET_BLOCKS}), or a ViT of open_clip with as many '
-        'blocks.'
+        f'tune_blocks={count} is not supported by {type(trunk).__name__}. Use a ResNet (1 to '
+        f'{RESNET_BLOCKS}), or a ViT of open_clip with as many blocks.'
     )

@@ -1,4 +1,4 @@
-"""How a CLIP expects its pictures: taken from open_clip, never repeated."""
+"""The preprocessing of a CLIP, from open_clip."""
 
 import json
 from pathlib import Path
@@ -23,19 +23,14 @@ def sidecar(pretrained: Optional[str]) -> dict:
         return dict(json.loads(path.read_text()))
     except (ValueError, TypeError) as error:
         raise InputError(
-            f'{path}, beside the weights, cannot be read as JSON: {error}. Mend or remove it.'
+            f'{path}, beside the weights, is not a JSON object: {error}. Correct or remove it.'
         ) from None
 
 
 def preprocess_cfg(model_name: str, pretrained: Optional[str]) -> PreprocessCfg:
     """Size, interpolation, mean and std for a model and its weights.
 
-    Args:
-        model_name (str): Name of an open_clip architecture, or the path of its JSON file.
-        pretrained (str, optional): open_clip tag or path of the weights.
-
-    Returns:
-        open_clip.transform.PreprocessCfg: ``mean`` and ``std`` are for pixels in [0, 1].
+    Arguments as for :class:`safe_mm.clip.SplitCLIP`. ``mean`` and ``std`` are for pixels in [0, 1].
     """
     cfg = model_config(model_name)
     tag_cfg = pretrained and open_clip.get_pretrained_cfg(base_name(model_name), pretrained)

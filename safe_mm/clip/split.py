@@ -1,13 +1,10 @@
-"""CLIP in parts: feature extractor G, pooling layer, text encoder.
-
-SAFE (Zhu et al., Sec. III) sees CLIP's visual encoder as a feature extractor followed by one
-pooling layer, one of :mod:`safe_mm.poolings`.
-"""
+"""CLIP in parts: feature extractor G, pooling layer (both SAFE's, Sec. III), text encoder."""
 
 from functools import cached_property
 from typing import Callable, List, Optional, Tuple, Union
 
 import torch
+from timm.layers import to_2tuple
 from torch import nn
 from tqdm import tqdm
 
@@ -21,14 +18,14 @@ TEXTS_PER_BATCH = 256
 
 
 class SplitCLIP:
-    """The parts of one CLIP, each in memory as long as somebody holds it.
+    """The parts of one CLIP, each in memory as long as it is referenced.
 
     Args:
         model_name (str): Name of an open_clip architecture with one of
             :data:`safe_mm.poolings.POOLINGS`, or the path of its JSON file.
         pretrained (str, optional): open_clip tag (``'openai'``, ``'laion2b_s34b_b79k'``), or the
             path of a ``.safetensors`` or ``.pt`` file or of OpenAI's TorchScript archive. None
-            stands for random weights, the same ones each time, with a warning.
+            gives random weights, the same each time, with a warning.
 
     Attributes:
         name (str): ``model_name:pretrained``.
@@ -36,10 +33,9 @@ class SplitCLIP:
             convolutional trunk and (B, K + h*w, C) for a ViT, its K leading tokens (class token,
             registers) first.
         pool (Pooling): The pooling layer, F -> (B, embed_dim).
-        text (nn.Module): open_clip's model without the visual encoder.
+        text (CLIPModel): open_clip's model without the visual encoder.
         embed_dim (int): Length of image and text features.
-        image_size (int | tuple[int]): Height and width of input images in pixels; one number if
-            they are equal.
+        image_size (int | tuple[int]): Height and width of images in pixels; one number if equal.
         logit_scale (float): CLIP's learned inverse temperature, about 100 for OpenAI's weights.
         logit_bias (float): What SigLIP adds to all logits; 0 for others.
 
@@ -51,11 +47,11 @@ class SplitCLIP:
     def __init__(self, model_name: str, pretrained: Optional[str]) -> None:
         self.name = f'{model_name}:{pretrained}'
         clip = load_clip(model_name, pretrained).eval()
+        height, width = to_2tuple(clip.visual.image_size)
+        self.image_size: Union[int, Tuple[int, int]] = (
+            height if height == width else (height, width)
+        )
         self.trunk, self.pool = split_visual(clip.visual, model_name)
-        size = self.trunk.image_size
-        if not isinstance(size, int):
-            size = size[0] if size[0] == size[1] else tuple(size)
-        self.image_size: Union[int, Tuple[int, int]] = size
         self.embed_dim: int = model_config(model_name)['embed_dim']
         self.logit_scale = clip.logit_scale.exp().item()
         bias = getattr(clip, 'logit_bias', None)
@@ -63,7 +59,7 @@ class SplitCLIP:
         clip.visual = None
         if hasattr(clip, 'text_decoder'):
             clip.text_decoder = None  # CoCa's, for captions
-        self.text: nn.Module = clip
+        self.text = clip
         self._model_name = model_name
 
     @cached_property
@@ -79,24 +75,15 @@ class SplitCLIP:
         """
         device = 'cuda' if torch.cuda.is_available() else 'cpu'
         encoder = self.text.to(device).eval()
-        batches = range(0, len(texts), TEXTS_PER_BATCH)
-        return torch.cat(
-            [
-                encoder.encode_text(
-                    self.tokenize(texts[i : i + TEXTS_PER_BATCH]).to(device), normalize=True
-                ).cpu()
-                for i in tqdm(batches, 'text encoder', disable=len(batches) == 1)
-            ]
-        )
+        starts, features = range(0, len(texts), TEXTS_PER_BATCH), []
+        for i in tqdm(starts, 'text encoder', disable=len(starts) == 1):
+            tokens = self.tokenize(texts[i : i + TEXTS_PER_BATCH]).to(device)
+            features.append(encoder.encode_text(tokens, normalize=True).cpu())
+        return torch.cat(features)
 
 
 def get_clip(clip: Union[dict, SplitCLIP]) -> SplitCLIP:
-    """Loads a CLIP, unless it is loaded already.
-
-    Args:
-        clip (dict | SplitCLIP): ``dict(model_name=..., pretrained=...)`` of a config, or what a
-            :class:`safe_mm.models.CLIPClassifier` hands to its parts.
-    """
+    """Loads the ``dict(model_name=..., pretrained=...)`` of a config, unless loaded already."""
     return clip if isinstance(clip, SplitCLIP) else SplitCLIP(**clip)
 
 
@@ -112,7 +99,7 @@ def split_visual(visual: nn.Module, model_name: str) -> Tuple[nn.Module, Pooling
             return parts
     known = '; '.join(kind.supports for kind in POOLINGS)
     raise InputError(
-        f'the pooling layer of {model_name} is not supported: its visual '
-        f'tower is a {type(visual).__name__} that pools in another way than '
-        f'these: {known}. Set clip.model_name to such a model.'
+        f'the pooling layer of {model_name} is not supported: its visual tower is a '
+        f'{type(visual).__name__} that pools in another way than these: {known}. Set '
+        'clip.model_name to such a model.'
     )

@@ -1,11 +1,11 @@
-"""The tokenizer of a CLIP, as open_clip makes it."""
+"""The tokenizer of a CLIP, from open_clip."""
 
 from pathlib import Path
 from typing import Callable
 
 import open_clip
 
-from ..errors import InputError
+from ..errors import InputError, first_line
 from .architecture import SHIPPED, model_config, open_clip_name, require_transformers
 
 
@@ -15,11 +15,8 @@ def get_tokenizer(model_name: str) -> Callable:
     A ``bpe_path`` among the ``tokenizer_kwargs`` of an open_clip JSON file is a path relative to
     that file.
 
-    Args:
-        model_name (str): See :func:`safe_mm.clip.SplitCLIP`.
-
     Raises:
-        InputError: It is one of Hugging Face that cannot be loaded.
+        InputError: A tokenizer of Hugging Face cannot be loaded.
     """
     cfg = model_config(model_name)['text_cfg']
     name = open_clip_name(model_name)
@@ -28,20 +25,17 @@ def get_tokenizer(model_name: str) -> Callable:
         is_file = model_name.endswith('.json')
         folder = Path(model_name).expanduser().parent if is_file else SHIPPED
         kwargs['bpe_path'] = str(folder / kwargs['bpe_path'])
-    source = cfg.get('hf_tokenizer_name')
-    if not source and 'siglip' in name.lower():  # open_clip goes by the name
-        source = 'that of SigLIP'
+    by_name = 'that of SigLIP' if 'siglip' in name.lower() else None  # as open_clip does
+    source = cfg.get('hf_tokenizer_name') or by_name
     if not source:
         return open_clip.get_tokenizer(name, **kwargs)
     require_transformers(f'the tokenizer of {model_name}')
     try:
         return open_clip.get_tokenizer(name, **kwargs)
-    except Exception as error:  # whatever transformers and the hub raise
-        reason = (str(error).strip() or type(error).__name__).splitlines()[0]
+    except Exception as error:  # transformers and the hub raise many types
         raise InputError(
-            f'the tokenizer of {model_name} ({source}, of Hugging Face) '
-            f'cannot be loaded: {reason} On a machine with network it is '
-            'downloaded once; or copy its files into a folder here, and set '
-            'text_cfg.hf_tokenizer_name to that folder in a copy of the '
-            "architecture's JSON file."
+            f'the tokenizer of {model_name} ({source}, of Hugging Face) cannot be loaded: '
+            f'{first_line(error)} Connect to the network to download it once; or copy its files '
+            'into a local folder, and set text_cfg.hf_tokenizer_name to that folder in a copy of '
+            "the architecture's JSON file."
         ) from None

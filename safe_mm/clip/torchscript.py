@@ -1,7 +1,7 @@
 """Tensors of a TorchScript archive, without its code.
 
-torch's own loader runs methods of the archive; here its pickle is read with nothing but tensors and
-empty shells for the archive's classes.
+torch's own loader runs methods of the archive. Here, its pickle is read with tensors and empty
+stand-ins for the archive's classes alone.
 """
 
 import pickle
@@ -23,7 +23,7 @@ DTYPES = {
     'ByteStorage': torch.uint8,
     'BoolStorage': torch.bool,
 }
-MAX_MODULES = 10000  # shared modules may be nested to any number of names
+MAX_MODULES = 10000  # shared modules may have any number of names
 
 
 class Shell:
@@ -78,16 +78,15 @@ def is_torchscript(path: Path) -> bool:
         return False
     try:
         with zipfile.ZipFile(path) as archive:
-            names = archive.namelist()
-    except zipfile.BadZipFile:  # whoever reads the file will tell
+            return any(name.endswith('/constants.pkl') for name in archive.namelist())
+    except zipfile.BadZipFile:  # the reader of the file reports it
         return False
-    return any(name.endswith('/constants.pkl') for name in names)
 
 
 def load_torchscript(path: Path) -> Dict[str, torch.Tensor]:
     """Tensors among the attributes of the archive's modules, by full name.
 
-    Beside parameters and buffers, these may be constants of a module.
+    They are parameters, buffers and constants.
     """
     with zipfile.ZipFile(path) as archive:
         folder = archive.namelist()[0].split('/')[0]
@@ -100,5 +99,5 @@ def load_torchscript(path: Path) -> Dict[str, torch.Tensor]:
             elif isinstance(value, Shell):
                 modules.append((f'{prefix}{name}.', value))
         if len(modules) > MAX_MODULES:
-            raise pickle.UnpicklingError('Its modules are without end.')
+            raise pickle.UnpicklingError('It has too many modules.')
     return tensors

@@ -18,7 +18,7 @@ ENDINGS = dict(pred=('.pkl', '.pickle'), metrics=('.json', '.yaml', '.yml', '.pk
 
 
 def run(args: Namespace) -> None:
-    """Tests what the options of tools/test.py say."""
+    """Tests by the options of tools/test.py."""
     cfg = load_config(args)
     apply_test_options(cfg, args)
     runner = Runner.from_cfg(cfg)
@@ -42,9 +42,8 @@ def checkpoint_file(path: str) -> str:
     best = find_checkpoint(path, 'best_fitted_*.pth') or find_checkpoint(path, 'best_*.pth')
     if best is None:
         raise InputError(
-            f'{path} has no best_*.pth: its training did not '
-            'finish, or wrote elsewhere. Use the path of a '
-            'checkpoint.'
+            f'{path} has no best_*.pth: its training did not finish, or wrote elsewhere. Use the '
+            'path of a checkpoint.'
         )
     return best
 

@@ -14,16 +14,13 @@ from ..errors import InputError
 
 
 def run(args: Namespace) -> None:
-    """Trains what the options of tools/train.py say."""
+    """Trains by the options of tools/train.py."""
     cfg = load_config(args)
     apply_training_options(cfg, args)
     runner = Runner.from_cfg(cfg)
     runner.train()
-    best = [
-        value
-        for key, value in runner.message_hub.runtime_info.items()
-        if key.startswith('best_ckpt')
-    ]
+    info = runner.message_hub.runtime_info
+    best = [path for key, path in info.items() if key.startswith('best_ckpt')]
     if best:
         print_log(
             f'Best validated weights: {", ".join(best)}. Test them by '
@@ -49,9 +46,8 @@ def apply_training_options(cfg: Config, args: Namespace) -> None:
             )
         cfg.auto_scale_lr.enable = True
     if args.no_persistent_workers:
-        for loader in (cfg.train_dataloader, cfg.get('val_dataloader')):
-            if loader:
-                loader.persistent_workers = False
+        for loader in filter(None, (cfg.train_dataloader, cfg.get('val_dataloader'))):
+            loader.persistent_workers = False
     if args.resume or cfg.get('resume'):
         resume_from(cfg, args.resume or cfg.get('load_from') or 'auto')
     if cfg.get('load_from'):
@@ -65,9 +61,8 @@ def check_joint_options(args: Namespace) -> None:
         raise InputError('use one of --seeds, --seed, and options that set a seed.')
     if args.resume or args.no_validate:
         raise InputError(
-            '--grid and --seeds do not support --resume, since '
-            'only the best weights are saved, nor '
-            '--no-validate, since validation chooses them.'
+            '--grid and --seeds do not support --resume, since only the best weights are saved, '
+            'nor --no-validate, since validation chooses them.'
         )
 
 
@@ -80,9 +75,9 @@ def resume_from(cfg: Config, source: str) -> None:
     if source == 'auto' or Path(source).is_dir():
         folder = cfg.work_dir if source == 'auto' else source
         found = find_checkpoint(folder, 'iter_*.pth')
-        if found is None and source != 'auto':
-            raise InputError(f'--resume: {folder} has no iter_*.pth.')
         if found is None:
+            if source != 'auto':
+                raise InputError(f'--resume: {folder} has no iter_*.pth.')
             cfg.resume = False
             print_log(f'No checkpoint in {folder}: starting from the beginning.', 'current')
             return

@@ -153,8 +153,8 @@ def _pairs_picture(folder: Path, seed: int, number: int) -> dict:
     """Draws and saves one picture; returns what the index says of it."""
     rng = random.Random(f'{PAIRS_VERSION}/{seed}/pairs/{number}')
     attributes, ground = _attributes(rng), rng.choice(KNOWN_GROUNDS)
-    color = tuple(rng.randrange(30, 230) for _ in range(3))
-    picture = draw(attributes, ground, rng, ground_color=color)
+    red, green, blue = (rng.randrange(30, 230) for _ in range(3))
+    picture = draw(attributes, ground, rng, ground_color=(red, green, blue))
     _save(picture.image, folder / 'images' / f'{number:06}.png')
     return _note(picture, attributes, ground, rng)
 

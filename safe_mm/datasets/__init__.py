@@ -1,4 +1,4 @@
-import mmpretrain.datasets  # noqa: F401  registers what configs name beside ours
+import mmpretrain.datasets  # noqa: F401  registers mmpretrain's, which configs name too
 
 from .creature_pairs import CreaturePairs
 from .creatures import CreatureDataset

@@ -19,8 +19,8 @@ def read_classes(
     """Class names and templates.
 
     Args:
-        classes (Sequence[str] | dict): Class names, or the config of a dataset, of which only what
-            names its classes is read.
+        classes (Sequence[str] | dict): Class names, or the config of a dataset, of which only the
+            class names are read.
         templates (str | Sequence[str], optional): In place of the dataset's.
 
     Raises:
@@ -35,7 +35,7 @@ def read_classes(
         raise InputError(
             f'{classes["type"]} does not name its classes. Set model.classes to a list of names.'
         )
-    return (dataset.metainfo['classes'], templates or dataset.metainfo.get('templates'))
+    return dataset.metainfo['classes'], templates or dataset.metainfo.get('templates')
 
 
 def class_sentences(names: Sequence[str], templates: Templates) -> Dict[int, List[str]]:
@@ -44,7 +44,7 @@ def class_sentences(names: Sequence[str], templates: Templates) -> Dict[int, Lis
     Raises:
         InputError: See :func:`safe_mm.prompts.class_prompts`.
     """
-    twice = [name for name, count in Counter(names).items() if count > 1]
+    twice = [name for name, number in Counter(names).items() if number > 1]
     if twice:
         print_log(
             f'{len(twice)} class names are those of several classes, which the text classifier '

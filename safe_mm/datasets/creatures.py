@@ -43,6 +43,8 @@ class CreatureDataset(FewShotDataset):
         InputError: No such task or variant.
     """
 
+    METAINFO = dict(part_masks=True)  # see part_mask
+
     def __init__(
         self,
         task: str,

@@ -25,7 +25,7 @@ class FewShotDataset(BaseDataset):
     Args:
         split (str): 'train', 'val' or 'test'. Defaults to 'test'.
         shots (int, optional): K: 'train' has K images a class and 'val' min(K, 4), drawn by the
-            published procedure (:func:`safe_mm.datasets.splits.few_shot`). If None, all images of
+            published procedure (:func:`safe_mm.datasets.splits.few_shot`). None takes all images of
             the split. Defaults to None.
         seed (int): Seed of the draw. Defaults to 1.
         data_root (str): The folder that holds the folders of the datasets. Defaults to ''.
@@ -36,15 +36,15 @@ class FewShotDataset(BaseDataset):
             folder for each class, see :func:`safe_mm.datasets.splits.read_folders`. Defaults to ''.
         mirror (bool): Whether each image is followed by its mirror image, as a second view.
             Defaults to False.
-        views (int, optional): How many random views of each image there are, in place of the image
-            and its mirror image. Random transforms then draw the same numbers for a view each time,
-            by ``seed``, so that features can be cached. Defaults to None.
-        templates (str | Sequence[str], optional): Prompt templates that suit the data, see
+        views (int, optional): Number of random views of each image, in place of the image and its
+            mirror image. Random transforms then draw the same numbers for a view each time, by
+            ``seed``, so that features can be cached. Defaults to None.
+        templates (str | Sequence[str], optional): Prompt templates for the data, see
             :func:`safe_mm.prompts.class_prompts`. Defaults to None.
         classes (Sequence[str], optional): Class names in place of the split's. Defaults to None.
-        num_classes (int, optional): Of how many classes there are images in each part, to be
-            checked. Test data may have fewer than there are names; the model then chooses among
-            those. Defaults to None.
+        num_classes (int, optional): Expected number of classes with images in each part. Test data
+            may have fewer than there are names; the model then chooses among those. Defaults to
+            None.
         pipeline (Sequence): Transforms. Defaults to an empty tuple.
         lazy_init (bool): Whether to read class names only. Defaults to False.
 
@@ -100,13 +100,12 @@ class FewShotDataset(BaseDataset):
             raise InputError(f'{source} has no images for {self.split!r}.')
         self._check_classes(split, source)
         if self.shots is not None:
-            self._warn_if_short(split)
+            self._warn_if_short(split, self.shots)
             split = few_shot(split, self.shots, self.seed)
             if not split[self.split]:
                 raise InputError(
-                    f'{source} has no images left for {self.split!r} beside '
-                    f'{self.shots} training images a class. Take fewer '
-                    'shots, or give it a part of its own.'
+                    f'{source} has no images left for {self.split!r} beside {self.shots} training '
+                    'images a class. Use fewer shots, or a split file with images for it.'
                 )
 
         items = split[self.split]
@@ -137,26 +136,23 @@ class FewShotDataset(BaseDataset):
         present = labels_of({self.split: split.get(self.split, [])})
         if self.num_classes not in (None, len(present)) and present:
             raise InputError(
-                f'{source}: there are images of {len(present)} classes for '
-                f'{self.split!r}, and not of {self.num_classes}. Unpack the '
-                'data whole, see tools/prepare_dataset.py.'
+                f'{source}: there are images of {len(present)} classes for {self.split!r}, and not '
+                f'of {self.num_classes}. Unpack all of the data, see tools/prepare_dataset.py.'
             )
         if 'train' not in split and len(present) < len(names):
             self._metainfo['class_ids'] = present  # a variant lacks classes
 
-    def _warn_if_short(self, split: Split) -> None:
+    def _warn_if_short(self, split: Split, shots: int) -> None:
         """Names the classes that have fewer than K training images."""
         counts = Counter(label for _, label, _ in split.get('train', []))
         names = self._metainfo['classes']
         short = [
-            f'{name} ({counts[label]})'
-            for label, name in enumerate(names)
-            if counts[label] < self.shots
+            f'{name} ({counts[label]})' for label, name in enumerate(names) if counts[label] < shots
         ]
         if short and self.split == 'train':
             print_log(
-                f'{len(short)} classes have fewer than {self.shots} training '
-                f'images and give all they have: {", ".join(short)}',
+                f'{len(short)} classes have fewer than {shots} training images; all of them are '
+                f'used: {", ".join(short)}',
                 'current',
                 level=logging.WARNING,
             )
@@ -170,12 +166,12 @@ class FewShotDataset(BaseDataset):
         except (OSError, SyntaxError) as error:  # what Pillow raises
             path = self.get_data_info(idx)['img_path']
             raise InputError(
-                f'{path} cannot be read as an image ({error}). '
-                'Replace it, or take it out of the split.'
+                f'{path} cannot be read as an image ({error}). Replace it, or remove it from the '
+                'split.'
             ) from None
 
     def add_class_ids(self, packed: dict) -> dict:
-        """Tells the classifier where the data lacks classes."""
+        """Tells the classifier which classes the data has, if not all."""
         ids = self._metainfo.get('class_ids')
         if ids is not None and isinstance(packed, dict):
             packed['data_samples'].set_metainfo(dict(class_ids=ids))
@@ -184,11 +180,9 @@ class FewShotDataset(BaseDataset):
 
 @contextmanager
 def fixed_draws(seed: int, index: int) -> Iterator[None]:
-    """Random transforms draw the same each time; other draws go on as before.
+    """Random transforms draw the same for the same seed and index of a view.
 
-    Args:
-        seed (int): Of the dataset.
-        index (int): Of the view.
+    The states of all generators are restored afterwards.
     """
     states = random.getstate(), np.random.get_state()
     with torch.random.fork_rng(devices=[]):
@@ -208,7 +202,6 @@ def check_images(folder: Path, items: List[Item]) -> None:
     missing = [path for path, _, _ in items if not (folder / path).is_file()]
     if missing:
         raise InputError(
-            f'{folder / missing[0]} does not exist, nor do '
-            f'{len(missing) - 1} more of the {len(items)} images needed. '
-            'Check --data-root and that the archive was unpacked whole.'
+            f'{folder / missing[0]} does not exist, nor do {len(missing) - 1} more of the '
+            f'{len(items)} images needed. Check --data-root, and unpack all of the archive.'
         )

@@ -1,20 +1,20 @@
-"""Data sets by their kind of annotations; those with lists of their own."""
+"""Datasets by their kind of annotations, and those with lists of their own."""
 
 from pathlib import Path
 from typing import Dict, List, Sequence, Tuple
 
 from ..errors import InputError
-from .splits import Item, Split, class_names, images_in, read_folders, read_split
+from .splits import PARTS, Item, Split, class_names, images_in, read_folders, read_split
 
 IMAGENET_SPLIT = 'split_ImageNet.json'
 
 
 def read_data(source: Path, folder: Path) -> Tuple[Split, Sequence[str]]:
-    """Reads the whole split of a data set, by its kind of annotations.
+    """Reads the whole split of a dataset, by its kind of annotations.
 
     Args:
         source (Path): A split file, ``classnames.txt`` of ImageNet or ``variants.txt`` of
-            FGVC-Aircraft. Without any, ``folder``.
+            FGVC-Aircraft. Without any, the image folder.
         folder (Path): The image folder.
 
     Returns:
@@ -59,7 +59,7 @@ def read_aircraft(variants: Path) -> Split:
     """
     labels = {name: i for i, name in enumerate(read_lines(variants))}
     split: Split = {}
-    for part in ('train', 'val', 'test'):
+    for part in PARTS:
         path = variants.with_name(f'images_variant_{part}.txt')
         split[part] = []
         for line in read_lines(path):
@@ -91,17 +91,14 @@ def read_imagenet(classnames: Path, folder: Path) -> Tuple[Split, List[str]]:
         InputError: A file is missing or damaged, or there are no images where they should be.
     """
     names = _read_wnids(classnames)
-    parts = [
-        (part, source)
-        for part, source in (('train', 'train'), ('test', 'val'))
-        if (folder / source).is_dir()
-    ] or [('test', '')]
-    split = {}
-    for part, source in parts:
-        if part == 'train' and has_imagenet_split(classnames):
-            split.update(_divide_train(classnames.with_name(IMAGENET_SPLIT), names))
-        else:
-            split[part] = _of_wnids(folder, source, names)
+    folders = dict(train='train', test='val')
+    parts = {part: name for part, name in folders.items() if (folder / name).is_dir()}
+    parts = parts or dict(test='')
+    divided = 'train' in parts and has_imagenet_split(classnames)
+    split = _divide_train(classnames.with_name(IMAGENET_SPLIT), names) if divided else {}
+    for part, name in parts.items():
+        if part not in split:
+            split[part] = _class_folders(folder, name, names)
     return split, list(names.values())
 
 
@@ -143,7 +140,7 @@ def _divide_train(path: Path, names: Dict[str, str]) -> Split:
     return split
 
 
-def _of_wnids(folder: Path, part: str, names: Dict[str, str]) -> List[Item]:
+def _class_folders(folder: Path, part: str, names: Dict[str, str]) -> List[Item]:
     """Images in folders of a class each, in the order of the labels."""
     items: List[Item] = []
     for label, (wnid, name) in enumerate(names.items()):

@@ -1,4 +1,4 @@
-"""Who is in which split: published split files, folders, few-shot samples.
+"""Splits: published split files, folders, few-shot samples.
 
 A split maps 'train', 'val' and 'test' to items (path, label, class name), paths being relative to
 the image folder.
@@ -33,8 +33,8 @@ def read_split(path: Path) -> Split:
     """
     if not path.is_file():
         raise InputError(
-            f'the split file {path} does not exist. Check --data-root: it is '
-            'the folder that holds the folders of the datasets.'
+            f'the split file {path} does not exist. Check --data-root: it is the folder that holds '
+            'the folders of the datasets.'
         )
     try:
         content = json.loads(path.read_text(encoding='utf-8'))
@@ -45,9 +45,8 @@ def read_split(path: Path) -> Split:
         }
     except (ValueError, TypeError, AttributeError) as error:
         raise InputError(
-            f'{path} is not a split file: {error}. Expected '
-            '{"train": [[path, label, class name], ...], "val": '
-            '..., "test": ...}.'
+            f'{path} is not a split file: {error}. Expected {{"train": [[path, label, class name], '
+            '...], "val": ..., "test": ...}.'
         ) from None
     if not split:
         raise InputError(f'{path} is not a split file: it has none of the keys {", ".join(PARTS)}.')
@@ -68,19 +67,18 @@ def class_names(split: Split, source: Path) -> Tuple[str, ...]:
         for path, label, name in items:
             if not isinstance(label, int) or label < 0:
                 raise InputError(
-                    f'{source}: {path} in {part} has the label '
-                    f'{label!r}; labels are integers from 0.'
+                    f'{source}: {path} in {part} has the label {label!r}; labels are 0 to N-1.'
                 )
             if names.setdefault(label, name) != name:
                 raise InputError(
-                    f'{source}: label {label} is called {names[label]!r} and '
-                    f'{name!r} (in {part}). A label has one class name.'
+                    f'{source}: label {label} has the class names {names[label]!r} and '
+                    f'{name!r} (in {part}); give it one.'
                 )
     missing = sorted(set(range(max(names) + 1)) - set(names))
     if missing:
         raise InputError(
-            f'{source}: labels go up to {max(names)}, but there is no image '
-            f'of label {missing[:5]}; labels must be 0 to N-1.'
+            f'{source}: labels go up to {max(names)}, but there is no image of label '
+            f'{missing[:5]}; labels must be 0 to N-1.'
         )
     return tuple(names[label] for label in range(len(names)))
 
@@ -104,7 +102,7 @@ def read_folders(root: Path) -> Split:
         folders = {part: find_folders(str(root / part))[0] for part in parts}
         classes = sorted(set().union(*folders.values()))
         return {part: _folder_items(root, part, folders[part], classes) for part in parts}
-    split = {part: [] for part in PARTS}
+    split: Split = {part: [] for part in PARTS}
     classes, _ = find_folders(str(root))
     items = _folder_items(root, '', classes, classes)
     for group in group_by_label(items).values():
@@ -174,10 +172,9 @@ def few_shot(split: Split, shots: int, seed: int) -> Split:
     rng = random.Random(seed)
 
     def draw(items: List[Item], count: int) -> List[Item]:
-        found = []
+        found: List[Item] = []
         for group in group_by_label(items).values():
-            enough = len(group) >= count
-            found += rng.sample(group, count) if enough else group
+            found += rng.sample(group, count) if len(group) >= count else group
         return found
 
     train = draw(split.get('train', []), shots)

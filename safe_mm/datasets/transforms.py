@@ -1,4 +1,4 @@
-"""CLIP's own view of a picture."""
+"""CLIP's own resize and crop, and the random crop of few-shot work."""
 
 from types import FunctionType
 from typing import Tuple, Union
@@ -86,19 +86,12 @@ class CLIPRandomCrop(BaseTransform):
         resize_mode: str = 'shortest',
         scale: Tuple[float, float] = (0.5, 1),
     ) -> None:
-        self.augment = Compose(
-            [
-                RandomResizedCrop(
-                    size, tuple(scale), interpolation=(InterpolationMode(interpolation))
-                ),
-                RandomHorizontalFlip(),
-            ]
-        )
+        crop = RandomResizedCrop(size, tuple(scale), interpolation=InterpolationMode(interpolation))
+        self.augment = Compose([crop, RandomHorizontalFlip()])
 
     def transform(self, results: dict) -> dict:
         """Crops ``results['img']`` in Pillow, by torch's random numbers."""
-        image = self.augment(Image.fromarray(results['img']))
-        results['img'] = np.array(image)
+        results['img'] = np.array(self.augment(Image.fromarray(results['img'])))
         results['img_shape'] = results['img'].shape[:2]
         return results
 

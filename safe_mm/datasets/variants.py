@@ -1,4 +1,4 @@
-"""Test data out of the training images' distribution."""
+"""Test data out of the distribution of the training images."""
 
 from typing import Dict
 

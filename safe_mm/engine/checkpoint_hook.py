@@ -3,12 +3,13 @@
 import os
 import shutil
 from math import inf
-from typing import List, Sequence, Union
+from pathlib import Path
+from typing import Any, List, Optional, Sequence, Union
 
 from mmengine.dist import is_main_process
 from mmengine.fileio import LocalBackend, register_backend
 from mmengine.hooks import CheckpointHook
-from mmengine.runner import BaseLoop
+from mmengine.runner import BaseLoop, Runner
 
 from ..checkpoint import plain
 from ..errors import InputError
@@ -34,25 +35,23 @@ class AtomicLocalBackend(LocalBackend):
 
 @HOOKS.register_module()
 class SlimCheckpointHook(CheckpointHook):
-    """Saves checkpoints of tensors and plain values only.
-
-    torch's safe loader reads them.
+    """Saves checkpoints of tensors and plain values only, which torch's safe loader reads.
 
     An iteration that ends with a validation is saved after it, so that a resumed run knows its
     result, and the best weights are the same as in an unbroken run.
 
     Args:
         interval (int): Iterations between checkpoints; 0 keeps the best alone. Defaults to 100.
-        max_keep_ckpts (int): How many to keep beside the best; one of them is intact while another
-            is written. Defaults to 2.
-        save_best (str | list[str], optional): The metric, greater being better, whose best
-            checkpoint is kept; of equals, the earliest. A list, such as ``['seed1/accuracy/top1',
-            ...]``, is for several seeds in one pass. Defaults to 'accuracy/top1'.
+        max_keep_ckpts (int): How many to keep beside the best. Defaults to 2.
+        save_best (str | list[str], optional): The metric whose greatest value chooses the best
+            checkpoint; ties go to the earliest. A list, such as ``['seed1/accuracy/top1', ...]``,
+            is for several seeds in one pass. Defaults to 'accuracy/top1'.
 
     Raises:
-        InputError: A checkpoint or a model is of other classes than the data, or there is no such
-            metric.
+        InputError: A checkpoint or model has other classes than the data, or a run no such metric.
     """
+
+    best_ckpt_path: Any
 
     def __init__(
         self,
@@ -73,7 +72,7 @@ class SlimCheckpointHook(CheckpointHook):
         """Checks that the model is of the classes of the data."""
         model = unwrap(runner.model)
         if isinstance(model, CLIPClassifier):
-            check_classes('the model has', model.classes, data_classes(runner))
+            check_classes(runner, 'the model has', model.classes)
 
     def before_train(self, runner) -> None:
         """Takes over the best weights of the run that is resumed."""
@@ -81,19 +80,14 @@ class SlimCheckpointHook(CheckpointHook):
         best = getattr(self, 'best_ckpt_path', None)
         if not best:
             return
-        # It lies beside the checkpoint that is resumed, wherever that is now
-        name = os.path.basename(best)
-        own = os.path.join(self.out_dir, name)
-        source = os.path.join(os.path.dirname(runner._load_from or own), name)
-        if os.path.isfile(source) or os.path.isfile(own):
-            if (
-                is_main_process()
-                and os.path.isfile(source)
-                and not (os.path.isfile(own) and os.path.samefile(source, own))
-            ):
+        # It is beside the checkpoint that is resumed, wherever that is now
+        own = Path(self.out_dir, Path(best).name)
+        source = Path(runner._load_from or own).with_name(own.name)
+        if source.is_file() or own.is_file():
+            if is_main_process() and source.is_file() and source.resolve() != own.resolve():
                 shutil.copy(source, own)
-            self.best_ckpt_path = own
-            runner.message_hub.update_info('best_ckpt', own)
+            self.best_ckpt_path = str(own)
+            runner.message_hub.update_info('best_ckpt', self.best_ckpt_path)
             return
         runner.logger.warning(
             f'{source}, the best weights so far, does not exist: the next validation starts anew.'
@@ -103,7 +97,11 @@ class SlimCheckpointHook(CheckpointHook):
             runner.message_hub.runtime_info.pop(key, None)
 
     def after_train_iter(
-        self, runner, batch_idx: int, data_batch: dict = None, outputs: dict = None
+        self,
+        runner,
+        batch_idx: int,
+        data_batch: Optional[dict] = None,
+        outputs: Optional[dict] = None,
     ) -> None:
         """Saves, unless a validation follows."""
         loop, step = runner.train_loop, runner.iter + 1
@@ -120,21 +118,16 @@ class SlimCheckpointHook(CheckpointHook):
         if metrics and watched and not {'auto', *metrics} & set(watched):
             raise InputError(
                 f'default_hooks.checkpoint.save_best={watched[0]!r} is not '
-                f'a metric of this run: {", ".join(metrics)}.'
+                f'a metric of this run, which has {", ".join(metrics)}.'
             )
         if all(key.startswith('seed') for key in watched):  # one at a time
             metrics = {**dict.fromkeys(watched, -inf), **metrics}
         super().after_val_epoch(runner, metrics)
-        saved = self.keep_ckpt_ids and self.keep_ckpt_ids[-1] == runner.iter
-        due = (
-            self.interval
-            and runner.iter
-            and (runner.iter % self.interval == 0 or runner.iter == runner.train_loop.max_iters)
-        )
-        if due and not saved:
-            self._save_checkpoint_with_step(
-                runner, runner.iter, meta=dict(epoch=runner.epoch, iter=runner.iter)
-            )
+        step = runner.iter
+        saved = self.keep_ckpt_ids and self.keep_ckpt_ids[-1] == step
+        due = self.interval and (step % self.interval == 0 or step == runner.train_loop.max_iters)
+        if step and due and not saved:
+            self._save_checkpoint_with_step(runner, step, dict(epoch=runner.epoch, iter=step))
 
     def before_save_checkpoint(self, runner, checkpoint: dict) -> None:
         """Leaves out whatever is not a tensor or a plain value."""
@@ -150,22 +143,14 @@ class SlimCheckpointHook(CheckpointHook):
         """Checks that the checkpoint is of the classes of the data."""
         meta = checkpoint.get('meta', {}).get('dataset_meta') or {}
         if isinstance(unwrap(runner.model), CLIPClassifier):
-            check_classes(
-                'the checkpoint was trained on', meta.get('classes') or (), data_classes(runner)
-            )
+            check_classes(runner, 'the checkpoint was trained on', meta.get('classes') or ())
 
 
-def data_classes(runner) -> Sequence[str]:
-    """Class names of the data of a run, if it knows them."""
-    for loop in (runner._train_loop, runner._val_loop, runner._test_loop):
-        if isinstance(loop, BaseLoop):  # it is built
-            meta = getattr(loop.dataloader.dataset, 'metainfo', {})
-            return meta.get('classes') or ()
-    return ()
-
-
-def check_classes(subject: str, own: Sequence[str], data: Sequence[str]) -> None:
-    """Raises an InputError if classes differ from those of the data."""
+def check_classes(runner: Runner, subject: str, own: Sequence[str]) -> None:
+    """Raises an InputError if classes differ from those of a run's data, if it knows them."""
+    loops = (runner._train_loop, runner._val_loop, runner._test_loop)
+    built = [loop for loop in loops if isinstance(loop, BaseLoop)]
+    data = built[0].dataloader.dataset.metainfo.get('classes') if built else ()
     if own and data and tuple(own) != tuple(data):
         differ = [pair for pair in zip(own, data) if pair[0] != pair[1]]
         first = ', first {!r} against {!r}'.format(*differ[0]) if differ else ''

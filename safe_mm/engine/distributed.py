@@ -1,5 +1,7 @@
 """Distributed training of models that may have nothing to train."""
 
+from typing import Any
+
 from mmengine.model import MMDistributedDataParallel
 from torch import nn
 
@@ -13,7 +15,7 @@ class DistributedClassifier(MMDistributedDataParallel):
     torch's DistributedDataParallel refuses such a model.
     """
 
-    def __new__(cls, module: nn.Module, *args, **kwargs) -> nn.Module:
+    def __new__(cls, module: nn.Module, *args, **kwargs) -> Any:
         if any(p.requires_grad for p in module.parameters()):
             return super().__new__(cls)
         return module

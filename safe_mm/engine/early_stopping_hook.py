@@ -14,8 +14,8 @@ class ResumableEarlyStoppingHook(EarlyStoppingHook):
     Args:
         patience (int): Validations without a better score before training stops.
         monitor (str): The metric. Defaults to 'accuracy/top1'.
-        min_delta (float): By how much a score must be higher to count as better; above 0, so that
-            an equal score does not. Defaults to 1e-6.
+        min_delta (float): By how much a score must be higher to count as better. Defaults to 1e-6,
+            so that an equal score does not.
     """
 
     priority = 'LOW'  # before the checkpoint is saved

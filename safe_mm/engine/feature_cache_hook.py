@@ -1,17 +1,19 @@
 """Training on features that are computed once."""
 
 from pathlib import Path
-from typing import Union
+from typing import Any
 
 import torch
+from mmengine.dataset import default_collate
 from mmengine.hooks import Hook
 from mmengine.runner.loops import _InfiniteDataloaderIterator
-from torch.utils.data import DataLoader
+from mmpretrain.datasets import BaseDataset
 
 from ..errors import InputError
-from ..feature_cache import ROOT, cache_features, collate
+from ..feature_cache import ROOT, CachedFeatures, cache_features
+from ..models import CLIPClassifier
 from ..registry import HOOKS
-from .joined_loader import JoinedLoader
+from .joint_loops import JoinedLoader
 from .unwrap import unwrap
 
 DTYPES = ('float32', 'float16', 'bfloat16')
@@ -21,15 +23,14 @@ DTYPES = ('float32', 'float16', 'bfloat16')
 class FeatureCacheHook(Hook):
     """Computes features of training and validation images once.
 
-    Features are those of the model's ``frozen_stage``: dense ones where a pooling layer is trained,
-    pooled ones where only what follows it is. Later runs on the same images read them from disk.
-    Order of the images, results and checkpoints are those of a run without this hook, up to the
-    precision of the cache. Unless that is bfloat16, the features are computed in float32, also
-    under ``--amp``. A model without a frozen stage reads images and writes nothing.
+    Features are those of the model's ``frozen_stage``. Later runs on the same images read them from
+    disk. Results and checkpoints are those of a run without this hook, up to the precision of the
+    cache. Unless that is bfloat16, the features are computed in float32, also under ``--amp``. A
+    model without a frozen stage reads images and writes nothing.
 
     Args:
         dtype (str): 'float32'; 'float16' for half the space; or 'bfloat16', in which features are
-            computed, too: half the time on CPUs with native bfloat16. Defaults to 'float32'.
+            also computed, in half the time on CPUs with native bfloat16. Defaults to 'float32'.
         root (str): Folder of the caches. Defaults to '~/.cache/safe_mm/features'.
 
     Raises:
@@ -54,35 +55,38 @@ class FeatureCacheHook(Hook):
         if runner.val_loop is not None:
             runner.val_loop.dataloader = self.features_of(runner, 'val', runner.val_loop.dataloader)
 
-    def features_of(
-        self, runner, part: str, images: Union[DataLoader, JoinedLoader]
-    ) -> Union[DataLoader, JoinedLoader]:
-        """A loader of features like a loader of images."""
+    def cache(
+        self, model: CLIPClassifier, dataset: BaseDataset, num_workers: int, name: str
+    ) -> CachedFeatures:
+        """A dataset's features of the model's frozen stage."""
+        return cache_features(
+            model,
+            dataset,
+            model.frozen_stage,
+            self.root,
+            self.dtype,
+            num_workers,
+            f'features of {name}',
+        )
+
+    def features_of(self, runner, part: str, images: Any) -> Any:
+        """A loader of features in the place of a loader, or several joined ones, of images."""
         if isinstance(images, JoinedLoader):
             return JoinedLoader([self.features_of(runner, part, own) for own in images.loaders])
         model = unwrap(runner.model)
-        stage = getattr(model, 'frozen_stage', 'image')
-        if stage == 'image':
+        if getattr(model, 'frozen_stage', 'image') == 'image':
             runner.logger.info(
                 'No features are cached: the whole trunk is trained, or the '
                 'model is not a safe_mm.CLIPClassifier.'
             )
             return images
-        features = cache_features(
-            model,
-            images.dataset,
-            stage,
-            self.root,
-            self.dtype,
-            images.num_workers,
-            f'features of {part} images',
-        )
+        features = self.cache(model, images.dataset, images.num_workers, f'{part} images')
         cfg = dict(
             runner.cfg[f'{part}_dataloader'],
             dataset=features,
             num_workers=0,
             persistent_workers=False,
-            collate_fn=collate,
+            collate_fn=default_collate,
         )
         cfg.pop('prefetch_factor', None)
         return runner.build_dataloader(

@@ -6,9 +6,8 @@ from typing import Optional
 import mmengine
 from mmengine.dist import barrier, is_main_process
 from mmengine.hooks import Hook
-from mmengine.model import is_model_wrapper
 from mmengine.optim import OptimWrapper
-from torch.utils.data import Dataset
+from mmpretrain.datasets import BaseDataset
 
 from ..checkpoint import read_checkpoint
 from ..errors import InputError
@@ -16,7 +15,7 @@ from ..models import CLIPClassifier
 from ..pooled import Pooled, pool_dataset
 from ..registry import HOOKS
 from ..search import fit, search, search_space, summary
-from .unwrap import unwrap
+from .unwrap import rewrap, unwrap
 
 
 @HOOKS.register_module()
@@ -26,9 +25,9 @@ class FitHook(Hook):
     A head that is fitted 'before' training starts from its fit; one that is fitted 'after' uses the
     best weights of the training. A search on the validation images follows, over the values of the
     config's ``search``, and the result is saved as ``best_fitted_iter_N.pth``; ``search.json`` and
-    ``search.png`` show it. Without validation, hyper-parameters stay those of the config. Where
-    there is nothing to fit or to search, as in a model that is no
-    :class:`safe_mm.models.CLIPClassifier`, nothing happens.
+    ``search.png`` show it. Without validation, hyper-parameters stay those of the config. A model
+    with nothing to fit or search, or that is no :class:`safe_mm.models.CLIPClassifier`, is left
+    alone.
 
     Raises:
         InputError: Before training, if a class has no training image, the search lacks values, or a
@@ -45,16 +44,14 @@ class FitHook(Hook):
     def before_run(self, runner) -> None:
         """Checks the data and the search space before anything is computed."""
         model = unwrap(runner.model)
-        self._applies = isinstance(model, CLIPClassifier) and isinstance(
-            runner.optim_wrapper, OptimWrapper
-        )  # it is a training run
+        trains = isinstance(runner.optim_wrapper, OptimWrapper)
+        self._applies = trains and isinstance(model, CLIPClassifier)
         if not self._applies:
             return
         if model.neck.needs_checkpoint and not (runner._load_from or runner._resume):
             raise InputError(
-                'the neck is frozen, so that training must start from its '
-                'checkpoint: set --cfg-options load_from=CHECKPOINT, of SAFE '
-                'or SAFE-A for the same task.'
+                'the neck is frozen, so that training must start from its checkpoint: set '
+                '--cfg-options load_from=CHECKPOINT, of SAFE or SAFE-A for the same task.'
             )
         if runner.max_iters and not model.trainable:
             raise InputError(
@@ -77,8 +74,7 @@ class FitHook(Hook):
             return
         model = unwrap(runner.model)
         head = model.head
-        for one in model.heads:
-            one.in_training = True
+        head.in_training = True
         if not head.fits:
             return
         head.finished.fill_(False)
@@ -89,9 +85,7 @@ class FitHook(Hook):
             getattr(head, name).copy_(value)  # a search may have left zero
         if not runner._resume:
             fit(model, self._pool(runner, 'train'))
-        if is_model_wrapper(runner.model):  # sizes of parameters have changed
-            runner.model = model  # the old wrapper releases its tensors
-            runner.model = runner.wrap_model(runner.cfg.get('model_wrapper_cfg'), model)
+        rewrap(runner)  # sizes of parameters have changed
 
     def after_train(self, runner) -> None:
         """Fits the head with the best weights, searches, and saves."""
@@ -121,13 +115,9 @@ class FitHook(Hook):
         self._save(runner)
 
     def _pool(self, runner, part: str) -> Pooled:
-        loop = runner.train_loop if part == 'train' else runner.val_loop
-        return pool_dataset(
-            unwrap(runner.model),
-            loop.dataloader.dataset,
-            loop.dataloader.num_workers,
-            f'{part} features',
-        )
+        loader = (runner.train_loop if part == 'train' else runner.val_loop).dataloader
+        model = unwrap(runner.model)
+        return pool_dataset(model, loader.dataset, loader.num_workers, f'{part} features')
 
     def _search(self, runner, training: Optional[Pooled]) -> None:
         model, hub = unwrap(runner.model), runner.message_hub
@@ -141,15 +131,13 @@ class FitHook(Hook):
         if is_main_process():
             from ..plots import plot_search  # matplotlib takes a second
 
-            mmengine.dump(
-                dict(
-                    chosen=chosen,
-                    tried=choice.tried,
-                    ties=choice.ties,
-                    accuracy=choice.accuracy.tolist(),
-                ),
-                Path(runner.work_dir, 'search.json'),
+            found = dict(
+                chosen=chosen,
+                tried=choice.tried,
+                ties=choice.ties,
+                accuracy=choice.accuracy.tolist(),
             )
+            mmengine.dump(found, Path(runner.work_dir, 'search.json'))
             plot_search(choice, Path(runner.work_dir, 'search.png'))
 
     def _save(self, runner) -> None:
@@ -168,14 +156,13 @@ class FitHook(Hook):
         runner.message_hub.update_info('best_ckpt', str(Path(runner.work_dir, name)))
 
 
-def check_no_class_is_empty(dataset: Dataset) -> None:
+def check_no_class_is_empty(dataset: BaseDataset) -> None:
     """Raises an InputError that names a class without training images."""
     labels = {int(dataset.get_data_info(i)['gt_label']) for i in range(len(dataset))}
     classes = dataset.metainfo['classes']
     empty = [name for label, name in enumerate(classes) if label not in labels]
     if empty:
         raise InputError(
-            f'the class {empty[0]!r} has no training image ({len(empty)} of '
-            f'{len(classes)} classes have none). Add some, or remove the '
-            'class from the split file.'
+            f'the class {empty[0]!r} has no training image ({len(empty)} of {len(classes)} classes '
+            'have none). Add some, or remove the class from the split file.'
         )

@@ -1,15 +1,14 @@
 """FreezeHook, for stock mmpretrain models with parts of this package."""
 
-from typing import List, Sequence
+from typing import List, Optional, Sequence
 
 from mmengine.hooks import Hook
-from mmengine.model import is_model_wrapper
 from mmengine.optim import OptimWrapper, OptimWrapperDict
 from torch import nn
 
 from ..models.freeze import freeze_except, frozen_modules
 from ..registry import HOOKS
-from .unwrap import unwrap
+from .unwrap import rewrap, unwrap
 
 
 @HOOKS.register_module()
@@ -17,8 +16,8 @@ class FreezeHook(Hook):
     """Trains the named parts of a model and keeps the rest as it is.
 
     The Runner wraps the model for distributed training and builds the optimizer before any hook
-    runs; this hook puts both right: the optimizer holds trainable tensors only, and processes
-    exchange only those. Frozen modules stay in eval mode, so that no statistics drift.
+    runs. After this hook, the optimizer has trainable tensors only, and processes exchange only
+    those. Frozen modules stay in eval mode, so that no statistics drift.
 
     Args:
         trainable (Sequence[str]): Glob patterns for names of parameters, such as
@@ -40,7 +39,6 @@ class FreezeHook(Hook):
         wrapper = runner.optim_wrapper
         if not isinstance(wrapper, (OptimWrapper, OptimWrapperDict)):
             return  # no training in this run
-        wrapped = is_model_wrapper(runner.model)
         model = unwrap(runner.model)
         left = freeze_except(model, self.trainable)
         self._frozen_modules = frozen_modules(model, self.trainable)
@@ -48,17 +46,14 @@ class FreezeHook(Hook):
         for one in wrapper.values() if several else [wrapper]:
             for group in one.param_groups:
                 group['params'] = [p for p in group['params'] if p.requires_grad]
-        if wrapped:
-            runner.model = model  # the old wrapper lets go of its tensors
-        if wrapped and left:  # DDP refuses a model with nothing to train
-            runner.model = runner.wrap_model(runner.cfg.get('model_wrapper_cfg'), model)
+        rewrap(runner)
         size = sum(p.numel() for p in model.parameters() if p.requires_grad)
         runner.logger.info(
             f'Training {len(left)} tensors with {size:,} '
             f'numbers: {", ".join(self.trainable) or "none"}'
         )
 
-    def before_train_iter(self, runner, batch_idx: int, data_batch: dict = None) -> None:
+    def before_train_iter(self, runner, batch_idx: int, data_batch: Optional[dict] = None) -> None:
         """The train loop has just put all modules in training mode."""
         for module in self._frozen_modules:
             module.eval()

@@ -1,24 +1,59 @@
 """Loops of joint training, see :mod:`.joint`."""
 
 import copy
-from math import inf, isnan, log
+from math import inf, log
 from statistics import fmean
-from typing import Dict, List, Sequence
+from typing import Any, Dict, Iterator, List, Sequence
 
 import torch
 from mmengine.evaluator import BaseMetric
-from mmengine.model import is_model_wrapper
 from mmengine.runner import IterBasedTrainLoop, Runner, ValLoop
 from mmengine.runner.amp import autocast
 from torch.utils.data import DataLoader
 
-from ..errors import InputError
+from ..config import set_everywhere
 from ..models import add_joint_runs, use_copy
 from ..registry import LOOPS
 from ..search import search_space
-from .joined_loader import loader_of_seeds
-from .joint import prefix
-from .unwrap import unwrap
+from .joint import refuse, seed_prefixes
+from .unwrap import rewrap, unwrap
+
+
+class JoinedLoader:
+    """Batches that are each made of a batch from every loader, in their order.
+
+    Args:
+        loaders (Sequence[DataLoader]): What all have in common, such as the names of the classes,
+            is asked of the first.
+    """
+
+    def __init__(self, loaders: Sequence[DataLoader]) -> None:
+        self.loaders = list(loaders)
+        self.dataset = self.loaders[0].dataset
+        self.sampler = self.loaders[0].sampler
+        self.batch_size = self.loaders[0].batch_size
+
+    def __iter__(self) -> Iterator[Dict[str, Any]]:
+        for batches in zip(*self.loaders):
+            yield {key: join([batch[key] for batch in batches]) for key in batches[0]}
+
+    def __len__(self) -> int:
+        return len(self.loaders[0])
+
+
+def join(parts: List[Any]) -> Any:
+    """Tensors or lists, one after the other."""
+    return torch.cat(parts) if isinstance(parts[0], torch.Tensor) else sum(parts, [])
+
+
+def loader_of_seeds(runner: Runner, cfg: dict, seeds: Sequence[int]) -> Any:
+    """Loaders as in runs of each seed alone, joined; without seeds, the config as it is."""
+    loaders = []
+    for seed in seeds:
+        own = copy.deepcopy(cfg)
+        set_everywhere(own, 'seed', seed)
+        loaders.append(runner.build_dataloader(own, seed=seed))
+    return JoinedLoader(loaders) if loaders else cfg
 
 
 @LOOPS.register_module()
@@ -26,16 +61,14 @@ class JointTrainLoop(IterBasedTrainLoop):
     """mmengine's loop, for runs side by side.
 
     Args:
-        runner (Runner): Of all runs.
-        dataloader (dict): As for one seed.
-        max_iters (int): Of each run.
-        settings (list[dict]): Of the optimizer, for each run of a seed.
+        settings (list[dict]): What differs in the optimizer, for each run of a seed.
         seeds (Sequence[int]): Of few-shot samples; may be empty.
-        val_begin (int): First iteration to validate at. Defaults to 1.
-        val_interval (int): Iterations between validations. Defaults to 1000.
+
+    The other arguments are mmengine's.
 
     Raises:
-        InputError: The model trains nothing, or not on cached features.
+        InputError: The model trains nothing, or has no frozen stage, or a fit or a search that is
+            not supported.
     """
 
     def __init__(
@@ -48,44 +81,35 @@ class JointTrainLoop(IterBasedTrainLoop):
         val_begin: int = 1,
         val_interval: int = 1000,
     ) -> None:
-        if seeds:
-            dataloader = loader_of_seeds(runner, dataloader, seeds)
+        dataloader = loader_of_seeds(runner, dataloader, seeds)
         super().__init__(runner, dataloader, max_iters, val_begin, val_interval)
         model = unwrap(runner.model)
-        for culprit, there in {
-            'a model that trains nothing': not model.trainable,
-            'a trained trunk': model.frozen_stage == 'image',
-            'a head that is fitted before training': model.head.fits == 'before',
-            'several seeds with a head that is fitted': model.head.fits and seeds,
-            'several seeds with a search': seeds and search_space(model, runner.cfg.get('search')),
-        }.items():
-            if there:
-                raise InputError(
-                    f'--grid and --seeds do not support {culprit}. Train the runs separately.'
-                )
-        add_joint_runs(model, len(settings), max(1, len(seeds)))
-        if is_model_wrapper(runner.model):
-            runner.model = model  # the old wrapper releases its tensors
-            runner.model = runner.wrap_model(runner.cfg.get('model_wrapper_cfg'), model)
+        refuse(
+            {
+                'a model that trains nothing': not model.trainable,
+                'a trained trunk': model.frozen_stage == 'image',
+                'a head that is fitted before training': model.head.fits == 'before',
+                'several seeds with a head that is fitted, or a search': seeds
+                and (model.head.fits or search_space(model, runner.cfg.get('search'))),
+            }
+        )
+        add_joint_runs(model, settings, max(1, len(seeds)))
+        rewrap(runner)
 
 
 @LOOPS.register_module()
 class JointValLoop(ValLoop):
     """Validates the runs of :class:`safe_mm.models.JointRuns` in one pass.
 
-    The model then has a seed's best neck and head, so that the best checkpoint is that of an
-    ordinary model: of the greatest score; ties go to the earlier iteration, then to the least loss
-    on the validation images. After the last validation the model has the best run of the first
-    seed.
+    The model then has the parts of a seed's best run, so that checkpoints are those of an ordinary
+    model. The greatest score is best; ties go to the earlier iteration, then to the least loss on
+    the validation images.
 
     Args:
-        runner (Runner): Of all runs.
-        dataloader (dict): As for one seed.
-        evaluator (dict): Of one run.
-        settings (list[dict]): Of the optimizer, for each run of a seed.
         seeds (Sequence[int]): Of few-shot samples; may be empty.
         metric (str): What chooses.
-        fp16 (bool): mmengine's. Defaults to False.
+
+    The other arguments are mmengine's.
     """
 
     def __init__(
@@ -93,19 +117,14 @@ class JointValLoop(ValLoop):
         runner: Runner,
         dataloader: dict,
         evaluator: dict,
-        settings: List[dict],
         seeds: Sequence[int],
         metric: str,
         fp16: bool = False,
     ) -> None:
-        super().__init__(
-            runner,
-            loader_of_seeds(runner, dataloader, seeds) if seeds else dataloader,
-            evaluator,
-            fp16,
-        )
+        super().__init__(runner, loader_of_seeds(runner, dataloader, seeds), evaluator, fp16)
         self.evaluator.metrics.append(MeanLoss())
-        self.settings, self.seeds = settings, seeds or [None]
+        self.settings = unwrap(runner.model).runs.settings
+        self.prefixes = seed_prefixes(seeds)
         self.metric = metric
 
     def run(self) -> Dict[str, float]:
@@ -115,19 +134,19 @@ class JointValLoop(ValLoop):
         self.runner.call_hook('before_val_epoch')
         self.runner.model.eval()
         loaders = getattr(self.dataloader, 'loaders', [self.dataloader])
-        for number, (seed, loader) in enumerate(zip(self.seeds, loaders)):
-            found = self._evaluate(loader, number)
-            best = self._choose(prefix(seed), found)
-            use_copy(model, number * model.runs.runs + best)
-            metrics = {prefix(seed) + key: value for key, value in found[best].items()}
+        for seed, (prefix, loader) in enumerate(zip(self.prefixes, loaders)):
+            found = self._evaluate(loader, seed)
+            best = self._choose(prefix, found)
+            use_copy(model, seed * len(self.settings) + best)
+            metrics = {prefix + key: value for key, value in found[best].items()}
             self.runner.call_hook('after_val_epoch', metrics=metrics)
         self.runner.call_hook('after_val')
         if self.runner.iter >= self.runner.max_iters:
-            use_copy(model, self._report())
+            self._report()
         return metrics
 
     @torch.no_grad()
-    def _evaluate(self, loader: DataLoader, number: int) -> List[Dict[str, float]]:
+    def _evaluate(self, loader: DataLoader, seed: int) -> List[Dict[str, float]]:
         """Metrics of each run of a seed; frozen features serve all."""
         model = unwrap(self.runner.model)
         evaluators = [copy.deepcopy(self.evaluator) for _ in self.settings]
@@ -136,51 +155,40 @@ class JointValLoop(ValLoop):
             with autocast(enabled=self.fp16):
                 batch = model.data_preprocessor(data_batch)
                 start = batch.get('start', 'image')
-                predictions = model.runs.predict(
-                    model.stem(batch['inputs'], start), batch['data_samples'], start, number
-                )
-                for samples, evaluator in zip(predictions, evaluators):
-                    evaluator.process(samples, data_batch)
+                stem = model.stem(batch['inputs'], start)
+                predictions = model.runs.predict(stem, batch['data_samples'], start, seed)
+            for samples, evaluator in zip(predictions, evaluators):
+                evaluator.process(samples, data_batch)
             self.runner.call_hook(
                 'after_val_iter', batch_idx=index, data_batch=data_batch, outputs=samples
             )
-        return [evaluator.evaluate(len(loader.dataset)) for evaluator in evaluators]
+        images: Any = loader.dataset
+        return [evaluator.evaluate(len(images)) for evaluator in evaluators]
 
-    def _choose(self, name: str, found: List[Dict[str, float]]) -> int:
-        """Notes each run's result; returns which is best."""
-        hub = self.runner.message_hub
-        grid = hub.runtime_info.setdefault(
-            name + 'grid', [dict(setting, validation=-inf) for setting in self.settings]
+    def _choose(self, prefix: str, found: List[Dict[str, float]]) -> int:
+        """Notes the result of each run of a seed; returns which is best."""
+        info = self.runner.message_hub.runtime_info
+        grid = info.setdefault(
+            prefix + 'grid', [dict(setting, validation=-inf) for setting in self.settings]
         )
-        before = max(run['validation'] for run in grid)
         # Without that metric, the checkpoint hook objects
-        scores = [metrics.get(self.metric, -inf) for metrics in found]
-        for run, score in zip(grid, scores):
+        scores = [(metrics.get(self.metric, -inf), -metrics['loss/mean']) for metrics in found]
+        best = scores.index(max(scores))
+        if scores[best][0] > max(run['validation'] for run in grid):
+            info[prefix + 'setting'] = dict(self.settings[best])
+        for run, (score, _) in zip(grid, scores):
             run['validation'] = max(run['validation'], score)
-        best = best_run(scores, [metrics['loss/mean'] for metrics in found])
-        if scores[best] > before:
-            hub.update_info(name + 'setting', dict(self.settings[best]))
         return best
 
-    def _report(self) -> int:
-        """Logs how each setting did; returns the first seed's best run."""
-        info, best = self.runner.message_hub.runtime_info, []
-        for name in map(prefix, self.seeds):
-            best.append(self.settings.index(info[name + 'setting']))
-            for number, run in enumerate(info[name + 'grid']):
-                words = [name.rstrip('/')] if name else []
-                words += [f'{key}={value:g}' for key, value in run.items()]
-                words += ['chosen'] if number == best[-1] else []
-                self.runner.logger.info(' '.join(words))
-        return best[0]
-
-
-def best_run(scores: Sequence[float], losses: Sequence[float]) -> int:
-    """The greatest score; ties go to the least loss, then to the first."""
-    return max(
-        range(len(scores)),
-        key=lambda run: (scores[run], -inf if isnan(losses[run]) else -losses[run]),
-    )
+    def _report(self) -> None:
+        """Logs how each setting did."""
+        info = self.runner.message_hub.runtime_info
+        for prefix in self.prefixes:
+            chosen = self.settings.index(info[prefix + 'setting'])
+            for number, run in enumerate(info[prefix + 'grid']):
+                text = ' '.join(f'{key}={value:g}' for key, value in run.items())
+                mark = ' chosen' if number == chosen else ''
+                self.runner.logger.info(f'{prefix[:-1]} {text}{mark}'.strip())
 
 
 class MeanLoss(BaseMetric):
@@ -189,11 +197,9 @@ class MeanLoss(BaseMetric):
     default_prefix = 'loss'
 
     def process(self, data_batch: dict, data_samples: Sequence[dict]) -> None:
-        """Notes the loss of each image."""
         for sample in data_samples:
             score = sample['pred_score'][int(sample['gt_label'])].item()
-            self.results.append(-log(max(score, 1e-38)))
+            self.results.append(-log(max(1e-38, score)))  # in this order, also of NaN
 
     def compute_metrics(self, results: List[float]) -> Dict[str, float]:
-        """The mean of all images."""
         return dict(mean=fmean(results))

@@ -1,6 +1,6 @@
 """The feature extractor G of SAFE: CLIP's image encoder before pooling."""
 
-from typing import Tuple, Union
+from typing import Optional, Tuple, Union
 
 import torch
 from torch import nn
@@ -32,7 +32,7 @@ class CLIPTrunk(SlimModule):
     """
 
     def __init__(
-        self, clip: Union[dict, SplitCLIP], tune_blocks: int = 0, init_cfg: dict = None
+        self, clip: Union[dict, SplitCLIP], tune_blocks: int = 0, init_cfg: Optional[dict] = None
     ) -> None:
         clip = get_clip(clip)
         super().__init__(clip.name, init_cfg)
@@ -40,7 +40,7 @@ class CLIPTrunk(SlimModule):
         self.image_size = (size, size) if isinstance(size, int) else size
         self.trunk = clip.trunk
         self.trainable = ('tuned.*',) if tune_blocks else ()
-        self.tuned = cut_blocks(self.trunk, tune_blocks) if (tune_blocks) else nn.Identity()
+        self.tuned = cut_blocks(self.trunk, tune_blocks) if tune_blocks else nn.Identity()
 
     def forward(self, images: torch.Tensor) -> Tuple[torch.Tensor]:
         """Extracts dense features.
@@ -55,9 +55,8 @@ class CLIPTrunk(SlimModule):
         if tuple(images.shape[-2:]) != self.image_size:
             height, width = self.image_size
             raise InputError(
-                f'{self._source} takes images of {height} x {width} pixels '
-                f'(height x width), but got {tuple(images.shape[-2:])}. Set '
-                "the size of the pipeline's CLIPCrop, or use --clip, which "
-                'does so.'
+                f'{self._source} takes images of {height} x {width} pixels (height x width), but '
+                f"got {tuple(images.shape[-2:])}. Set the size of the pipeline's CLIPCrop, or use "
+                '--clip, which does so.'
             )
         return (self.tuned(self.trunk(images)),)

@@ -1,11 +1,10 @@
 """An image classifier that owns its CLIP."""
 
-from typing import Dict, List, Optional, Sequence, Union
+from typing import Any, Dict, List, Optional, Sequence, Union
 
 import torch
 from mmpretrain.models import ImageClassifier
 from mmpretrain.structures import DataSample
-from torch import nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
 from ..clip import SplitCLIP
@@ -14,7 +13,7 @@ from ..errors import InputError
 from ..registry import MODELS
 from .extractor import Extractor
 from .freeze import freeze_except, frozen_modules
-from .part import mask_classes
+from .part import Head, Neck, Part, mask_classes
 
 
 @MODELS.register_module()
@@ -54,6 +53,10 @@ class CLIPClassifier(ImageClassifier):
         runs (JointRuns, optional): Set in joint training.
     """
 
+    backbone: Any
+    neck: Neck
+    head: Head
+
     def __init__(
         self,
         clip: dict,
@@ -83,7 +86,7 @@ class CLIPClassifier(ImageClassifier):
             init_cfg=init_cfg,
         )
         self.classes = tuple(names)
-        self.runs: Optional[nn.Module] = None
+        self.runs: Any = None
         if trainable is None:
             trainable = [
                 f'{name}.{pattern}'
@@ -115,13 +118,7 @@ class CLIPClassifier(ImageClassifier):
         return 'dense' if any(name.startswith(pools) for name in self.trainable) else 'pooled'
 
     @property
-    def heads(self) -> List[nn.Module]:
-        """The head, and those of joint runs."""
-        runs = self.runs.copies if self.runs is not None else ()
-        return [self.head, *(own.head for own in runs)]
-
-    @property
-    def hyperparameters(self) -> Dict[str, nn.Module]:
+    def hyperparameters(self) -> Dict[str, Part]:
         """Names of scalars that a search may change, with their part."""
         return {name: part for part in (self.neck, self.head) for name in part.hyperparameters}
 
@@ -201,22 +198,20 @@ class CLIPClassifier(ImageClassifier):
     def _load_from_state_dict(self, state_dict: dict, prefix: str, *args) -> None:
         """Refuses what is of another model."""
         own = {**dict(self.named_parameters()), **dict(self.named_buffers())}
-        free = ('keys', 'labels', 'frozen_sha256')
+
+        def fits(name: str, value: torch.Tensor) -> bool:
+            if name.split('.')[-1] in ('keys', 'labels', 'frozen_sha256'):
+                return True  # of any size
+            return name in own and (not own[name].numel() or own[name].shape == value.shape)
+
         wrong = [
             key
             for key, value in state_dict.items()
-            if key.startswith(prefix)
-            and key.split('.')[-1] not in free
-            and (
-                key[len(prefix) :] not in own
-                or own[key[len(prefix) :]].numel()
-                and own[key[len(prefix) :]].shape != value.shape
-            )
+            if key.startswith(prefix) and not fits(key[len(prefix) :], value)
         ]
         if wrong:
             raise InputError(
-                f'the checkpoint does not fit the model: {wrong[0]} and '
-                f'{len(wrong) - 1} more tensors differ. Use the config in its '
-                'work dir, or the same --clip.'
+                f'the checkpoint does not fit the model: {wrong[0]} and {len(wrong) - 1} more '
+                'tensors differ. Use the config in its work dir, or the same --clip.'
             )
         super()._load_from_state_dict(state_dict, prefix, *args)

@@ -39,11 +39,11 @@ class CLIPDataPreprocessor(ClsDataPreprocessor):
         """Normalises a batch of images; stored features are only moved.
 
         Args:
-            data (dict): ``inputs``, ``data_samples``, and ``start``, the stage of stored features
-                ('dense' or 'pooled'), if any.
+            data (dict): ``inputs``, ``data_samples``, and for stored features ``start``, a list of
+                the stage of each.
             training (bool): Whether batch augmentations are applied.
         """
         if 'start' not in data:
             return super().forward(data, training)
-        moved = self.cast_data(dict(inputs=data['inputs'], data_samples=data['data_samples']))
-        return dict(moved, inputs=moved['inputs'].float(), start=data['start'])
+        moved = self.cast_data(data)
+        return dict(moved, inputs=moved['inputs'].float(), start=data['start'][0])

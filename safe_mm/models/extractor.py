@@ -7,12 +7,7 @@ from torch import nn
 
 
 class Extractor(nn.Module):
-    """Images -> dense features, or pooled ones if there are poolings.
-
-    Args:
-        trunk (nn.Module): Images -> dense features, maybe in a tuple.
-        poolings (Sequence[nn.Module]): Pooling layers. Defaults to ().
-    """
+    """Images -> dense features of a trunk, or pooled ones if there are poolings."""
 
     def __init__(self, trunk: nn.Module, poolings: Sequence[nn.Module] = ()) -> None:
         super().__init__()

@@ -2,7 +2,7 @@
 
 import difflib
 from fnmatch import fnmatchcase
-from typing import Iterable, List, Sequence
+from typing import Dict, List, Sequence
 
 from torch import nn
 
@@ -12,11 +12,7 @@ from ..errors import InputError
 def freeze_except(model: nn.Module, patterns: Sequence[str]) -> List[str]:
     """Freezes all parameters whose names match none of the patterns.
 
-    A parameter that the model itself has frozen stays so.
-
-    Args:
-        model (nn.Module): Any model.
-        patterns (Sequence[str]): Glob patterns for names of parameters.
+    A parameter that the model itself has frozen stays so. Patterns are globs.
 
     Returns:
         list[str]: Names of the parameters that are left to train.
@@ -28,9 +24,15 @@ def freeze_except(model: nn.Module, patterns: Sequence[str]) -> List[str]:
     for pattern in patterns:
         matches = [n for n in parameters if fnmatchcase(n, pattern)]
         if not matches:
+            modules = [
+                f'{name}.*'
+                for name, module in model.named_modules()
+                if name and next(module.parameters(), None) is not None
+            ]
+            names = [*parameters, *modules]
+            near = difflib.get_close_matches(pattern, names, n=5, cutoff=0.4) or names[:5]
             raise InputError(
-                f'the pattern {pattern!r} matches no parameter. Near matches:'
-                f' {", ".join(near_matches(pattern, model))}.'
+                f'the pattern {pattern!r} matches no parameter. Near matches: {", ".join(near)}.'
             )
         if not any(parameters[name].requires_grad for name in matches):
             raise InputError(
@@ -41,18 +43,6 @@ def freeze_except(model: nn.Module, patterns: Sequence[str]) -> List[str]:
         if not any(fnmatchcase(name, pattern) for pattern in patterns):
             parameter.requires_grad_(False)
     return [n for n, p in parameters.items() if p.requires_grad]
-
-
-def near_matches(pattern: str, model: nn.Module) -> List[str]:
-    """Parameters, or patterns for whole modules, with names like it."""
-    candidates = [name for name, _ in model.named_parameters()]
-    candidates += [
-        f'{name}.*'
-        for name, module in model.named_modules()
-        if name and next(module.parameters(), None) is not None
-    ]
-    near = difflib.get_close_matches(pattern, candidates, n=5, cutoff=0.4)
-    return near or candidates[:5]
 
 
 def frozen_modules(model: nn.Module, patterns: Sequence[str]) -> List[nn.Module]:
@@ -70,12 +60,9 @@ def frozen_modules(model: nn.Module, patterns: Sequence[str]) -> List[nn.Module]
             for pattern in patterns
         )
 
-    def outermost(name: str, module: nn.Module) -> Iterable[nn.Module]:
-        if not trains(name, module):
-            yield module
-            return
-        for child_name, child in module.named_children():
-            prefix = name + '.' if name else ''
-            yield from outermost(prefix + child_name, child)
-
-    return list(outermost('', model))
+    frozen: Dict[str, nn.Module] = {}
+    for name, module in model.named_modules():  # outer ones come first
+        inside = any(not outer or name.startswith(f'{outer}.') for outer in frozen)
+        if not inside and not trains(name, module):
+            frozen[name] = module
+    return list(frozen.values())

@@ -1,6 +1,6 @@
 """What the parts of a classifier declare, and what others may ask of them."""
 
-from typing import Dict, Optional, Sequence, Tuple
+from typing import Callable, Dict, List, Optional, Sequence, Tuple, Union
 
 import torch
 from mmpretrain.structures import DataSample
@@ -80,18 +80,17 @@ class Neck(Part):
         """
         raise NotImplementedError
 
-    def forward(self, features: Sequence[torch.Tensor]) -> Tuple[torch.Tensor]:
+    def forward(self, features: Union[torch.Tensor, Sequence[torch.Tensor]]) -> Tuple[torch.Tensor]:
         """Dense features (of a tuple, the last) -> a tuple of one (B, D)."""
-        if isinstance(features, (tuple, list)):
-            features = features[-1]
-        return (self.combine(self.pool(features)),)
+        dense = features if isinstance(features, torch.Tensor) else features[-1]
+        return (self.combine(self.pool(dense)),)
 
 
 class Head(Part):
     """From features (B, D) to logits (B, N).
 
     ``logits(*prepare(features))`` are the logits. ``prepare`` does what no hyper-parameter changes,
-    so that a search calls it once.
+    so that a search calls it once. Loss and predictions come from mmpretrain's ``ClsHead``.
 
     Attributes:
         fits (str): When :meth:`fit` is called: 'after' training with the best weights, 'before'
@@ -105,6 +104,9 @@ class Head(Part):
     fits: str = ''
     refit_for: Sequence[str] = ()
     in_training: bool = False
+    finished: torch.Tensor
+    loss: Callable[..., Dict[str, torch.Tensor]]
+    predict: Callable[..., List[DataSample]]
 
     def prepare(self, features: torch.Tensor) -> tuple:
         """Features (B, D) -> what :meth:`logits` takes."""
@@ -135,9 +137,8 @@ class Head(Part):
         """Raises an InputError if the head must be fitted first."""
         if self.fits and not (self.in_training or self.finished):
             raise InputError(
-                f'{type(self).__name__} has not been fitted: the checkpoint '
-                'contains no finished fit. Complete the training with '
-                '--resume, or use its best_fitted_*.pth.'
+                f'{type(self).__name__} has not been fitted: the checkpoint contains no finished '
+                'fit. Complete the training with --resume, or use its best_fitted_*.pth.'
             )
 
     def forward(self, feats: Sequence[torch.Tensor]) -> torch.Tensor:
@@ -149,13 +150,7 @@ class Head(Part):
 def mask_classes(
     logits: torch.Tensor, data_samples: Optional[Sequence[DataSample]]
 ) -> torch.Tensor:
-    """Excludes the classes that the data does not have, if it says so.
-
-    Args:
-        logits (Tensor): Shape (B, N).
-        data_samples (Sequence[DataSample], optional): With ``class_ids``, the labels that occur in
-            the data, where these are not all N.
-    """
+    """Excludes classes from logits (B, N), unless they are in the ``class_ids`` of the data."""
     ids = data_samples[0].get('class_ids') if data_samples else None
     if ids is None:
         return logits

@@ -21,18 +21,15 @@ MAX_LOGIT_SCALE = 4.6052  # ln 100 (CLIP, Radford et al. 2021, Sec. 2.5)
 
 
 def words_loss(scores: torch.Tensor, bags: torch.Tensor) -> torch.Tensor:
-    """How well positions of a picture foretell the words of its captions.
+    """Mean cross-entropy of the words of a picture's captions, predicted from its positions.
 
-    Each position has a say: a word's probability is proportional to the sum of exp(score) over
-    positions. After Joulin et al. (Learning visual features from large weakly supervised data,
-    2016), who average over positions first.
+    The probability of a word is proportional to the sum of exp(score) over positions. After Joulin
+    et al. (Learning visual features from large weakly supervised data, 2016), who average over
+    positions first.
 
     Args:
         scores (Tensor): Of each word at each position, shape (B, L, V).
         bags (Tensor): 1 where a picture's captions have the word, shape (B, V).
-
-    Returns:
-        Tensor: Mean cross-entropy, a scalar.
     """
     targets = bags / bags.sum(-1, keepdim=True)
     return F.cross_entropy(scores.logsumexp(dim=1), targets)
@@ -42,18 +39,16 @@ def words_loss(scores: torch.Tensor, bags: torch.Tensor) -> torch.Tensor:
 class CLIPPretrainer(BaseModel):
     """Trains an open_clip architecture on pictures with captions.
 
-    Two losses: CLIP's own, between each picture and one of its captions; and one that teaches the
-    dense features the words of all its captions (:func:`words_loss`), since CLIP's alone takes very
-    long to find small parts. The words need no pooling, so any image size will do for them with a
-    ResNet.
+    Two losses: CLIP's own, between each picture and one of its captions; and :func:`words_loss`,
+    which teaches the dense features the words of all its captions, since CLIP's alone takes very
+    long to learn small parts. The latter needs no pooling, so a ResNet takes any image size.
 
     Args:
         clip (dict): ``model_name``, see :func:`safe_mm.clip.SplitCLIP`; weights start at random, by
             ``randomness.seed`` of the config.
-        contrast (float): Weight of CLIP's loss; 0 leaves it out. Defaults to 1.0.
-        words (float): Weight of the loss of words; 0 leaves it out. Defaults to 0.0.
-        bf16 (bool): Whether the image encoder computes in bfloat16 where it is safe. Defaults to
-            True.
+        contrast (float): Weight of CLIP's loss; 0 omits it. Defaults to 1.0.
+        words (float): Weight of the loss of words; 0 omits it. Defaults to 0.0.
+        bf16 (bool): Whether the trunk runs under bfloat16 autocast. Defaults to True.
         data_preprocessor (dict, optional): Config. Defaults to a
             :class:`safe_mm.models.CLIPDataPreprocessor`.
         init_cfg (dict, optional): mmengine's initialization config. Defaults to None.
@@ -74,13 +69,10 @@ class CLIPPretrainer(BaseModel):
         init_cfg: Optional[dict] = None,
     ) -> None:
         name = clip['model_name']
-        super().__init__(
-            data_preprocessor
-            or dict(
-                type='safe_mm.CLIPDataPreprocessor', clip=dict(model_name=name, pretrained=None)
-            ),
-            init_cfg,
+        pixels = dict(
+            type='safe_mm.CLIPDataPreprocessor', clip=dict(model_name=name, pretrained=None)
         )
+        super().__init__(data_preprocessor or pixels, init_cfg)
         self.contrast, self.words, self.bf16 = contrast, words, bf16
         cfg = model_config(name)
         self.text = build(name, cfg.get('quick_gelu'), torch.initial_seed())
@@ -91,8 +83,8 @@ class CLIPPretrainer(BaseModel):
             nn.init.zeros_(self.pool.get_parameter(key))
         self.trunk.to(memory_format=torch.channels_last)
         self.word_scores = nn.Linear(self.pool.width, cfg['text_cfg']['vocab_size'])
-        own = {id(v): k for k, v in self.state_dict(keep_vars=True).items()}
-        self._own_keys = {key: own[id(v)] for key, v in whole.items()}
+        own_keys = {id(v): k for k, v in self.state_dict(keep_vars=True).items()}
+        self._own_keys = {key: own_keys[id(v)] for key, v in whole.items()}
         self.tokenize = get_tokenizer(name)
         self.clip_loss = ClipLoss(
             local_loss=True, gather_with_grad=True, rank=get_rank(), world_size=get_world_size()
@@ -114,24 +106,20 @@ class CLIPPretrainer(BaseModel):
         with torch.no_grad():
             self.text.logit_scale.clamp_(0, MAX_LOGIT_SCALE)
         captions = [sample.captions for sample in data_samples]
-        features = self.dense_features(inputs) if (start == 'image') else inputs
+        features = self.dense_features(inputs) if start == 'image' else inputs
         losses = {}
         if self.words:
-            losses['loss_words'] = self.words * words_loss(
-                self.word_scores(self.pool.patch_features(features)),
-                self.word_bags(captions).to(inputs.device),
-            )
+            scores = self.word_scores(self.pool.patch_features(features))
+            bags = self.word_bags(captions).to(inputs.device)
+            losses['loss_words'] = self.words * words_loss(scores, bags)
         if self.contrast:
-            texts = [random.choice(sentences) for sentences in captions]
-            losses['loss_contrast'] = self.contrast * self.clip_loss(
-                F.normalize(self.pool(features), dim=-1),
-                self.encode_text(texts),
-                self.text.logit_scale.exp(),
-            )
+            pooled = F.normalize(self.pool(features), dim=-1)
+            texts = self.encode_text([random.choice(sentences) for sentences in captions])
+            loss = self.clip_loss(pooled, texts, self.text.logit_scale.exp())
+            losses['loss_contrast'] = self.contrast * loss
         return losses
 
     def dense_features(self, images: torch.Tensor) -> torch.Tensor:
-        """Images (B, 3, H, W) -> dense features, see ``trunk``."""
         images = images.contiguous(memory_format=torch.channels_last)
         with torch.autocast(images.device.type, torch.bfloat16, enabled=self.bf16):
             return self.trunk(images).to(images.dtype)
@@ -161,7 +149,7 @@ class CLIPPretrainer(BaseModel):
         return {key: state[own].contiguous() for key, own in self._own_keys.items()}
 
     def word_bags(self, captions: List[List[str]]) -> torch.Tensor:
-        """1 where the captions of a picture have a token, shape (B, V)."""
+        """1 where the captions of a picture have a token, else 0; shape (B, V)."""
         bags = torch.zeros(len(captions), self.word_scores.out_features)
         for bag, sentences in zip(bags, captions):
             bag[self.tokenize(sentences).flatten()] = 1

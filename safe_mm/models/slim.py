@@ -1,7 +1,7 @@
 """Modules whose checkpoint has a hash in place of CLIP's frozen weights."""
 
 import hashlib
-from typing import Dict, List, Set
+from typing import Dict, List, Optional, Set
 
 import numpy as np
 import torch
@@ -19,18 +19,22 @@ def frozen_keys(module: nn.Module) -> List[str]:
     These are the frozen parameters, and the persistent buffers of modules whose parameters are all
     frozen (statistics of a frozen BatchNorm).
     """
-    keys = []
+    keys = [name for name, parameter in module.named_parameters() if not parameter.requires_grad]
     for name, child in module.named_modules():
-        prefix = name + '.' if name else ''
-        own = dict(child.named_parameters(recurse=False))
-        keys += [prefix + n for n, p in own.items() if not p.requires_grad]
-        if own and not any(p.requires_grad for p in own.values()):
-            keys += [
-                prefix + n
-                for n, _ in child.named_buffers(recurse=False)
-                if n not in child._non_persistent_buffers_set
-            ]
+        own = list(child.parameters(recurse=False))
+        if own and not any(parameter.requires_grad for parameter in own):
+            keys += persistent_buffers(child, name)
     return sorted(keys)
+
+
+def persistent_buffers(module: nn.Module, name: str = '') -> Dict[str, torch.Tensor]:
+    """A module's own buffers that its state dict has, by their names below its own."""
+    prefix = name + '.' if name else ''
+    return {
+        prefix + key: buffer
+        for key, buffer in module.named_buffers(recurse=False)
+        if key not in module._non_persistent_buffers_set
+    }
 
 
 def digest(tensors: Dict[str, torch.Tensor]) -> str:
@@ -39,15 +43,15 @@ def digest(tensors: Dict[str, torch.Tensor]) -> str:
     for key in sorted(tensors):
         sha.update(key.encode())
         tensor = tensors[key].detach().cpu().contiguous()
-        sha.update(tensor.reshape(-1).view(torch.uint8).numpy())
+        sha.update(tensor.reshape(-1).view(torch.uint8).numpy().data)
     return sha.hexdigest()
 
 
 class SlimModule(BaseModule):
-    """Leaves CLIP's frozen weights out of its state dict.
+    """Has the SHA-256 of CLIP's frozen weights in its state dict, and not the weights.
 
-    The state dict has their SHA-256 instead. It is verified on loading by whatever loads a
-    checkpoint (Runner, ``get_model``, an inferencer, EMA).
+    It is verified on loading by whatever loads a checkpoint (Runner, ``get_model``, an inferencer,
+    EMA).
 
     Args:
         source (str): Name of the CLIP, for messages.
@@ -57,16 +61,12 @@ class SlimModule(BaseModule):
         InputError: On loading, if the frozen weights are of another CLIP.
     """
 
-    def __init__(self, source: str, init_cfg: dict = None) -> None:
+    def __init__(self, source: str, init_cfg: Optional[dict] = None) -> None:
         super().__init__(init_cfg)
         self._source = source
         self._loaded: Set[str] = set()  # not CLIP's: always saved
         self._hashes: Dict[tuple, str] = {}
         self._register_state_dict_hook(_leave_out_frozen)
-
-    def left_out(self) -> List[str]:
-        """Names of the tensors that the state dict does not have."""
-        return [key for key in frozen_keys(self) if key not in self._loaded]
 
     def frozen_hash(self, keys: List[str]) -> str:
         """SHA-256 of these tensors, computed once."""
@@ -94,21 +94,14 @@ class SlimModule(BaseModule):
 
 def _tensors(module: nn.Module) -> Dict[str, torch.Tensor]:
     """All parameters and persistent buffers by name."""
-    tensors = dict(module.named_parameters())
+    tensors: Dict[str, torch.Tensor] = dict(module.named_parameters())
     for name, child in module.named_modules():
-        prefix = name + '.' if name else ''
-        tensors.update(
-            {
-                prefix + n: b
-                for n, b in child.named_buffers(recurse=False)
-                if n not in child._non_persistent_buffers_set
-            }
-        )
+        tensors.update(persistent_buffers(child, name))
     return tensors
 
 
 def _leave_out_frozen(module: SlimModule, state: dict, prefix: str, local_metadata: dict) -> None:
-    keys = module.left_out()
+    keys = [key for key in frozen_keys(module) if key not in module._loaded]
     if keys:
         sha = np.frombuffer(bytes.fromhex(module.frozen_hash(keys)), np.uint8)
         state[prefix + HASH] = torch.from_numpy(sha.copy())

@@ -32,9 +32,9 @@ PROMPTS = (
 
 
 def architecture_of(clip: str) -> Optional[str]:
-    """Of 'RN50:openai', 'RN50'; None if the weights are not OpenAI's.
+    """'RN50' of 'RN50:openai', None for weights other than OpenAI's.
 
-    A file of weights named like the architecture is taken for theirs.
+    A file of weights with the name of the architecture is taken for theirs.
     """
     model, _, weights = clip.partition(':')
     model = model.replace('-quickgelu', '')
@@ -42,16 +42,10 @@ def architecture_of(clip: str) -> Optional[str]:
 
 
 def read_table(table: str, clip: str) -> pd.DataFrame:
-    """A table's figures by method and shots, empty for another CLIP.
-
-    Args:
-        table (str): 'I' or 'III'.
-        clip (str): ``ARCHITECTURE:WEIGHTS``.
-    """
+    """Figures of table 'I' or 'III' by method and shots, empty for a CLIP without any."""
     frame = pd.read_csv(FILE)
     frame = frame[(frame.table == table) & (frame['clip'] == architecture_of(clip))]
     frame = frame.set_index(['method', 'shots'])
     if table == 'I':
         return frame[[*DATASETS, 'average']]
-    shifts = frame[list(VARIANTS[1:])].mean(axis=1)
-    return frame[list(VARIANTS)].assign(**{SHIFTS: shifts})
+    return frame[[*VARIANTS]].assign(**{SHIFTS: frame[[*VARIANTS[1:]]].mean(axis=1)})

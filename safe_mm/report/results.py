@@ -1,16 +1,22 @@
 """Reads results of runs into a pandas DataFrame."""
 
 import json
+import re
+from math import nan
 from pathlib import Path
 from typing import Any, Dict, Iterable, List, Sequence, Tuple
 
 import pandas as pd
 
 from ..errors import InputError
+from ..runs import ERROR, RESULT
 
-RESULT, ERROR = 'result.json', 'error.txt'
-KEY = ('method', 'clip', 'dataset', 'shots', 'seed', 'method_hash', 'data_hash')
-NEEDED = (*KEY, 'test', 'attention', 'trained_parameters', 'seconds', 'made')
+KEY = ['method', 'clip', 'dataset', 'shots', 'seed', 'method_hash', 'data_hash']
+NEEDED = [*KEY, 'test']
+# Older results lack some of these
+UNKNOWN = dict(
+    attention={}, trained_parameters=nan, seconds=dict(train=nan, test=nan), made=dict(date='')
+)
 # By a config's name, or by its first part. Tables have this order.
 NAMES = {
     'zero-shot': 'zero-shot CLIP',
@@ -30,44 +36,39 @@ Result = Dict[str, Any]
 
 
 def display_name(method: str) -> str:
-    """Of the name of a config file."""
+    """The name of a method, from the name of its config file."""
     return NAMES.get(method) or NAMES.get(method.split('_')[0], method)
 
 
-def read_results(paths: Iterable[Path]) -> Tuple[List[Result], List[Path]]:
-    """Reads folders of runs and JSON lines files.
+def plain_name(name: str) -> str:
+    """A display name without the hash that :func:`prepare` may append."""
+    return re.sub(r' \(\S{1,8}\)$', '', name)
 
-    Returns:
-        tuple: The results, and ``error.txt`` of each failed run.
+
+def read_results(paths: Iterable[Path]) -> Tuple[List[Result], List[Path]]:
+    """Reads results from folders and JSON lines files, and finds ``error.txt`` of failed runs.
 
     Raises:
         InputError: A path does not exist, has no results or is malformed.
     """
     results, failed = [], []
     for path in paths:
-        if path.is_dir():
-            files = sorted(path.rglob(RESULT))
-            errors = [
-                file for file in sorted(path.rglob(ERROR)) if not file.with_name(RESULT).exists()
-            ]
-            found = [parse(file.read_text('utf-8'), str(file)) for file in files]
-            failed += errors
-        elif path.is_file():
-            errors = []
-            found = [
-                parse(line, f'{path}, line {number}')
-                for number, line in enumerate(path.read_text('utf-8', 'replace').splitlines(), 1)
-                if line.strip()
-            ]
-        else:
+        if not path.exists():
             raise InputError(
                 f'{path} does not exist. Give the work dir of a sweep, or a .jsonl file of results.'
             )
-        if not found and not errors:
+        if path.is_dir():
+            texts = {str(file): file.read_text('utf-8') for file in sorted(path.rglob(RESULT))}
+        else:
+            lines = path.read_text('utf-8', 'replace').splitlines()
+            texts = {f'{path}, line {n}': text for n, text in enumerate(lines, 1) if text.strip()}
+        errors = [e for e in sorted(path.rglob(ERROR)) if not e.with_name(RESULT).exists()]
+        if not texts and not errors:
             raise InputError(
                 f'{path} has no results. Run tools/sweep.py with it as --work-dir first.'
             )
-        results += found
+        results += [parse(text, place) for place, text in texts.items()]
+        failed += errors
     return results, failed
 
 
@@ -77,18 +78,17 @@ def parse(text: str, place: str) -> Result:
         result = json.loads(text)
     except ValueError as error:
         raise InputError(f'{place} is not JSON ({error}). Delete it, and run again.') from None
-    missing = (
-        [name for name in NEEDED if name not in result] if isinstance(result, dict) else NEEDED
-    )
+    known = result if isinstance(result, dict) else {}
+    missing = [name for name in NEEDED if name not in known]
     if missing:
         raise InputError(
             f'{place} is not a result: it lacks {", ".join(missing)}. Run again with this version.'
         )
-    return dict(result, place=place)
+    return {**UNKNOWN, **result, 'place': place}
 
 
 def collect(results: List[Result], path: Path) -> None:
-    """Writes results as JSON lines, sorted and each once."""
+    """Writes results as JSON lines, sorted and without duplicates."""
     path.parent.mkdir(parents=True, exist_ok=True)
     ordered = sorted(results, key=lambda r: ([r[name] for name in KEY], r['made']['date']))
     lines = dict.fromkeys(
@@ -105,54 +105,39 @@ def prepare(results: List[Result]) -> List[Result]:
     Raises:
         InputError: Results of one sample are on different data.
     """
-    latest = {}
-    for r in sorted(results, key=lambda r: r['made']['date']):
-        name = display_name(r['method'])
-        key = (name, *(r[part] for part in KEY[1:]))
-        latest.pop(key, None)  # the later one also comes later
-        latest[key] = dict(r, name=name)
-    check_data(latest.values())
-    hashes: Dict[tuple, set] = {}
-    for r in latest.values():
-        hashes.setdefault((r['name'], r['clip'], source_dataset(r)), set()).add(r['method_hash'])
-    several = {key[:2] for key, own in hashes.items() if len(own) > 1}
-    return [
-        dict(r, name=f'{r["name"]} ({r["method_hash"][:8]})')
-        if (r['name'], r['clip']) in several
-        else r
-        for r in latest.values()
-    ]
+    results = sorted(results, key=lambda r: r['made']['date'])
+    runs = pd.DataFrame([{key: r[key] for key in (*KEY, 'place')} for r in results])
+    runs['name'] = runs.method.map(display_name)
+    runs = runs.drop_duplicates(['name', *KEY[1:]], keep='last')
+    check_data(runs)
+    trained_on = runs.dataset.replace('imagenet_variants', 'imagenet')
+    hashes = runs.groupby(['name', 'clip', trained_on]).method_hash.transform('nunique')
+    several = hashes.groupby([runs.name, runs['clip']]).transform('max') > 1
+    names = runs.name.mask(several, runs.name + ' (' + runs.method_hash.str[:8] + ')')
+    return [dict(results[i], name=name) for i, name in names.items()]
 
 
-def source_dataset(result: Result) -> str:
-    """The dataset that was trained on."""
-    return result['dataset'].replace('imagenet_variants', 'imagenet')
-
-
-def check_data(results: Iterable[Result]) -> None:
+def check_data(runs: pd.DataFrame) -> None:
     """Raises an InputError where one sample has several data hashes."""
-    seen: Dict[tuple, Result] = {}
-    for r in results:
-        sample = r['clip'], r['dataset'], r['shots'], r['seed']
-        first = seen.setdefault(sample, r)
-        if first['data_hash'] != r['data_hash']:
+    for (_, dataset, shots, seed), own in runs.groupby(['clip', 'dataset', 'shots', 'seed']):
+        if own.data_hash.nunique() > 1:
+            first, second = own.drop_duplicates('data_hash').place[:2]
             raise InputError(
-                f'{first["place"]} and {r["place"]} have different data '
-                f'(data_hash) of {r["dataset"]}, {r["shots"]} shots, seed '
-                f'{r["seed"]}. Delete one, or report them apart.'
+                f'{first} and {second} have different data (data_hash) of {dataset}, {shots} '
+                f'shots, seed {seed}. Delete one, or report them apart.'
             )
 
 
 def to_frame(results: Sequence[Result]) -> pd.DataFrame:
-    """One row for each result, test variant and figure."""
+    """One row for each result, test variant and figure; 'method' is the display name."""
     return pd.DataFrame(
         [
             dict(
-                {name: r[name] for name in (*KEY, 'name')},
+                {name: r[name] for name in (*KEY, 'trained_parameters')},
+                method=r['name'],
                 variant=variant,
                 figure=figure,
                 accuracy=accuracy,
-                trained_parameters=r['trained_parameters'],
                 train_seconds=r['seconds']['train'],
                 test_seconds=r['seconds']['test'],
             )
@@ -171,45 +156,38 @@ def blend_of(frame: pd.DataFrame, beta: float) -> str:
     """
     blend = f'beta={beta:g}'
     figures = frame[frame.figure.str.startswith('beta=')]
-    for name, own in figures.groupby('name').figure:
+    for method, own in figures.groupby('method').figure:
         if blend not in set(own):
-            betas = ', '.join(f[5:] for f in own.unique())
-            raise InputError(f'--beta {beta:g}: the results of {name} have {betas}.')
+            betas = ', '.join(own.str[5:].unique())
+            raise InputError(f'--beta {beta:g}: the results of {method} have {betas}.')
     return blend
 
 
 def accuracies(frame: pd.DataFrame, blend: str) -> pd.DataFrame:
     """One row for each run and test variant.
 
-    SAFE-A's results have SAFE's figures, and all have zero-shot CLIP's. They count where these have
-    no results on a CLIP and dataset.
+    All results have zero-shot CLIP's figures, and SAFE-A's have SAFE's. These are used where the
+    method has no results of its own on a CLIP and dataset.
     """
-    safe = frame.name.str.match(r'SAFE( \(|$)')
-    own = frame[frame.figure.eq('accuracy') | safe & frame.figure.eq(blend)]
+    plain = frame.method.map(plain_name)
+    # A blend comes before the accuracy at the config's beta
+    own = frame[frame.figure.eq('accuracy') | plain.eq('SAFE') & frame.figure.eq(blend)]
     own = own.sort_values('figure', ascending=False, kind='stable')
-    own = own.drop_duplicates(['name', *KEY, 'variant']).sort_index()
-    unknown = dict(
-        trained_parameters=float('nan'), train_seconds=float('nan'), test_seconds=float('nan')
-    )
+    own = own.drop_duplicates([*KEY, 'variant']).sort_index()
 
-    zero = frame[frame.figure == 'zero-shot'].assign(
-        name='zero-shot CLIP', shots=0, seed=0, **unknown
-    )
+    zero = frame[frame.figure == 'zero-shot'].assign(method='zero-shot CLIP', shots=0, seed=0)
     zero = zero.drop_duplicates(['clip', 'dataset', 'variant'], keep='last')
-    safe_a = frame.name.str.match(r'SAFE-A( \(|$)')
-    beside = frame[safe_a & (frame.figure == blend)].assign(**unknown)
-    beside['name'] = beside.name.str.replace('SAFE-A', 'SAFE', regex=False)
-    return pd.concat(
-        [own, without(zero, own, 'zero-shot CLIP'), without(beside, own, 'SAFE')], ignore_index=True
-    )
+    safe = frame[plain.eq('SAFE-A') & frame.figure.eq(blend)]
+    safe = safe.assign(method=safe.method.str.replace('SAFE-A', 'SAFE', regex=False))
+    others = pd.concat([zero, safe])
+    others[['trained_parameters', 'train_seconds', 'test_seconds']] = float('nan')
+    others = others[~places(others).isin(places(own))]
+    return pd.concat([own, others], ignore_index=True)
 
 
-def without(rows: pd.DataFrame, own: pd.DataFrame, name: str) -> pd.DataFrame:
-    """Rows but where a method has its own on that CLIP and dataset."""
-    plain = own.name.str.replace(r' \([0-9a-f]{1,8}\)$', '', regex=True)
-    own = own[plain == name]
-    known = set(zip(own['clip'], own.dataset))
-    return rows[[place not in known for place in zip(rows['clip'], rows.dataset)]]
+def places(rows: pd.DataFrame) -> pd.MultiIndex:
+    """The method, CLIP and dataset of each row."""
+    return pd.MultiIndex.from_arrays([rows.method.map(plain_name), rows['clip'], rows.dataset])
 
 
 def source(data: pd.DataFrame) -> pd.DataFrame:
@@ -218,10 +196,7 @@ def source(data: pd.DataFrame) -> pd.DataFrame:
     A run on ImageNet's variants counts as one on ImageNet where there is none of the same method
     and shots.
     """
-    data = data.drop_duplicates(['clip', 'name', 'dataset', 'shots', 'seed', 'method_hash'])
-    cell = ['clip', 'name', 'shots']
-    plain = set(map(tuple, data[data.dataset == 'imagenet'][cell].values))
-    twice = (data.dataset == 'imagenet_variants') & pd.Series(
-        [tuple(row) in plain for row in data[cell].values], data.index, bool
-    )
+    data = data.drop_duplicates(KEY[:-1])
+    cells = pd.MultiIndex.from_frame(data[['clip', 'method', 'shots']])
+    twice = (data.dataset == 'imagenet_variants') & cells.isin(cells[data.dataset == 'imagenet'])
     return data[~twice].replace({'dataset': {'imagenet_variants': 'imagenet'}})

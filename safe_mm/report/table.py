@@ -14,65 +14,56 @@ class Table(NamedTuple):
         title (str): What its figures are.
         mean (DataFrame): The figures, NaN where missing.
         std (DataFrame, optional): Sample standard deviations over seeds.
-        count (DataFrame, optional): Numbers of seeds.
+        number (DataFrame, optional): Numbers of seeds.
         signed (bool): Whether all figures are differences.
     """
 
     title: str
     mean: pd.DataFrame
     std: Optional[pd.DataFrame] = None
-    count: Optional[pd.DataFrame] = None
+    number: Optional[pd.DataFrame] = None
     signed: bool = False
 
     def texts(self) -> pd.DataFrame:
-        """One decimal; figures of fewer seeds than others of a row say so."""
+        """One decimal; figures of fewer seeds than others in their row say so."""
         table = self.mean.astype(object)
-        for i, label in enumerate(self.mean.index):
-            signed = self.signed or ', difference' in str(label)
-            for j in range(len(self.mean.columns)):
-                table.iat[i, j] = self._text(i, j, signed)
+        for i in range(len(table)):
+            for j in range(len(table.columns)):
+                table.iat[i, j] = self._text(i, j)
         return labelled(table)
 
-    def _text(self, i: int, j: int, signed: bool) -> str:
+    def _text(self, i: int, j: int) -> str:
         value = self.mean.iat[i, j]
         if pd.isna(value):
             return '–'
         if pd.api.types.is_integer_dtype(self.mean.dtypes.iloc[j]):
             return str(value)
-        value = round(value, 1) + 0.0  # no -0.0
-        text = f'{value:{"+" if signed else ""}.1f}'
+        signed = self.signed or ', difference' in str(self.mean.index[i])
+        text = f'{round(value, 1) + 0.0:{"+" if signed else ""}.1f}'  # no -0.0
         if self.std is not None and not pd.isna(self.std.iat[i, j]):
             text += f' ± {self.std.iat[i, j]:.1f}'
-        if self.count is not None:
-            most = self.count.iloc[i].max()
-            if self.count.iat[i, j] < most:
-                text += f' ({self.count.iat[i, j]:.0f} of {most:.0f})'
+        if self.number is not None and self.number.iat[i, j] < self.number.iloc[i].max():
+            text += f' ({self.number.iat[i, j]:.0f} of {self.number.iloc[i].max():.0f})'
         return text
 
     def markdown(self) -> str:
         """With its title; what is missing is a dash."""
-        table = self.texts().to_markdown(index=False, disable_numparse=True)
-        return f'{self.title}\n\n{table}'
+        return f'{self.title}\n\n{self.texts().to_markdown(index=False, disable_numparse=True)}'
 
     def csv(self) -> str:
-        """Means, deviations and numbers of seeds in columns of their own."""
+        """Means, deviations and numbers of seeds in separate columns."""
         table = self.mean
-        if self.count is not None:
-            parts = {'': self.mean, ' std': self.std, ' seeds': self.count.astype('Int64')}
-            table = pd.concat(
-                [
-                    part[[name]].add_suffix(what)
-                    for name in self.mean
-                    for what, part in parts.items()
-                ],
-                axis=1,
-            )
+        if self.std is not None and self.number is not None:
+            std, number = self.std.add_suffix(' std'), self.number.astype('Int64')
+            table = pd.concat([table, std, number.add_suffix(' seeds')], axis=1)
+            table = table[
+                [f'{name}{what}' for name in self.mean for what in ('', ' std', ' seeds')]
+            ]
         return labelled(table).to_csv(index=False, float_format='%.4f', lineterminator='\n')
 
     def latex(self) -> str:
         """A ``tabular`` that needs the package booktabs."""
-        table = self.texts()
-        labels = self.mean.index.nlevels
+        table, labels = self.texts(), self.mean.index.nlevels
         form = 'l' * labels + 'r' * (len(table.columns) - labels)
         text = table.to_latex(index=False, escape=True, column_format=form)
         text = re.sub(r'([-+]?[\d.]+) ± ([\d.]+)', r'$\1 \\pm \2$', text)

@@ -1,34 +1,27 @@
 """Tables of accuracy, blending, attention, settings and costs."""
 
-from typing import Dict, List, Optional, Sequence, Tuple
+from typing import Dict, List, Optional, Sequence
 
 import pandas as pd
 
 from . import paper
-from .results import NAMES, Result
+from .results import NAMES, Result, plain_name
 from .table import Table
 
-PLAIN = r' \([0-9a-f]{1,8}\)$'  # the hash in a name
-CAPTION = 'Accuracy in percent, mean ± standard deviation over seeds'
+OVER_SEEDS = 'mean ± standard deviation over seeds'
 POOLINGS = dict(attn_pool_o='AttnPool_O', attn_pool_f='AttnPool_F', combined='combined')
 
 
 def in_order(frame: pd.DataFrame) -> pd.DataFrame:
-    """Rows by method, in the order of ``NAMES``, then by other labels."""
-    names = list(NAMES.values())
-
-    def rank(name: str) -> Tuple[int, str]:
-        plain = pd.Series([name]).str.replace(PLAIN, '', regex=True)[0]
-        return (names.index(plain) if plain in names else len(names)), name
-
-    labels = sorted(frame.index, key=lambda label: (rank(label[0]), label[1:]))
+    """Rows by method, in the order of ``NAMES``, then by name and other labels."""
+    ranks = {name: rank for rank, name in enumerate(NAMES.values())}
+    labels = sorted(frame.index, key=lambda x: (ranks.get(plain_name(x[0]), len(ranks)), x))
     return frame.loc[labels]
 
 
 def over_seeds(title: str, wide: pd.DataFrame) -> Table:
     """Mean, deviation and number of seeds, the last level of the index."""
-    labels = list(wide.index.names[:-1])
-    groups = wide.groupby(level=labels)
+    groups = wide.groupby(level=list(wide.index.names[:-1]))
     return Table(title, *(in_order(part) for part in (groups.mean(), groups.std(), groups.count())))
 
 
@@ -43,19 +36,12 @@ def accuracy_table(
         published (DataFrame, optional): The paper's figures, which then stand below. Defaults to
             None.
     """
-    wide = wide_table(data[data.dataset.isin(list(columns))], 'dataset')
-    wide = wide.reindex(columns=list(columns))
+    data = data[data.dataset.isin(list(columns))]
+    wide = data.pivot_table('accuracy', ['method', 'shots', 'seed'], 'dataset')
+    wide = wide.reindex(columns=list(columns)).rename(columns=columns)
     wide['average'] = wide.mean(axis=1, skipna=False)
-    table = with_paper(over_seeds(CAPTION, wide), published)
-    return table._replace(
-        **{part: getattr(table, part).rename(columns=columns) for part in ('mean', 'std', 'count')}
-    )
-
-
-def wide_table(data: pd.DataFrame, columns: str) -> pd.DataFrame:
-    """Accuracy by method, shots and seed against something else."""
-    wide = data.pivot_table('accuracy', ['name', 'shots', 'seed'], columns)
-    return wide.rename_axis(['method', 'shots', 'seed'])
+    table = over_seeds(f'Accuracy in percent, {OVER_SEEDS}', wide)
+    return table if published is None else with_paper(table, published.rename(columns=columns))
 
 
 def variant_table(
@@ -69,88 +55,59 @@ def variant_table(
         published (DataFrame, optional): As for :func:`accuracy_table`.
     """
     datasets = data.dataset.unique()
-    wide = data.pivot_table('accuracy', ['name', 'shots', 'seed'], ['variant', 'dataset'])
-    wide = pd.DataFrame(
-        {
-            variant: wide[variant].reindex(columns=datasets).mean(axis=1, skipna=False)
-            for variant in variants
-        }
-    )
+    cells = data.groupby(['method', 'shots', 'seed', 'variant']).accuracy
+    wide = cells.mean().where(cells.count() == len(datasets)).unstack()[list(variants)]
     wide[paper.SHIFTS] = wide[list(variants[1:])].mean(axis=1, skipna=False)
-    wide = wide.rename_axis(['method', 'shots', 'seed'])
-    return with_paper(
-        over_seeds(
-            f'Accuracy in percent by test variant, mean of {", ".join(datasets)}, '
-            'mean ± standard deviation over seeds',
-            wide,
-        ),
-        published,
-    )
+    title = f'Accuracy in percent by test variant, mean of {", ".join(datasets)}, {OVER_SEEDS}'
+    table = over_seeds(title, wide)
+    return table if published is None else with_paper(table, published)
 
 
-def with_paper(table: Table, published: Optional[pd.DataFrame]) -> Table:
-    """Below a row, the paper's and the difference, if there is one."""
-    if published is None or not set(table.mean) <= set(published):
-        return table
+def with_paper(table: Table, published: pd.DataFrame) -> Table:
+    """Below each row, the paper's and the difference, where the paper has them."""
     own = table.mean
-    plain = own.index.set_levels(
-        own.index.levels[0].str.replace(PLAIN, '', regex=True), level=0, verify_integrity=False
-    )
-    known = published[list(own)].reindex(list(plain)).set_axis(own.index)
-    known = known.dropna(how='all')
-    parts = {'': own, ', paper': known, ', difference': own - known}
+    if not set(own) <= set(published):
+        return table
+    known = published[list(own)].reindex([(plain_name(name), shots) for name, shots in own.index])
+    known = known.set_axis(own.index).dropna(how='all')
+    rows = {'': own, ', paper': known, ', difference': own - known}
     mean = pd.concat(
-        [part.rename(lambda name, what=what: name + what, level=0) for what, part in parts.items()]
+        [part.rename(lambda name, what=what: name + what, level=0) for what, part in rows.items()]
     )
     order = [
         (name + what, shots)
         for name, shots in own.index
-        for what in (parts if (name, shots) in known.index else [''])
+        for what in (rows if (name, shots) in known.index else [''])
     ]
-    return table._replace(
-        mean=mean.loc[order], std=table.std.reindex(order), count=table.count.reindex(order)
-    )
+    parts = (part.reindex(order) for part in (mean, table.std, table.number) if part is not None)
+    return Table(table.title, *parts)
 
 
 def gains(frame: pd.DataFrame, variant: str) -> pd.DataFrame:
     """Accuracy above that of beta 0 by shots and beta, mean of runs."""
     own = frame[(frame.variant == variant) & frame.figure.str.startswith('beta=')]
-    wide = own.assign(beta=own.figure.str[5:].astype(float)).pivot_table(
-        'accuracy', ['shots', 'dataset', 'seed'], 'beta'
-    )
+    own = own.assign(beta=own.figure.str[5:].astype(float))
+    wide = own.pivot_table('accuracy', ['shots', 'dataset', 'seed'], 'beta')
     return wide.sub(wide[0.0], axis=0).groupby(level='shots').mean()
 
 
 def blend_table(frame: pd.DataFrame, variant: str) -> Table:
     """The paper's Fig. 5 in figures."""
-    table = gains(frame, variant)
-    table.columns = [f'beta {beta:g}' for beta in table]
-    return Table(
-        f'Accuracy above that of beta 0, test variant {variant}, '
-        f'mean of {", ".join(frame.dataset.unique())}',
-        table,
-        signed=True,
-    )
+    datasets = ', '.join(frame.dataset.unique())
+    title = f'Accuracy above that of beta 0, test variant {variant}, mean of {datasets}'
+    table = gains(frame, variant).rename(columns='beta {:g}'.format).rename_axis(columns=None)
+    return Table(title, table, signed=True)
 
 
 def attention_table(results: List[Result]) -> Table:
-    """Attention on the part that tells the class, by pooling."""
-    labels = ['name', 'dataset', 'shots', 'seed']
-    wide = pd.DataFrame(
-        [
-            {
-                **{label: r[label] for label in labels},
-                **{title: r['attention'][name] for name, title in POOLINGS.items()},
-            }
-            for r in results
-        ]
-    )
-    wide = wide.set_index(labels).rename_axis(['method', *labels[1:]])
-    return over_seeds(
-        'Attention on the part that tells the class, in '
-        'percent, mean ± standard deviation over seeds',
-        wide,
-    )
+    """Attention on the part that defines the class, by pooling."""
+    rows = [
+        dict(r, method=r['name'], **{POOLINGS[name]: r['attention'][name] for name in POOLINGS})
+        for r in results
+    ]
+    wide = pd.DataFrame(rows).set_index(['method', 'dataset', 'shots', 'seed'])
+    title = f'Attention on the part that defines the class, in percent, {OVER_SEEDS}'
+    return over_seeds(title, wide[list(POOLINGS.values())])
 
 
 def setting_name(setting: dict) -> str:
@@ -158,7 +115,7 @@ def setting_name(setting: dict) -> str:
 
 
 def setting_table(results: List[Result]) -> Table:
-    """Validation accuracy of each setting of a grid, and how often it won."""
+    """Validation accuracy of each setting of a grid, and how many runs chose it."""
     tried = pd.DataFrame(
         [
             dict(
@@ -174,13 +131,9 @@ def setting_table(results: List[Result]) -> Table:
     )
     groups = tried.groupby(['method', 'setting', 'shots'], sort=False)
     validation = groups.validation.mean().unstack().sort_index(axis=1)
-    chosen = groups.chosen.sum().unstack().sort_index(axis=1)
+    chosen = groups.chosen.sum().unstack(fill_value=0).sort_index(axis=1)
     table = pd.concat(
-        [
-            validation.add_prefix('validation, shots ').rename_axis(columns=None),
-            chosen.fillna(0).astype(int).add_prefix('chosen, shots '),
-        ],
-        axis=1,
+        [validation.add_prefix('validation, shots '), chosen.add_prefix('chosen, shots ')], axis=1
     )
     return Table('Mean validation accuracy of each setting, and how many runs chose it', table)
 
@@ -191,15 +144,10 @@ def cost_table(data: pd.DataFrame) -> Table:
     Args:
         data (DataFrame): See :func:`results.source`. Zero-shot CLIP has a rank at all shots.
     """
-    data = data.assign(method=data.name)
-    place, zero = ['clip', 'dataset', 'at'], data.shots == 0
-    at = data[~zero][['clip', 'dataset', 'shots']].drop_duplicates()
-    cells = pd.concat(
-        [
-            data[~zero].assign(at=data.shots),
-            data[zero].merge(at.rename(columns={'shots': 'at'}), 'left'),
-        ]
-    )
+    trained, zero = data[data.shots > 0], data[data.shots == 0]
+    at = trained[['clip', 'dataset', 'shots']].drop_duplicates().rename(columns={'shots': 'at'})
+    cells = pd.concat([trained.assign(at=trained.shots), zero.merge(at, 'left')])
+    place = ['clip', 'dataset', 'at']
     cells = cells.groupby([*place, 'method', 'shots'], dropna=False).mean(numeric_only=True)
     cells['average rank'] = cells.groupby(level=place, dropna=False).accuracy.rank(ascending=False)
     groups = cells.groupby(level=['method', 'shots'])
@@ -207,7 +155,5 @@ def cost_table(data: pd.DataFrame) -> Table:
     table['trained_parameters'] = table.trained_parameters.round().astype('Int64')
     table.insert(1, 'cells', groups.size())
     table.columns = [name.replace('_', ' ') for name in table]
-    return Table(
-        'Average rank over cells (CLIP, dataset and shots), and mean costs of a run',
-        in_order(table),
-    )
+    title = 'Average rank over cells (CLIP, dataset and shots), and mean costs of a run'
+    return Table(title, in_order(table))

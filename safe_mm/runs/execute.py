@@ -7,15 +7,17 @@ import time
 import traceback
 from argparse import Namespace
 from pathlib import Path
-from typing import Any, Dict, Optional, Sequence, Tuple
+from typing import Any, Dict, Optional, Sequence
 
 import numpy as np
 import torch
 from mmengine.config import Config
+from mmengine.dataset import default_collate
 from mmengine.device import get_device
 from mmengine.hooks import Hook
 from mmengine.runner import Runner
-from torch.utils.data import DataLoader, Dataset
+from mmpretrain.datasets import BaseDataset
+from torch.utils.data import DataLoader
 from tqdm import tqdm
 
 from ..attention import attention_on_part
@@ -23,10 +25,10 @@ from ..checkpoint import read_checkpoint
 from ..environment import versions
 from ..errors import InputError, message_of
 from ..evaluation import evaluate
-from ..feature_cache import ROOT, cache_features, collate
 from ..models import CLIPClassifier
-from ..registry import DATASETS, MODELS
-from .run import ERROR, RESULT, Run, run_config, run_key, weights_hash
+from ..registry import DATASETS, HOOKS, MODELS
+from . import ERROR, RESULT
+from .run import Run, run_config, run_key, weights_hash
 
 BATCH = 256
 
@@ -73,7 +75,7 @@ def write(path: Path, text: str) -> None:
 
 
 def train_and_test(cfg: Config) -> Dict[str, Any]:
-    """What a result says beside its key."""
+    """The entries of a result, without those of its key."""
     start = time.time()
     runner, chosen = build_runner(cfg), {}
     if cfg.get('train_cfg'):
@@ -110,9 +112,9 @@ def choices(runner: Runner) -> Dict[str, Any]:
     """What validation chose.
 
     Returns:
-        dict: 'validation', the accuracy in percent; 'validation_figures',
-        those of the neck; 'setting', lr and weight decay; 'grid', the accuracy of each setting, if
-        there were several; 'hyperparameters'.
+        dict: 'validation', the accuracy in percent; 'validation_figures', those of the neck;
+        'setting', lr and weight decay; 'grid', the accuracy of each setting, if there were several;
+        'hyperparameters'.
     """
     info = runner.message_hub.runtime_info
     used = runner.optim_wrapper.optimizer.defaults
@@ -128,78 +130,59 @@ def choices(runner: Runner) -> Dict[str, Any]:
     )
 
 
-def test_datasets(cfg: Config) -> Dict[str, Dataset]:
-    """Test images by variant; what differs is in the config's ``variants``."""
+def test_datasets(cfg: Config) -> Dict[str, BaseDataset]:
+    """Test images by variant, which the config's ``variants`` describe."""
     return {
         name: DATASETS.build({**cfg.test_dataloader.dataset, **changes})
         for name, changes in cfg.get('variants', {'test': {}}).items()
     }
 
 
-def cached_loader(cfg: Config, model: CLIPClassifier, dataset: Dataset, desc: str) -> DataLoader:
-    """A loader of test data, of features where the model has a frozen stage and the config a
-    feature cache.
-    """
-    cache = cfg.default_hooks.get('feature_cache')
-    stage = model.frozen_stage
-    if not cache or stage == 'image':
-        own = dict(cfg.test_dataloader, dataset=dataset)
-        return Runner.build_dataloader(own)
-    features = cache_features(
-        model,
-        dataset,
-        stage,
-        Path(cache.get('root', ROOT)).expanduser(),
-        getattr(torch, cache.get('dtype', 'float32')),
-        cfg.test_dataloader.num_workers,
-        desc,
-    )
-    return DataLoader(features, batch_size=BATCH, collate_fn=collate)
+def test_loader(cfg: Config, model: CLIPClassifier, dataset: BaseDataset, name: str) -> DataLoader:
+    """A loader of test images, or of their features if the config has a feature cache."""
+    own = cfg.test_dataloader
+    if not cfg.default_hooks.get('feature_cache') or model.frozen_stage == 'image':
+        return Runner.build_dataloader(dict(own, dataset=dataset))
+    hook = HOOKS.build(cfg.default_hooks.feature_cache)
+    features = hook.cache(model, dataset, own.num_workers, f'{name} images')
+    return DataLoader(features, batch_size=BATCH, collate_fn=default_collate)
 
 
-def test(runner: Runner, datasets: Dict[str, Dataset]) -> Dict[str, Any]:
+def test(runner: Runner, datasets: Dict[str, BaseDataset]) -> Dict[str, Any]:
     """Figures of a model on test data.
 
     Returns:
-        dict: 'test', variant -> accuracy and the neck's figures; 'attention'
-        on the part that tells a creature's class, in the first variant.
+        dict: 'test', variant -> accuracy and the neck's figures; 'attention' on the part that tells
+        the class, in the first variant, of data with masks of parts.
     """
-    found, attention = {}, {}
+    found: Dict[str, Dict[str, float]] = {}
+    attention: Dict[str, float] = {}
+    model = runner.model
     for name, dataset in datasets.items():
-        loader = cached_loader(runner.cfg, runner.model, dataset, f'features of {name} images')
-        found[name] = evaluate(runner.model, loader, runner.cfg.test_evaluator)
-        if not attention:
-            attention = part_attention(runner.model, loader, dataset)
+        loader = test_loader(runner.cfg, model, dataset, name)
+        found[name] = evaluate(model, loader, runner.cfg.test_evaluator)
+        has_masks = dataset.metainfo.get('part_masks') and model.frozen_stage != 'pooled'
+        if has_masks and not attention:
+            masks = np.stack([dataset.part_mask(i) for i in range(len(dataset))])
+            attention = attention_on_part(model, loader, torch.tensor(masks))
     return dict(test=found, attention=attention)
-
-
-def part_attention(model: CLIPClassifier, loader: DataLoader, dataset: Dataset) -> Dict[str, float]:
-    """Attention on the part, of data that knows where the part is."""
-    if not hasattr(dataset, 'part_mask') or model.frozen_stage == 'pooled':
-        return {}
-    masks = np.stack([dataset.part_mask(i) for i in range(len(dataset))])
-    return attention_on_part(model, loader, torch.tensor(masks))
 
 
 def cache_test_features(args: Namespace, runs: Sequence[Run]) -> None:
     """Caches the features of test images that runs share."""
-    done = set()
-    for run in runs:
-        if run.config not in done:
-            done.add(run.config)
-            cfg = run_config(args, run)
-            model = MODELS.build(cfg.model).to(get_device())
-            for name, dataset in test_datasets(cfg).items():
-                cached_loader(cfg, model, dataset, f'features of {name}')
+    for run in {run.config: run for run in runs}.values():
+        cfg = run_config(args, run)
+        model = MODELS.build(cfg.model).to(get_device())
+        for name, dataset in test_datasets(cfg).items():
+            test_loader(cfg, model, dataset, name)
 
 
 def made_by(cfg: Config) -> Dict[str, Any]:
-    """With what, on what and when a result was made."""
+    """Versions, weights, device and date of a result."""
     gpu = get_device() == 'cuda'
-    clip: Tuple = cfg.model.clip.model_name, cfg.model.clip.pretrained
     return dict(
         versions=versions(),
-        weights=weights_hash(*clip),
+        weights=weights_hash(cfg.model.clip.model_name, cfg.model.clip.pretrained),
         device=torch.cuda.get_device_name() if gpu else f'CPU, {torch.get_num_threads()} threads',
         date=time.strftime('%Y-%m-%d %H:%M:%S'),
     )

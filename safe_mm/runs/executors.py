@@ -12,13 +12,13 @@ from argparse import Namespace
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
 from multiprocessing import get_context, parent_process
-from typing import Callable, Dict, Iterator, List, Optional, Tuple
+from typing import Any, Callable, Dict, Iterator, List, Optional, Tuple
 
 import torch
 
 from ..errors import InputError
 from .execute import cache_test_features, execute
-from .run import Run, distinct
+from .run import Run
 
 Outcome = Tuple[Run, Optional[str]]
 RETRIES = 3  # of a run whose worker was lost
@@ -44,12 +44,11 @@ def local_processes(args: Namespace, runs: List[Run], jobs: int) -> Iterator[Out
             return pool.submit(task, args, *own)
 
         try:
-            yield from _as_they_finish(runs, submit, _first_finished)
+            yield from _as_they_finish(runs, submit)
         except BrokenProcessPool:
             raise InputError(
-                'a process of the sweep was killed, maybe for lack of memory. '
-                'Run the same command again to continue, with a smaller '
-                '--jobs.'
+                'a process of the sweep was killed, maybe for lack of memory. Run the same command '
+                'again to continue, with a smaller --jobs.'
             ) from None
 
 
@@ -57,29 +56,20 @@ def _start(threads: int) -> None:
     """Prepares a worker process."""
     threading.Thread(target=_end_with_parent, daemon=True).start()
     torch.set_num_threads(threads)
-    rank = int(os.environ.get('LOCAL_RANK', os.getpid()))
     if torch.cuda.is_available():
-        torch.cuda.set_device(rank % torch.cuda.device_count())
+        torch.cuda.set_device(os.getpid() % torch.cuda.device_count())
 
 
 def _end_with_parent() -> None:
     """A killed sweep leaves no workers behind."""
-    parent_process().join()
-    os._exit(1)
-
-
-def _first_finished(futures: List[Future]) -> Tuple[Future, Optional[str]]:
-    finished = next(iter(wait(futures, return_when=FIRST_COMPLETED).done))
-    return finished, finished.result()
+    parent = parent_process()
+    if parent is not None:
+        parent.join()
+        os._exit(1)
 
 
 def ray_cluster(args: Namespace, runs: List[Run], address: Optional[str]) -> Iterator[Outcome]:
-    """Workers of Ray, on this machine or a cluster; lost ones are replaced.
-
-    Args:
-        args (Namespace): Of the runs.
-        runs (list[Run]): What is left to do.
-        address (str, optional): Of a cluster to join; None starts Ray here.
+    """Workers of Ray, here or on the cluster of an address; lost ones are replaced.
 
     Raises:
         InputError: Ray is not installed, or there is no such cluster.
@@ -92,21 +82,12 @@ def ray_cluster(args: Namespace, runs: List[Run], address: Optional[str]) -> Ite
     ray.init(address=address, ignore_reinit_error=True, log_to_driver=False)
     gpus = 1 if ray.cluster_resources().get('GPU') else 0
     options = ray.remote(num_cpus=1, num_gpus=gpus, max_retries=RETRIES)
-    remotes: Dict[Callable, Callable] = {
-        task: options(task) for task in (execute, cache_test_features)
-    }
+    remotes: Dict[Callable, Any] = {t: options(t) for t in (execute, cache_test_features)}
 
-    def submit(task: Callable, *own) -> 'ray.ObjectRef':
-        return remotes[task].remote(args, *own)
+    def submit(task: Callable, *own) -> Future:
+        return remotes[task].remote(args, *own).future()
 
-    def first_finished(futures: list) -> tuple:
-        finished = ray.wait(futures)[0][0]
-        try:
-            return finished, ray.get(finished)
-        except ray.exceptions.RayError as error:
-            return finished, str(error).splitlines()[0]
-
-    yield from _as_they_finish(runs, submit, first_finished)
+    yield from _as_they_finish(runs, submit, lost=ray.exceptions.RayError)
 
 
 def check_reachable(address: Optional[str]) -> None:
@@ -122,17 +103,24 @@ def check_reachable(address: Optional[str]) -> None:
 
 
 def _as_they_finish(
-    runs: List[Run], submit: Callable, first_finished: Callable
+    runs: List[Run], submit: Callable[..., Future], lost: Any = ()
 ) -> Iterator[Outcome]:
-    """Submits features first, then their runs, and yields outcomes."""
-    pending: dict = {}
-    for features in distinct(runs, 'features'):
-        own = [run for run in runs if run.features == features]
-        pending[submit(cache_test_features, own)] = own
+    """Submits features first, then their runs, and yields outcomes.
+
+    Exceptions of the types ``lost`` are errors of a run; others end the sweep.
+    """
+    groups: Dict[tuple, List[Run]] = {}
+    for run in runs:
+        groups.setdefault(run.features, []).append(run)
+    pending: Dict[Future, Any] = {submit(cache_test_features, g): g for g in groups.values()}
     while pending:
-        future, error = first_finished(list(pending))
+        future = next(iter(wait(pending, return_when=FIRST_COMPLETED).done))
         ended = pending.pop(future)
+        try:
+            error = future.result()
+        except lost as problem:
+            error = str(problem).splitlines()[0]
         if isinstance(ended, Run):
             yield ended, error
-            continue
-        pending.update({submit(execute, run): run for run in ended})
+        else:
+            pending.update({submit(execute, run): run for run in ended})

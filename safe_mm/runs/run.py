@@ -6,7 +6,7 @@ from argparse import Namespace
 from copy import deepcopy
 from functools import lru_cache
 from pathlib import Path
-from typing import Any, Dict, List, NamedTuple, Optional, Sequence
+from typing import Any, Dict, List, NamedTuple, Optional
 
 from mmengine.config import Config
 
@@ -17,7 +17,8 @@ from ..datasets.lists import IMAGENET_SPLIT, has_imagenet_split
 from ..engine import enable_joint_training, expand_grid
 from ..errors import InputError
 
-RESULT, ERROR = 'result.json', 'error.txt'
+# Settings that make a method
+METHOD = ('model', 'optim_wrapper', 'param_scheduler', 'train_cfg', 'custom_hooks', 'search')
 # Of a dataset's settings, those of the few-shot sample
 SAMPLE = ('shots', 'seed')
 
@@ -47,16 +48,14 @@ class Run(NamedTuple):
 
 def expand_runs(args: Namespace) -> List[Run]:
     """The product of the options; zero-shot has neither shots nor seed."""
-    runs = []
-    for config in args.config:
-        for dataset in args.datasets:
-            for clip in args.clips:
-                samples = [(k, s) for k in args.shots for s in args.seeds]
-                runs += [
-                    Run(config, dataset, clip, *sample)
-                    for sample in (samples if trains(config) else [(None, None)])
-                ]
-    return runs
+    samples = [(k, seed) for k in args.shots for seed in args.seeds]
+    return [
+        Run(config, dataset, clip, *sample)
+        for config in args.config
+        for dataset in args.datasets
+        for clip in args.clips
+        for sample in (samples if trains(config) else [(None, None)])
+    ]
 
 
 def trains(config: str) -> bool:
@@ -67,12 +66,8 @@ def trains(config: str) -> bool:
 def run_config(args: Namespace, run: Run) -> Config:
     """The config of a run, with its work dir.
 
-    Features are cached unless ``default_hooks.feature_cache=None`` is given.
-
-    Args:
-        args (Namespace): Common options, ``grid`` (whether to train all settings of a grid where
-            something is trained), and ``work_dir``, the folder of all runs.
-        run (Run): What is to be done.
+    Features are cached unless ``default_hooks.feature_cache=None`` is given. With ``--grid``, all
+    settings of a grid are trained where something is trained.
 
     Raises:
         InputError: An option is wrong, or not supported in a sweep.
@@ -85,8 +80,8 @@ def run_config(args: Namespace, run: Run) -> Config:
         for option, value in args.cfg_options.items()
         if '.' not in option or file.get(option.split('.')[0], {}) is not None
     }
-    values = dict(vars(args), **run._asdict())
-    cfg = load_config(Namespace(**dict(values, work_dir=None, seeds=[], cfg_options=options)))
+    own = dict(run._asdict(), work_dir=None, seeds=[], cfg_options=options)
+    cfg = load_config(Namespace(**{**vars(args), **own}))
     if cfg.get('load_from'):
         raise InputError('load_from is not supported in a sweep.')
     if 'default_hooks.feature_cache' not in options:
@@ -108,10 +103,10 @@ def run_config(args: Namespace, run: Run) -> Config:
 
 
 def run_key(cfg: Config, run: Run) -> Dict[str, Any]:
-    """All that distinguishes a run's result from another's.
+    """What identifies a result.
 
-    'method' is the name of the config file, 'method_hash' a hash of all that is the same for all
-    datasets, shots and seeds, 'data_hash' of what is not.
+    'method' is the name of the config file; 'method_hash' is the same for all datasets, shots and
+    seeds, which 'data_hash' distinguishes.
     """
     return dict(
         method=Path(run.config).stem,
@@ -131,20 +126,8 @@ def clip_name(clip: dict) -> str:
 
 
 def method_hash(cfg: Config) -> str:
-    """Hash of what makes a method: CLIP's weights, and the config but for the data and for what
-    depends on the machine.
-    """
-    parts = {
-        name: deepcopy(cfg.get(name))
-        for name in (
-            'model',
-            'optim_wrapper',
-            'param_scheduler',
-            'train_cfg',
-            'custom_hooks',
-            'search',
-        )
-    }
+    """Hash of CLIP's weights and of the config, without data and settings of the machine."""
+    parts = {name: deepcopy(cfg.get(name)) for name in METHOD}
     for name in ('clip', 'classes', 'templates'):
         parts['model'].pop(name, None)
     if parts['optim_wrapper']:
@@ -166,7 +149,7 @@ def method_hash(cfg: Config) -> str:
 
 
 def data_hash(cfg: Config) -> str:
-    """Hash of which images there are, but for the folder that holds them."""
+    """Hash of the images of all datasets, whatever folder holds them."""
     own = [
         {name: dataset.get(name) for name in (*SAMPLE, *cfg.dataset) if name != 'data_root'}
         for dataset in datasets(cfg).values()
@@ -197,13 +180,3 @@ def weights_hash(model_name: str, pretrained: Optional[str]) -> Optional[str]:
         for block in iter(lambda: file.read(2**20), b''):
             sha.update(block)
     return sha.hexdigest()
-
-
-def is_done(cfg: Config) -> bool:
-    """Whether the run of a config has a result."""
-    return Path(cfg.work_dir, RESULT).is_file()
-
-
-def distinct(runs: Sequence[Run], attribute: str) -> list:
-    """Values of an attribute, in order of appearance."""
-    return list(dict.fromkeys(getattr(run, attribute) for run in runs))

@@ -9,36 +9,40 @@ from mmengine.logging import print_log
 from tqdm import tqdm
 
 from ..errors import InputError
+from . import RESULT
 from .executors import Outcome, in_this_process, local_processes, ray_cluster
-from .run import ERROR, Run, expand_runs, is_done, run_config
+from .run import Run, expand_runs, run_config
 
 
 def plan(args: Namespace) -> List[Run]:
     """The runs of ``--shard`` that have no result yet.
 
     Raises:
-        InputError: An option is wrong, or a folder cannot be written.
+        InputError: An option is wrong.
     """
-    runs = expand_runs(args)
+    runs = tqdm(shard_of(args), 'configs', leave=False)
+    return [run for run in runs if not Path(run_config(args, run).work_dir, RESULT).is_file()]
+
+
+def shard_of(args: Namespace) -> List[Run]:
+    """All runs of ``--shard``."""
     index, count = args.shard
-    left = []
-    for run in tqdm(runs[index - 1 :: count], 'configs', leave=False):
-        if not is_done(run_config(args, run)):
-            left.append(run)
-    return left
+    return expand_runs(args)[index - 1 :: count]
 
 
 def sweep(args: Namespace) -> List[str]:
     """Executes the runs that are left; returns the errors of those that fail.
 
     A failed run does not stop the others; it is executed again by the next call.
+
+    Raises:
+        InputError: An option is wrong, or the work dir cannot be written.
     """
     try:
         Path(args.work_dir).mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise InputError(f'--work-dir: {error}') from None
-    total = len(expand_runs(args)[args.shard[0] - 1 :: args.shard[1]])
-    left, errors = plan(args), []
+    except OSError as problem:
+        raise InputError(f'--work-dir: {problem}') from None
+    total, left, errors = len(shard_of(args)), plan(args), []
     with tqdm(total=total, initial=total - len(left), desc='runs') as bar:
         for run, error in outcomes(args, left):
             bar.update()
@@ -50,7 +54,7 @@ def sweep(args: Namespace) -> List[str]:
 
 
 def outcomes(args: Namespace, runs: List[Run]) -> Iterator[Outcome]:
-    """Executes runs where the options say."""
+    """Executes runs by the executor that the options choose."""
     if args.ray is not None:
         return ray_cluster(args, runs, args.ray or None)
     if args.jobs > 1:
@@ -64,11 +68,3 @@ def describe(run: Run) -> str:
     if run.shots:
         words += [f'{run.shots} shots', f'seed {run.seed}']
     return ', '.join(word for word in words if word)
-
-
-def failures(folder: Path) -> List[str]:
-    """Folders and errors of runs without a result."""
-    return [
-        f'{file.parent}: {file.read_text().splitlines()[-1]}'
-        for file in sorted(folder.rglob(ERROR))
-    ]

@@ -1,0 +1,104 @@
+"""Writes the tables and plots of a report."""
+
+from pathlib import Path
+from typing import List
+
+import pandas as pd
+
+from ..plots import plot_accuracy, plot_gain
+from . import paper, tables
+from .results import Result, accuracies, blend_of, plain_name, prepare, source, to_frame
+from .table import Table
+
+
+def write_report(results: List[Result], beta: float, folder: Path) -> str:
+    """Writes report.md, each table as .csv and .tex, and plots; returns the text of report.md.
+
+    Args:
+        results (list[Result]): See :func:`results.read_results`.
+        beta (float): Of SAFE's figures.
+        folder (Path): Made if necessary.
+
+    Raises:
+        InputError: Results of one sample are on different data, or lack this beta.
+    """
+    results = prepare(results)
+    frame = to_frame(results)
+    data = accuracies(frame, blend_of(frame, beta))
+    folder.mkdir(parents=True, exist_ok=True)
+    parts = []
+    for clip in frame['clip'].unique():
+        parts.append(f'## {clip}')
+        parts += write_accuracy(data[data['clip'] == clip], clip, folder)
+        parts += write_blends(frame[frame['clip'] == clip], clip, folder)
+        own = [r for r in results if r['clip'] == clip]
+        seen, grids = [r for r in own if r['attention']], [r for r in own if r.get('grid')]
+        if seen:
+            path = folder / file_name('attention', clip)
+            parts += ['### Attention', tables.attention_table(seen).write(path)]
+        if grids:
+            path = folder / file_name('settings', clip)
+            parts += ['### Settings', tables.setting_table(grids).write(path)]
+    parts += ['## Costs', tables.cost_table(source(data)).write(folder / 'costs')]
+    text = '\n\n'.join(parts) + '\n'
+    (folder / 'report.md').write_text(text, encoding='utf-8')
+    return text
+
+
+def file_name(*parts: str) -> str:
+    """Joined parts, without spaces and other special characters."""
+    name = '_'.join(parts).replace(' + ', '_').replace(', ', '_')
+    return ''.join('_' if c in ' :/()' else c for c in name).strip('_')
+
+
+def write_accuracy(data: pd.DataFrame, clip: str, folder: Path) -> List[str]:
+    """Tables I and III and Fig. 2 of one CLIP."""
+    parts, first, published = [], source(data), paper.read_table('I', clip)
+    others = {name: name for name in sorted(set(first.dataset) - set(paper.DATASETS))}
+    for columns, suffix in ((paper.DATASETS, ()), (others, ('other',))):
+        if not first.dataset.isin(list(columns)).any():
+            continue
+        path = folder / file_name('accuracy', clip, *suffix)
+        beside = tables.accuracy_table(first, columns, published)
+        parts += [beside.write(path), *prompts_note(beside)]
+        table = tables.accuracy_table(first, columns)
+        if any(shots for _, shots in table.mean.index):  # anything was trained
+            mean = table.mean[['average', *columns.values()]].dropna(axis=1, how='all')
+            plot_accuracy(mean, clip, path.with_name(f'{path.name}.png'), table.std)
+    variants = data.groupby('dataset').variant.agg(lambda own: tuple(own.unique()))
+    for names in variants[variants.str.len() > 1].unique():
+        own = data[data.dataset.isin(variants.index[variants == names])]
+        table = tables.variant_table(own, names, paper.read_table('III', clip))
+        path = folder / file_name('variants', clip, names[0])
+        parts += [table.write(path), *prompts_note(table)]
+    return parts
+
+
+def prompts_note(table: Table) -> List[str]:
+    """What the paper's zero-shot row is of, where a table has the difference on ImageNet."""
+    of_zero_shot = [
+        name.startswith('zero-shot CLIP') and name.endswith(', difference')
+        for name, _ in table.mean.index
+    ]
+    on_imagenet = table.mean[of_zero_shot].iloc[:, 0]  # the first column
+    return [paper.PROMPTS] if on_imagenet.notna().any() else []
+
+
+def write_blends(frame: pd.DataFrame, clip: str, folder: Path) -> List[str]:
+    """What blending adds; SAFE-A's blends are SAFE's."""
+    parts = []
+    blends = frame[frame.figure.str.startswith('beta=')]
+    names = blends[blends.figure == 'beta=0'].method.unique()
+    has_safe = 'SAFE' in map(plain_name, names)
+    for name in names:
+        if has_safe and plain_name(name) == 'SAFE-A':
+            continue
+        own = blends[blends.method == name]
+        variants = {variant: own[own.variant == variant] for variant in own.variant.unique()}
+        parts.append(f'### Blending, {name}')
+        for variant, part in variants.items():
+            path = folder / file_name('beta', name, clip, variant)
+            parts.append(tables.blend_table(part, variant).write(path))
+        gains = {variant: tables.gains(part, variant) for variant, part in variants.items()}
+        plot_gain(gains, folder / f'{file_name("beta", name, clip)}.png')
+    return parts
