@@ -89,8 +89,9 @@ class JointTrainLoop(IterBasedTrainLoop):
                 'a model that trains nothing': not model.trainable,
                 'a trained trunk': model.frozen_stage == 'image',
                 'a head that is fitted before training': model.head.fits == 'before',
-                'several seeds with a head that is fitted, or a search': seeds
-                and (model.head.fits or search_space(model, runner.cfg.get('search'))),
+                'several seeds with a head that is fitted': seeds and model.head.fits,
+                'several seeds with a search': seeds
+                and search_space(model, runner.cfg.get('search')),
             }
         )
         add_joint_runs(model, settings, max(1, len(seeds)))
