@@ -367,6 +367,14 @@ def test_files(tmp_path, capsys):
     assert (tmp_path / 'again' / 'report.md').read_text() == (out / 'report.md').read_text()
 
 
+@pytest.mark.parametrize('file', sorted((ROOT / 'docs' / 'results').glob('*.jsonl')), ids=str)
+def test_published_results_can_be_read(file):
+    results, failed = res.read_results([file])
+    names = {result['name'] for result in res.prepare(results)}
+    assert len(results) > 5 and not failed
+    assert names & {'SAFE', 'SAFE-A'}
+
+
 def test_bad_input(tmp_path):
     path = tmp_path / 'results.jsonl'
     fails('does not exist', 'report', path)
