@@ -9,7 +9,7 @@ import os
 import shutil
 from contextlib import suppress
 from pathlib import Path
-from typing import Any, Dict, List
+from typing import Any, Dict, List, Sequence
 
 import torch
 from mmengine.dataset import default_collate
@@ -96,11 +96,8 @@ class CachedFeatures(Dataset):
     def __init__(self, folder: Path, key: str, stage: str, dataset: BaseDataset) -> None:
         self.folder, self.key, self.stage = folder, key, stage
         self.dataset = dataset
+        self.metainfo = dataset.metainfo  # which mmengine copies each time
         self._chunks: Dict[int, safe_open] = {}
-
-    @property
-    def metainfo(self) -> dict:
-        return self.dataset.metainfo
 
     def get_data_info(self, index: int) -> dict:
         return self.dataset.get_data_info(index)
@@ -108,13 +105,19 @@ class CachedFeatures(Dataset):
     def __len__(self) -> int:
         return len(self.dataset)
 
-    def __getitem__(self, index: int) -> dict:
+    def features(self, indices: Sequence[int]) -> torch.Tensor:
+        """Features of several images, stacked."""
+        return torch.stack([self._read(index) for index in indices])
+
+    def _read(self, index: int) -> torch.Tensor:
         chunk, row = divmod(index, CHUNK)
         if chunk not in self._chunks:
             self._chunks[chunk] = safe_open(self.file(chunk), 'pt')
-        features = self._chunks[chunk].get_slice('features')[row]
+        return self._chunks[chunk].get_slice('features')[row]
+
+    def __getitem__(self, index: int) -> dict:
         pack = self.dataset.pipeline.transforms[-1]
-        packed = pack(dict(self.get_data_info(index), img=features))
+        packed = pack(dict(self.get_data_info(index), img=self._read(index)))
         if 'class_ids' in self.metainfo:
             packed = self.dataset.add_class_ids(packed)
         return dict(packed, start=self.stage)

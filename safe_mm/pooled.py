@@ -1,6 +1,6 @@
 """Pooled features of a whole dataset, for all that needs no gradient."""
 
-from typing import Dict, NamedTuple, Union
+from typing import Dict, Iterator, List, NamedTuple, Union
 
 import torch
 from mmengine.dataset import default_collate
@@ -40,25 +40,37 @@ def pool_dataset(
     count, world = len(dataset), get_world_size()
     each = -(-count // world)  # the same for all: gathering requires it
     mine = [i % count for i in range(get_rank(), each * world, world)]
-    loader = DataLoader(
-        dataset, BATCH, sampler=mine, num_workers=num_workers, collate_fn=default_collate
+    batches = [mine[first : first + BATCH] for first in range(0, each, BATCH)]
+    loaded = load(dataset, batches, num_workers)
+    bar = tqdm(
+        loaded, desc, len(batches), unit=f'x{BATCH}', leave=False, disable=not is_main_process()
     )
     was_training = model.training
     model.eval()
-    branches, labels = [], []
-    for batch in tqdm(loader, desc, unit=f'x{BATCH}', leave=False, disable=not is_main_process()):
+    pooled = []
+    for batch in bar:
         batch = model.data_preprocessor(batch)
-        labels += [sample.gt_label for sample in batch.pop('data_samples')]
-        branches.append(model.pool(**batch).transpose(0, 1))
+        batch.pop('data_samples', None)
+        pooled.append(model.pool(**batch).transpose(0, 1))
     model.train(was_training)
+    # Image i was pooled by process i % world
+    branches = torch.stack(all_gather(torch.cat(pooled)), 1).flatten(0, 1)[:count].transpose(0, 1)
 
-    def whole(part: torch.Tensor) -> torch.Tensor:
-        return torch.stack(all_gather(part), 1).flatten(0, 1)[:count]
-
+    infos = [dataset.get_data_info(i) for i in range(count)]
     number: Dict[str, int] = {}  # of each image
-    paths = [dataset.get_data_info(i)['img_path'] for i in range(count)]
-    images = torch.tensor([number.setdefault(path, len(number)) for path in paths])
-    all_labels = whole(torch.cat(labels))
-    return Pooled(
-        whole(torch.cat(branches)).transpose(0, 1), all_labels, images.to(all_labels.device)
+    images = [number.setdefault(info['img_path'], len(number)) for info in infos]
+    labels = [int(info['gt_label']) for info in infos]
+    return Pooled(branches, *(torch.tensor(x, device=branches.device) for x in (labels, images)))
+
+
+def load(
+    dataset: Union[BaseDataset, CachedFeatures], batches: List[List[int]], num_workers: int
+) -> Iterator[dict]:
+    """Batches of images, or of cached features, which are read without their labels."""
+    if isinstance(dataset, CachedFeatures):
+        for batch in batches:
+            yield dict(inputs=dataset.features(batch), start=[dataset.stage])
+        return
+    yield from DataLoader(
+        dataset, batch_sampler=batches, num_workers=num_workers, collate_fn=default_collate
     )

@@ -4,8 +4,10 @@ All settings are tried on features that were pooled once, by the model's own log
 no part in it.
 """
 
+from copy import deepcopy
 from itertools import product
-from typing import Dict, List, NamedTuple, Optional, Sequence, Set, Type
+from math import inf
+from typing import Dict, List, NamedTuple, Optional, Sequence, Set, Tuple, Type
 
 import torch
 from torch.nn import functional as F
@@ -74,16 +76,17 @@ def search(
     """Tries every setting; the most accurate on validation images wins.
 
     Ties are broken by the least cross-entropy there, then by the order of the values. The model has
-    the choice when this returns. With ``training`` features, the head is fitted anew where a
-    hyper-parameter changes what it is fitted to.
+    the choice when this returns. With ``training`` features, the head is fitted to them, anew where
+    a hyper-parameter changes the fit.
     """
     refit = (*model.neck.hyperparameters, *model.head.refit_for)
     outer = {n: v for n, v in space.items() if n in refit}
     inner = {n: v for n, v in space.items() if n not in outer}
-    results = []
+    results: List[Tuple[float, float]] = []
+    best, fitted = (-inf, -inf), {}
     for values in product(*outer.values()):
         set_hyperparameters(model, dict(zip(outer, values)))
-        if training is not None and outer:
+        if training is not None:
             fit(model, training)
         prepared = model.head.prepare(model.neck.combine(validation.branches))
         for own in product(*inner.values()):
@@ -92,13 +95,14 @@ def search(
             hits = logits.argmax(-1) == validation.labels
             loss = F.cross_entropy(logits, validation.labels)
             results.append((100 * hits.double().mean().item(), -loss.item()))
+        if max(results) > best:
+            best, fitted = max(results), deepcopy(model.head.state_dict())
     tried = {**outer, **inner}
     settings = list(product(*tried.values()))
-    chosen = dict(zip(tried, settings[results.index(max(results))]))
+    chosen = dict(zip(tried, settings[results.index(best)]))
+    model.head.load_state_dict(fitted)
     for name, value in chosen.items():
         model.hyperparameters[name].choose(name, value)
-    if training is not None and outer:
-        fit(model, training)
     accuracy, images = torch.tensor([r[0] for r in results]), len(validation.labels)
     shape = [len(values) for values in tried.values()]
     ties = tie_summary(accuracy, images)

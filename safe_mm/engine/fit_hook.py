@@ -102,13 +102,14 @@ class FitHook(Hook):
         training = None
         if model.head.fits == 'after':
             training = self._pool(runner, 'train')
-            fit(model, training)
             runner.logger.info(
-                f'Fitted {type(model.head).__name__} to {len(training.images.unique())} images'
+                f'Fitting {type(model.head).__name__} to {len(training.images.unique())} images'
             )
         if runner.val_loop is not None and self._space:
             self._search(runner, training)
         else:
+            if training is not None:
+                fit(model, training)
             runner.logger.info('No search: hyper-parameters are those of the config.')
         if model.head.fits:
             model.head.finished.fill_(True)
