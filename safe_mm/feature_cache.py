@@ -36,10 +36,10 @@ def cache_key(model: Any, dataset: BaseDataset, stage: str, dtype: torch.dtype) 
     modification time of each image.
 
     Raises:
-        InputError: A transform cannot be told from another of its class.
+        InputError: The repr of a transform does not show its settings.
     """
     preprocessor, extractor = model.data_preprocessor, model.extractor(stage)
-    # The text of a module tells GELU from QuickGELU, its weights do not
+    # The repr of a module distinguishes GELU from QuickGELU; its weights do not
     weights = digest({**dict(extractor.named_parameters()), **dict(extractor.named_buffers())})
     parts = [VERSION, stage, extractor, weights, dtype, *dataset.pipeline.transforms, preprocessor]
     parts.append(preprocessor.to_rgb)

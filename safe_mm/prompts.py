@@ -1,4 +1,4 @@
-"""Prompts: what the text encoder is told about each class."""
+"""Prompts of classes for the text encoder."""
 
 import json
 import re

@@ -76,8 +76,8 @@ def search(
     """Tries every setting; the most accurate on validation images wins.
 
     Ties are broken by the least cross-entropy there, then by the order of the values. The model has
-    the choice when this returns. With ``training`` features, the head is fitted to them, anew where
-    a hyper-parameter changes the fit.
+    the choice when this returns. With ``training`` features, the head is fitted to them, again
+    for each value that changes the fit.
     """
     refit = (*model.neck.hyperparameters, *model.head.refit_for)
     outer = {n: v for n, v in space.items() if n in refit}
@@ -122,7 +122,7 @@ def fit(model: CLIPClassifier, training: Pooled) -> None:
 
 
 def tie_summary(accuracy: torch.Tensor, images: int) -> str:
-    """How many settings are as good as the best, in words."""
+    """A sentence on how many settings are as good as the best."""
     best, one = accuracy.max(), 100 / images
     return (
         f'{(accuracy == best).sum().item()} of {len(accuracy)} settings are best on {images} '
@@ -131,7 +131,7 @@ def tie_summary(accuracy: torch.Tensor, images: int) -> str:
 
 
 def summary(choice: Choice) -> List[str]:
-    """The choice in words, a line each."""
+    """Lines that describe the choice."""
     lines = [
         'Search on validation images: {}, accuracy {:.2f} %'.format(
             ', '.join(f'{name} = {value:g}' for name, value in choice.chosen.items()),

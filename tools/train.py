@@ -13,7 +13,7 @@ def parse_args() -> Namespace:
         '--resume',
         nargs='?',
         const='auto',
-        help='go on from a checkpoint or the latest in a folder; without a '
+        help='resume from a checkpoint, or the latest in a folder; without a '
         'value, from the latest in the work dir',
     )
     parser.add_argument(

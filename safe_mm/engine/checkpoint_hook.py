@@ -90,7 +90,7 @@ class SlimCheckpointHook(CheckpointHook):
             runner.message_hub.update_info('best_ckpt', self.best_ckpt_path)
             return
         runner.logger.warning(
-            f'{source}, the best weights so far, does not exist: the next validation starts anew.'
+            f'{source}, the best weights so far, does not exist. The next validation starts over.'
         )
         self.best_ckpt_path = None
         for key in ('best_ckpt', 'best_score'):

@@ -35,7 +35,7 @@ class FreezeHook(Hook):
         self._frozen_modules: List[nn.Module] = []
 
     def before_run(self, runner) -> None:
-        """Freezes, filters the optimizer, and wraps the model anew."""
+        """Freezes, filters the optimizer, and wraps the model again."""
         wrapper = runner.optim_wrapper
         if not isinstance(wrapper, (OptimWrapper, OptimWrapperDict)):
             return  # no training in this run

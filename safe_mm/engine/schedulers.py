@@ -13,9 +13,9 @@ class WarmupLR(_ParamScheduler):
     """Linear warm-up of the learning rate.
 
     Iterations count from 0. The rate of iteration 0 is ``min(start_lr, base)``, that of iteration i
-    is ``base * i / end``, and that of iteration ``end`` is the base rate, from which a scheduler
-    later in the list may go on. This is the schedule of cross-modal adaptation, on whose code SAFE
-    builds, except that its iteration 0 has ``start_lr`` even where the base rate is below.
+    is ``base * i / end``, and that of iteration ``end`` is the base rate, with which the next
+    scheduler in the list may continue. This is the schedule of cross-modal adaptation, on whose
+    code SAFE builds, except that its iteration 0 has ``start_lr`` even where the base rate is lower.
 
     Args:
         optimizer (OptimWrapper): The optimizer.
@@ -34,7 +34,7 @@ class WarmupLR(_ParamScheduler):
         super().__init__(optimizer, 'lr', end=end + 1, by_epoch=False)
 
     def _get_value(self) -> List[float]:
-        """Learning rates of the groups, each on its own way to its base."""
+        """Learning rates of the parameter groups."""
         if self.last_step == 0:
             return [min(self.start_lr, base) for base in self.base_values]
         return [base * self.last_step / self.iterations for base in self.base_values]

@@ -14,7 +14,7 @@ def unwrap(model: Any) -> Any:
 
 
 def rewrap(runner: Runner) -> None:
-    """Wraps the model anew, after its trained parameters have changed."""
+    """Wraps the model again, after its trained parameters have changed."""
     if is_model_wrapper(runner.model):
         runner.model = unwrap(runner.model)  # the old wrapper releases its tensors
         if any(p.requires_grad for p in runner.model.parameters()):  # or DDP refuses

@@ -49,8 +49,8 @@ class LinearProbeHead(TextClsHead):
     Args:
         clip (dict | SplitCLIP): ``model_name`` and ``pretrained``, see
             :class:`safe_mm.clip.SplitCLIP`.
-        C (float): Inverse strength of the L2 regularisation; a search over values fits anew for
-            each. Defaults to 1.0.
+        C (float): Inverse strength of the L2 regularisation; a search fits again for each
+            value. Defaults to 1.0.
         text (bool): Whether a text classifier trains the neck before, as in SAFE with a linear
             probe. Defaults to False.
         classes (Sequence[str] | Mapping[str, list[str]]): See :class:`safe_mm.methods.TextClsHead`.

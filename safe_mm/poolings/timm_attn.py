@@ -91,7 +91,7 @@ class RotAttentionPool(AbsAttentionPool):
             x.unflatten(-1, (layer.num_heads, -1)).transpose(1, 2) for x in (query, keys)
         )
         rope = layer.pos_embed.get_embed(self.grid(dense))
-        if isinstance(rope, tuple):  # sines and cosines apart, in older timm
+        if isinstance(rope, tuple):  # separate sines and cosines, in older timm
             rope = torch.cat(rope, dim=-1)
         rotated = apply_rot_embed_cat(keys[:, :, 1:], rope)
         keys = torch.cat([keys[:, :, :1], rotated.type_as(keys)], dim=2)

@@ -124,7 +124,7 @@ def check_data(runs: pd.DataFrame) -> None:
             first, second = own.drop_duplicates('data_hash').place[:2]
             raise InputError(
                 f'{first} and {second} have different data (data_hash) of {dataset}, {shots} '
-                f'shots, seed {seed}. Delete one, or report them apart.'
+                f'shots, seed {seed}. Delete one, or report them separately.'
             )
 
 
