@@ -15,7 +15,7 @@ class WarmupLR(_ParamScheduler):
     Iterations count from 0. The rate of iteration 0 is ``min(start_lr, base)``, that of iteration i
     is ``base * i / end``, and that of iteration ``end`` is the base rate, with which the next
     scheduler in the list may continue. This is the schedule of cross-modal adaptation, on whose
-    code SAFE builds, except that its iteration 0 has ``start_lr`` even where the base rate is lower.
+    code SAFE builds, but for its iteration 0, which has ``start_lr`` even above the base rate.
 
     Args:
         optimizer (OptimWrapper): The optimizer.
