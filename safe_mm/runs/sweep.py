@@ -44,12 +44,15 @@ def sweep(args: Namespace) -> List[str]:
         raise InputError(f'--work-dir: {problem}') from None
     total, left, errors = len(shard_of(args)), plan(args), []
     with tqdm(total=total, initial=total - len(left), desc='runs') as bar:
-        for run, error in outcomes(args, left):
+        for finished, (run, error) in enumerate(outcomes(args, left), 1):
             bar.update()
             if error:
                 errors.append(f'{describe(run)}: {error}')
                 print_log(errors[-1], 'current', logging.ERROR)
-            bar.set_postfix(failed=len(errors))
+            counts = dict(failed=len(errors))
+            if args.ray is None:
+                counts['running'] = min(args.jobs, len(left) - finished)
+            bar.set_postfix(counts)
     return errors
 
 
