@@ -4,7 +4,8 @@
 #   python tools/train.py configs/fine-tune.py --dataset caltech101 \
 #       --shots 16 --seed 1 --data-root data
 #
-# Trains 29,754,368 parameters of RN50 and 14,175,744 of ViT-B/16. The paper
+# Trains 29,752,320 parameters of RN50 and 14,570,496 of ViT-B/16, whose last
+# norm and projection are trained, too. The paper
 # gives no figures, nor the rate; the schedule is SAFE's.
 _base_ = './safe.py'
 
