@@ -30,11 +30,10 @@ def safe_load(path: Path, load: Callable[[Path], Any] = torch_load) -> Any:
         return load(path)
     except InputError:
         raise
-    except pickle.UnpicklingError as error:
+    except pickle.UnpicklingError:  # its message advises to load the file unsafely
         raise InputError(
             f'refusing to load {path}: it contains pickled objects, which could run code, '
-            'or is damaged; no code was run. Ask its author for .safetensors or a plain '
-            f'state dict. ({first_line(error)})'
+            'or is damaged; no code was run. Ask its author for .safetensors or a plain state dict.'
         ) from None
     except Exception as error:  # damaged bytes make loaders raise anything
         raise InputError(

@@ -227,7 +227,9 @@ def test_dataset(few, tmp_path):
     )
     dataset = DATASETS.build(cfg)
     assert len(dataset) == 10 * 2 * 2
-    assert dataset.metainfo == dict(classes=anatomy.EARS, templates='a creature with {} ears.')
+    assert dataset.metainfo == dict(
+        classes=anatomy.EARS, templates='a creature with {} ears.', part_masks=True
+    )
     before = content(tmp_path)
     test = DATASETS.build({**cfg, 'split': 'test', 'variant': 'grounds'})
     assert len(test) == 40  # all, each with its mirror image

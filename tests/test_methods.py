@@ -175,7 +175,8 @@ def test_two_processes_equal_one(method, trained, tmp_path):
     )
     one, two = weights(best(work_dir)), weights(best(tmp_path))
     for key, value in one.items():
-        torch.testing.assert_close(two[key], value, rtol=1e-4, atol=1e-4)
+        close = 1e-4 if method.exact or not key.startswith('head.') else 0.02
+        torch.testing.assert_close(two[key], value, rtol=close, atol=close)
 
 
 @named(RUN)
