@@ -3,6 +3,8 @@
 from pathlib import Path
 from typing import NamedTuple
 
+from mmengine.config import Config
+
 from .conftest import ROOT
 
 SHAPES = """
@@ -17,7 +19,7 @@ default_hooks = dict(
 param_scheduler = None
 """
 LOADERS = """
-train_dataloader = dict(num_workers=0, dataset=dataset)
+train_dataloader = dict(num_workers=0, batch_size={batch}, dataset=dict(dataset, views={views}))
 val_dataloader = dict(num_workers=0, dataset=dataset)
 """
 TRAIN = """
@@ -34,6 +36,7 @@ class Method(NamedTuple):
         fits (bool): In closed form.
         starts_at_zero_shot (bool): Whether its predictions before training are those of zero-shot
             CLIP.
+        joint (bool): Whether settings can be trained side by side.
         exact (bool): Whether a repeated fit gives the same weights; L-BFGS stops at a tolerance.
     """
 
@@ -42,12 +45,13 @@ class Method(NamedTuple):
     fits: bool = False
     starts_at_zero_shot: bool = True
     exact: bool = True
+    joint: bool = True
 
 
 METHODS = [
     Method('zero-shot', trains=False),
     Method('tip-adapter', trains=False, fits=True),
-    Method('tip-adapter-f', fits=True),
+    Method('tip-adapter-f', fits=True, joint=False),
     Method('linear-probe', trains=False, fits=True, starts_at_zero_shot=False, exact=False),
     Method('gda', trains=False, fits=True),
     Method('clip-adapter', starts_at_zero_shot=False),
@@ -56,6 +60,18 @@ METHODS = [
     Method('safe_gda', fits=True),
     Method('safe_linear-probe', fits=True, exact=False),
     Method('fine-tune'),
+    Method('lp-plus-plus', trains=False, fits=True, starts_at_zero_shot=False),
+    Method('task-res'),
+    Method('clap', fits=True, joint=False),
+    Method('zs-lp'),
+    Method('prolip'),
+    Method('cross-modal-linear'),
+    Method('cross-modal-adapter', starts_at_zero_shot=False),
+    Method('cross-modal-partial', starts_at_zero_shot=False),
+    Method('safe_lp-plus-plus', fits=True),
+    Method('full-fine-tune', joint=False),
+    Method('wise-ft', joint=False),
+    Method('wise-head'),
 ]
 RUN = [method for method in METHODS if method.name != 'zero-shot']
 
@@ -69,11 +85,13 @@ def write_config(method: Method, folder: Path, data: str, *more: str) -> Path:
         data (str): Data root.
         more (str): Lines to add.
     """
-    text = SHAPES.format(
-        config=ROOT / 'configs' / f'{method.name}.py', data=data, root=folder / 'cache'
-    )
+    source = ROOT / 'configs' / f'{method.name}.py'
+    text = SHAPES.format(config=source, data=data, root=folder / 'cache')
     text += 'test_dataloader = dict(num_workers=0, dataset=dataset)\n'
-    text += LOADERS if method.name != 'zero-shot' else ''
+    if method.name != 'zero-shot':
+        own = Config.fromfile(source).train_dataloader  # as the method has it, but less
+        views, batch = own.dataset.get('views'), min(24, own.batch_size)
+        text += LOADERS.format(batch=batch, views=views and 2)
     text += TRAIN if method.trains and method.name != 'zero-shot' else ''
     file = folder / f'{method.name}.py'
     folder.mkdir(parents=True, exist_ok=True)

@@ -68,7 +68,7 @@ class SplitCLIP:
         return get_tokenizer(self._model_name)
 
     @torch.no_grad()
-    def encode_text(self, texts: List[str]) -> torch.Tensor:
+    def encode_text(self, texts: List[str], normalize: bool = True) -> torch.Tensor:
         """Sentences -> text features of unit length, (number, embed_dim).
 
         They are computed on the GPU if there is one, and returned on the CPU.
@@ -78,7 +78,7 @@ class SplitCLIP:
         starts, features = range(0, len(texts), TEXTS_PER_BATCH), []
         for i in tqdm(starts, 'text encoder', disable=len(starts) == 1):
             tokens = self.tokenize(texts[i : i + TEXTS_PER_BATCH]).to(device)
-            features.append(encoder.encode_text(tokens, normalize=True).cpu())
+            features.append(encoder.encode_text(tokens, normalize=normalize).cpu())
         return torch.cat(features)
 
 

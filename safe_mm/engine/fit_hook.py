@@ -1,9 +1,10 @@
 """What happens after training: fit, search, save."""
 
 from pathlib import Path
-from typing import Optional
+from typing import Dict, Optional
 
 import mmengine
+import torch
 from mmengine.dist import barrier, is_main_process
 from mmengine.hooks import Hook
 from mmengine.optim import OptimWrapper
@@ -29,14 +30,24 @@ class FitHook(Hook):
     with nothing to fit or search, or that is no :class:`safe_mm.models.CLIPClassifier`, is left
     alone.
 
+    Args:
+        interpolate (float, optional): Weight alpha of what was trained in alpha * trained +
+            (1 - alpha) * start, an interpolation of weights (WiSE-FT, Wortsman et al., 2022) that
+            comes before the fit; None for none. Defaults to None.
+
     Raises:
-        InputError: Before training, if a class has no training image, the search lacks values, or a
-            frozen neck has no checkpoint.
+        InputError: ``interpolate`` is not between 0 and 1, or the head is fitted before training;
+            a class has no training image, the search lacks values, or a frozen neck has no
+            checkpoint.
     """
 
     priority = 'HIGH'
 
-    def __init__(self) -> None:
+    def __init__(self, interpolate: Optional[float] = None) -> None:
+        if interpolate is not None and not 0 <= interpolate <= 1:
+            raise InputError(f'FitHook: interpolate={interpolate} should be between 0 and 1.')
+        self.interpolate = interpolate
+        self._initial: Dict[str, torch.Tensor] = {}
         self._start: dict = {}
         self._space: dict = {}
         self._applies = False
@@ -58,6 +69,14 @@ class FitHook(Hook):
                 'the model has nothing to train by gradient descent, but '
                 f'train_cfg.max_iters is {runner.max_iters}. Set it to 0.'
             )
+        if self.interpolate is not None:  # before a checkpoint is loaded
+            if model.head.fits == 'before':
+                raise InputError(
+                    f'FitHook: interpolate does not support {type(model.head).__name__}, which is '
+                    'fitted before training. Remove interpolate.'
+                )
+            own = dict(model.named_parameters())
+            self._initial = {name: own[name].detach().clone() for name in model.trainable}
         self._space = search_space(model, runner.cfg.get('search'))
         if not model.head.fits:
             return
@@ -93,12 +112,13 @@ class FitHook(Hook):
             return
         model, hub = unwrap(runner.model), runner.message_hub
         model.head.in_training = False
-        if not (model.head.fits or self._space):
+        if not (model.head.fits or self._space or self._initial):
             return
         barrier()  # the best weights are written by then
         if hub.runtime_info.get('best_ckpt'):
             best = read_checkpoint(hub.get_info('best_ckpt'))['state_dict']
             model.load_state_dict(best, strict=False)
+        self._interpolate(model)
         training = None
         if model.head.fits == 'after':
             training = self._pool(runner, 'train')
@@ -114,6 +134,12 @@ class FitHook(Hook):
         if model.head.fits:
             model.head.finished.fill_(True)
         self._save(runner)
+
+    @torch.no_grad()
+    def _interpolate(self, model: CLIPClassifier) -> None:
+        own, alpha = dict(model.named_parameters()), self.interpolate or 0
+        for name, start in self._initial.items():
+            own[name].copy_(torch.lerp(start.to(own[name]), own[name], alpha))
 
     def _pool(self, runner, part: str) -> Pooled:
         loader = (runner.train_loop if part == 'train' else runner.val_loop).dataloader

@@ -25,11 +25,21 @@ def mix(
     return ratio * adapted + (1 - ratio) * original
 
 
+def bottleneck(width: int) -> nn.Sequential:
+    """A(f) = ReLU(W_2 ReLU(W_1 f)), with a quarter of hidden units, the same in every run."""
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(INIT_SEED)
+        return nn.Sequential(
+            nn.Linear(width, width // REDUCTION, bias=False),
+            nn.ReLU(),
+            nn.Linear(width // REDUCTION, width, bias=False),
+            nn.ReLU(),
+        )
+
+
 @MODELS.register_module()
 class CLIPAdapter(Neck, SlimModule):
     """CLIP's pooling, then a trained bottleneck that is mixed in.
-
-    A(f) = ReLU(W_2 ReLU(W_1 f)), with D / 4 hidden units and no biases.
 
     Args:
         clip (dict | SplitCLIP): ``model_name`` and ``pretrained``, see
@@ -50,15 +60,7 @@ class CLIPAdapter(Neck, SlimModule):
         super().__init__(clip.name, init_cfg)
         self.add_hyperparameter('ratio', ratio)
         self.attn_pool_o = clip.pool.requires_grad_(False)
-        width = clip.embed_dim
-        with torch.random.fork_rng(devices=[]):  # the same in every run
-            torch.manual_seed(INIT_SEED)
-            self.adapter = nn.Sequential(
-                nn.Linear(width, width // REDUCTION, bias=False),
-                nn.ReLU(),
-                nn.Linear(width // REDUCTION, width, bias=False),
-                nn.ReLU(),
-            )
+        self.adapter = bottleneck(clip.embed_dim)
 
     def combine(self, branches: torch.Tensor) -> torch.Tensor:
         return mix(self.adapter(branches[0]), branches[0], self.ratio)

@@ -37,6 +37,27 @@ def text_class_weights(prompts: Sequence[List[str]], encode: Callable) -> torch.
     return F.normalize(torch.stack(means), dim=-1)
 
 
+def sentences_of(
+    classes: Union[Sequence[str], Mapping[str, list]],
+    templates: Union[str, Sequence[str]] = 'a photo of a {}.',
+) -> List[List[str]]:
+    """The sentences of each class: those given, or templates with its name."""
+    if isinstance(classes, Mapping):
+        return list(classes.values())
+    return class_prompts(classes, templates)
+
+
+def mean_text_features(
+    clip: SplitCLIP, classes: Union[Sequence[str], Mapping[str, list]]
+) -> torch.Tensor:
+    """Means over sentences of text features that are not normalised, shape (N, D)."""
+    if not classes:
+        return torch.empty(0, clip.embed_dim)
+    sentences = sentences_of(classes)
+    features = clip.encode_text([t for texts in sentences for t in texts], normalize=False)
+    return torch.stack([f.mean(0) for f in features.split([len(t) for t in sentences])])
+
+
 def text_logits(
     features: torch.Tensor, class_weights: torch.Tensor, logit_scale: torch.Tensor
 ) -> torch.Tensor:
@@ -123,12 +144,7 @@ class TextClsHead(Head, ClsHead):
         )
         weights = torch.empty(0, clip.embed_dim)
         if classes:
-            prompts = (
-                list(classes.values())
-                if isinstance(classes, Mapping)
-                else class_prompts(classes, templates)
-            )
-            weights = text_class_weights(prompts, clip.encode_text)
+            weights = text_class_weights(sentences_of(classes, templates), clip.encode_text)
         self.register_buffer('class_weights', weights)
 
     def logits(self, features: torch.Tensor) -> torch.Tensor:

@@ -13,7 +13,7 @@ from ..errors import InputError
 from ..registry import MODELS
 from .extractor import Extractor
 from .freeze import freeze_except, frozen_modules
-from .part import Head, Neck, Part, mask_classes
+from .part import Head, Neck, Part, losses, mask_classes
 
 
 @MODELS.register_module()
@@ -143,7 +143,7 @@ class CLIPClassifier(ImageClassifier):
             return self.runs.loss(self.stem(inputs, start), data_samples, start)
         features = (self.neck.combine(self.pool(inputs, start)),)
         if mode == 'loss':
-            return self.head.loss(features, data_samples)
+            return losses(self.neck, self.head, features, data_samples)
         return self.head(features)
 
     def extractor(self, stage: str) -> Extractor:

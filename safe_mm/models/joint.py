@@ -9,6 +9,7 @@ from mmpretrain.structures import DataSample
 from torch import nn
 
 from .classifier import CLIPClassifier
+from .part import losses
 
 
 class JointRuns(nn.Module):
@@ -48,14 +49,16 @@ class JointRuns(nn.Module):
             data_samples (list[DataSample]): Labels of all images.
             start (str): The stage of ``inputs``.
         """
-        size, losses = len(data_samples) // self.num_seeds, {}
+        size, found = len(data_samples) // self.num_seeds, {}
         for number, own in enumerate(self.copies):
             first = number // len(self.settings) * size
             part = inputs[first : first + size]
             branches = part.transpose(0, 1) if start == 'pooled' else own.neck.pool(own.tuned(part))
-            loss = own.head.loss((own.neck.combine(branches),), data_samples[first : first + size])
-            losses[f'loss_{number}'] = loss['loss']
-        return losses
+            features = (own.neck.combine(branches),)
+            terms = losses(own.neck, own.head, features, data_samples[first : first + size])
+            parts = [value for name, value in terms.items() if 'loss' in name]
+            found[f'loss_{number}'] = torch.stack(parts).sum()
+        return found
 
     def predict(
         self, inputs: torch.Tensor, data_samples: List[DataSample], start: str, seed: int

@@ -46,6 +46,10 @@ class Part(nn.Module):
         getattr(self, name).fill_(value)
         self._non_persistent_buffers_set.discard(name)
 
+    def penalties(self) -> Dict[str, torch.Tensor]:
+        """Loss terms beside the head's, by names with 'loss' in them."""
+        return {}
+
     def _load_from_state_dict(self, state_dict: dict, prefix: str, *args) -> None:
         for name in self.hyperparameters:
             if prefix + name in state_dict:
@@ -145,6 +149,13 @@ class Head(Part):
         """A tuple of features, the last of shape (B, D) -> logits (B, N)."""
         self.check_finished()
         return self.logits(*self.prepare(feats[-1]))
+
+
+def losses(
+    neck: Neck, head: Head, features: Tuple[torch.Tensor], data_samples: Optional[List[DataSample]]
+) -> Dict[str, torch.Tensor]:
+    """All loss terms of a batch, by name; those with 'loss' in it are added up."""
+    return {**head.loss(features, data_samples), **neck.penalties(), **head.penalties()}
 
 
 def mask_classes(

@@ -5,6 +5,8 @@ from typing import Optional, Sequence, Tuple
 import torch
 from torch import nn
 
+from ..errors import InputError
+
 
 class Pooling(nn.Module):
     """Base of pooling layers: dense features -> one vector for each image.
@@ -48,6 +50,17 @@ class Pooling(nn.Module):
     def patch_features(self, dense: torch.Tensor) -> torch.Tensor:
         """The dense features of patches alone, shape (B, h*w, C)."""
         raise NotImplementedError
+
+    def take_projection(self) -> nn.Linear:
+        """Takes off the last linear layer; what is left returns its input.
+
+        Raises:
+            InputError: The pooling layer has none.
+        """
+        raise InputError(
+            f'{type(self).__name__} ends in no linear projection. Use a CLIP with a ModifiedResNet '
+            'or a VisionTransformer.'
+        )
 
     def attend(self, dense: torch.Tensor) -> Tuple[torch.Tensor, torch.Tensor]:
         """Attention of the query token (SAFE, Eq. 2).

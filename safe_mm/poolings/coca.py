@@ -9,7 +9,7 @@ from torch.nn import functional as F
 
 from .base import TokenPooling
 from .single_query import attend, plain_layer_norm
-from .vit import without_pooling
+from .vit import linear_of, without_pooling
 
 
 class AttentionalPool(TokenPooling):
@@ -61,9 +61,14 @@ class AttentionalPool(TokenPooling):
             query, tokens, key_weight, value_weight, value_bias, attn.num_heads, layer.ln_k
         )
 
+    def take_projection(self) -> nn.Linear:
+        projection, self.proj = linear_of(self.proj), None
+        return projection
+
     def forward(self, dense: torch.Tensor) -> torch.Tensor:
         """Tokens (B, 1 + h*w, C) -> pooled features (B, embed_dim)."""
-        return self.ln_post(self.layer.attn.out_proj(self.attend(dense)[1])) @ self.proj
+        x = self.ln_post(self.layer.attn.out_proj(self.attend(dense)[1]))
+        return x if self.proj is None else x @ self.proj
 
 
 def _weights(attn: nn.MultiheadAttention) -> Tuple[torch.Tensor, ...]:

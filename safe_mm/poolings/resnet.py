@@ -59,6 +59,10 @@ class AttentionPool(MapPooling):
             self.num_heads,
         )
 
+    def take_projection(self) -> nn.Linear:
+        projection, self.c_proj = self.c_proj, nn.Identity()
+        return projection
+
     def forward(self, dense: torch.Tensor) -> torch.Tensor:
         """Dense features (B, C, h, w) -> pooled features (B, embed_dim)."""
         return self.c_proj(self.attend(dense)[1])

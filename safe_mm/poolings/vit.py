@@ -54,12 +54,25 @@ class LastBlockPool(TokenPooling):
         query = F.linear(norm.weight * tokens[:, 0] + norm.bias, query_weight, query_bias)
         return attend(query, tokens, key_weight, value_weight, value_bias, attn.num_heads, norm)
 
+    def take_projection(self) -> nn.Linear:
+        projection, self.proj = linear_of(self.proj), None
+        return projection
+
     def forward(self, dense: torch.Tensor) -> torch.Tensor:
         """Tokens (B, 1 + h*w, C) -> pooled features (B, embed_dim)."""
         block = self.block
         x = dense[:, 0] + block.ls_1(block.attn.out_proj(self.attend(dense)[1]))
         x = x + block.ls_2(block.mlp(block.ln_2(x)))
-        return self.ln_post(x) @ self.proj
+        x = self.ln_post(x)
+        return x if self.proj is None else x @ self.proj
+
+
+def linear_of(projection: nn.Parameter) -> nn.Linear:
+    """open_clip's projection (C, D) as a layer without bias."""
+    width, embed_dim = projection.shape
+    layer = nn.Linear(width, embed_dim, bias=False)
+    layer.weight = nn.Parameter(projection.detach().T.contiguous(), projection.requires_grad)
+    return layer
 
 
 def without_pooling(visual: VisionTransformer) -> VisionTransformer:

@@ -16,6 +16,7 @@ from ..config import LOADERS, find_config, load_config
 from ..datasets.lists import IMAGENET_SPLIT, has_imagenet_split
 from ..engine import enable_joint_training, expand_grid
 from ..errors import InputError
+from ..validate import dicts_of
 
 # Settings that make a method
 METHOD = ('model', 'optim_wrapper', 'param_scheduler', 'train_cfg', 'custom_hooks', 'search')
@@ -130,6 +131,8 @@ def method_hash(cfg: Config) -> str:
     parts = {name: deepcopy(cfg.get(name)) for name in METHOD}
     for name in ('clip', 'classes', 'templates'):
         parts['model'].pop(name, None)
+    for _, own in dicts_of(parts['model']):
+        own.pop('shots', None)
     if parts['optim_wrapper']:
         parts['optim_wrapper'].optimizer.pop('fused', None)
     for name, loader in datasets(cfg).items():

@@ -1,0 +1,30 @@
+# CLAP: a linear probe that starts from the class texts and is held near them.
+#
+#   python tools/train.py configs/clap.py --dataset caltech101 --shots 16 \
+#       --seed 1 --data-root data
+#
+# Trains N * D parameters. As published: SGD without weight decay, batches of
+# 256, twenty views of random crops, a constraint weighted by each class's
+# zero-shot probability. Departs: 600 iterations in place of 300 epochs, and
+# few-shot validation chooses the iteration (published: the last one).
+_base_ = ['./_base_/datasets/caltech101.py', './_base_/default_runtime.py']
+model = dict(
+    type='safe_mm.CLIPClassifier',
+    clip=dict(model_name='RN50', pretrained='openai'),
+    classes={{_base_.dataset}},
+    neck=dict(type='safe_mm.CLIPPool'),
+    head=dict(type='safe_mm.CLAPHead'),
+)
+default_hooks = dict(feature_cache=dict(type='safe_mm.FeatureCacheHook'))
+train_dataloader = dict(
+    batch_size=256, dataset=dict(mirror=False, views=20, pipeline={{_base_.random_pipeline}})
+)
+
+optim_wrapper = dict(
+    type='OptimWrapper', optimizer=dict(type='SGD', lr=0.1, momentum=0.9, weight_decay=0)
+)
+grid = dict(lr=[1, 0.1, 0.01], weight_decay=[0])
+param_scheduler = [dict(type='CosineAnnealingLR', by_epoch=False, end=600)]
+train_cfg = dict(by_epoch=False, max_iters=600, val_interval=20)
+val_cfg = dict()
+test_cfg = dict()

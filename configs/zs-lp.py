@@ -1,0 +1,9 @@
+# ZS-LP: a linear probe that starts from the class texts, without a constraint.
+#
+#   python tools/train.py configs/zs-lp.py --dataset caltech101 --shots 16 \
+#       --seed 1 --data-root data
+#
+# Trains N * D parameters; the recipe is CLAP's.
+_base_ = './clap.py'
+
+model = dict(head=dict(constrained=False))
