@@ -23,7 +23,6 @@ train_dataloader = dict(
 optim_wrapper = dict(
     type='OptimWrapper', optimizer=dict(type='SGD', lr=0.1, momentum=0.9, weight_decay=0)
 )
-grid = dict(lr=[1, 0.1, 0.01], weight_decay=[0])
 param_scheduler = [dict(type='CosineAnnealingLR', by_epoch=False, end=600)]
 train_cfg = dict(by_epoch=False, max_iters=600, val_interval=20)
 val_cfg = dict()

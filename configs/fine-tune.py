@@ -5,8 +5,8 @@
 #       --shots 16 --seed 1 --data-root data
 #
 # Trains 29,752,320 parameters of RN50 and 14,570,496 of ViT-B/16, whose last
-# norm and projection are trained, too. The paper
-# gives no figures, nor the rate; the schedule is SAFE's.
+# norm and projection are trained, too. The paper gives no figures, nor the
+# rate; the schedule is SAFE's.
 _base_ = './safe.py'
 
 model = dict(

@@ -23,3 +23,4 @@ model = dict(
     trainable=['backbone.*', 'neck.*', 'head.weight'],
 )
 optim_wrapper = dict(optimizer=dict(lr=1e-5, weight_decay=0.1))
+grid = dict(_delete_=True)  # a trained trunk is not trained side by side

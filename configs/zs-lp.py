@@ -7,3 +7,4 @@
 _base_ = './clap.py'
 
 model = dict(head=dict(constrained=False))
+grid = dict(lr=[1, 0.1, 0.01], weight_decay=[0])

@@ -2,6 +2,7 @@
 
 import json
 import runpy
+import shutil
 import socket
 import sys
 from argparse import ArgumentParser
@@ -16,6 +17,7 @@ from mmpretrain.visualization import UniversalVisualizer
 
 from safe_mm.checkpoint import read_checkpoint
 from safe_mm.config import load_config
+from safe_mm.datasets.splits import read_folders
 from safe_mm.options import add_common_options
 
 from .shapes import draw_shapes
@@ -67,6 +69,11 @@ def run_tool(name: str, *args: str) -> None:
         runpy.run_path(str(ROOT / 'tools' / f'{name}.py'), run_name='__main__')
     finally:
         sys.argv = argv
+
+
+def training(shapes: str, work_dir: Path) -> list:
+    """The tool, config and options of a short run, for :func:`run_tool` and :func:`fails`."""
+    return ['train', CONFIG, '--data-root', shapes, '--work-dir', work_dir]
 
 
 def free_port() -> int:
@@ -125,12 +132,32 @@ def trained(shapes, tmp_path_factory):
     """Work dir of a short run of tools/train.py."""
     work_dir = tmp_path_factory.mktemp('trained')
     run_tool(
-        'train',
-        CONFIG,
-        '--data-root',
-        shapes,
-        '--work-dir',
-        work_dir,
+        *training(shapes, work_dir),
         *short(120, 'train_cfg.val_interval=30', 'default_hooks.checkpoint.interval=30'),
     )
     return work_dir
+
+
+@pytest.fixture
+def data(tmp_path, shapes):
+    """The shapes, with folders of their own for train, val and test."""
+    source, root = Path(shapes) / 'shapes', tmp_path / 'data'
+    for part, items in read_folders(source).items():
+        for path, _, _ in items:
+            target = root / 'shapes' / part / path
+            target.parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy(source / path, target)
+    return root
+
+
+@pytest.fixture
+def method(tmp_path, data):
+    """Writes a config of a method with a cache; gives it and its common options."""
+    from .caches import cache_config  # which imports from here
+
+    def write(name: str) -> tuple:
+        file = tmp_path / f'{name}.py'
+        file.write_text(cache_config(name))
+        return file, ['--data-root', data, '--shots', '4']
+
+    return write

@@ -8,7 +8,7 @@ from mmpretrain import get_model
 from safe_mm.checkpoint import read_checkpoint
 from safe_mm.errors import InputError
 
-from .conftest import CONFIG, TINY_RN, fails, short
+from .conftest import CONFIG, TINY_RN, fails, short, training
 from .shapes import draw_shapes
 from .test_clip_weights import Payload
 
@@ -45,23 +45,13 @@ def test_payload_in_load_from(shapes, tmp_path):
     torch.save(dict(state_dict={}, evil=Payload(marker)), path)
     fails(
         'refusing to load .*evil.pth',
-        'train',
-        CONFIG,
-        '--data-root',
-        shapes,
-        '--work-dir',
-        tmp_path,
+        *training(shapes, tmp_path),
         '--cfg-options',
         f'load_from={path}',
     )
     fails(
         'evil.pth does not exist; it should be a local file',
-        'train',
-        CONFIG,
-        '--data-root',
-        shapes,
-        '--work-dir',
-        tmp_path,
+        *training(shapes, tmp_path),
         '--cfg-options',
         'load_from=http://127.0.0.1/evil.pth',
     )
@@ -136,12 +126,7 @@ def test_data_with_other_classes(trained, tmp_path):
 def test_model_with_other_classes(shapes, tmp_path):
     fails(
         "the model has 2 classes, and the data has 6; they differ, first 'a' against 'blue_shape'",
-        'train',
-        CONFIG,
-        '--data-root',
-        shapes,
-        '--work-dir',
-        tmp_path,
+        *training(shapes, tmp_path),
         *short(8, 'model.classes=[a,b]'),
     )
 
@@ -169,18 +154,13 @@ def test_model_with_other_classes(shapes, tmp_path):
 def test_bad_options(shapes, tmp_path, args, message):
     if torch.cuda.is_available() and args[0] in ('--launcher', '--amp'):
         pytest.skip('there is a GPU')
-    fails(message, 'train', CONFIG, '--data-root', shapes, '--work-dir', tmp_path, *args)
+    fails(message, *training(shapes, tmp_path), *args)
 
 
 def test_metric_that_is_not_measured(shapes, tmp_path):
     fails(
         "save_best='accuracy/top9' is not a metric of this run, which has accuracy/top1",
-        'train',
-        CONFIG,
-        '--data-root',
-        shapes,
-        '--work-dir',
-        tmp_path,
+        *training(shapes, tmp_path),
         *short(8, 'train_cfg.val_interval=2', 'default_hooks.checkpoint.save_best=accuracy/top9'),
     )
 
@@ -190,14 +170,4 @@ def test_missing_config():
 
 
 def test_resume_from_an_empty_folder(shapes, tmp_path):
-    fails(
-        'has no iter_',
-        'train',
-        CONFIG,
-        '--data-root',
-        shapes,
-        '--work-dir',
-        tmp_path / 'work',
-        '--resume',
-        tmp_path,
-    )
+    fails('has no iter_', *training(shapes, tmp_path / 'work'), '--resume', tmp_path)

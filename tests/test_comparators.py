@@ -51,7 +51,7 @@ def test_lp_plus_plus_is_sgd_on_its_logits():
         torch.testing.assert_close(one, two.detach())
 
 
-def test_lp_plus_plus_steps_do_not_raise_the_loss():
+def test_lp_plus_plus_step_is_one_over_the_curvature():
     """The step size is one over the bound on the curvature."""
     features, labels, texts = samples()
     rate, _ = step_sizes(features, features @ texts.T)

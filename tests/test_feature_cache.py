@@ -19,7 +19,7 @@ from safe_mm.errors import InputError
 from safe_mm.feature_cache import cache_features
 from safe_mm.registry import DATASETS, MODELS
 
-from .conftest import CONFIG, ROOT, config, run_tool, short, weights
+from .conftest import CONFIG, ROOT, config, run_tool, short, training, weights
 
 HOOK = 'default_hooks.feature_cache.type=safe_mm.FeatureCacheHook'
 ROOT_OF_CACHE = 'default_hooks.feature_cache.root'
@@ -166,12 +166,7 @@ def test_run_is_the_same(shapes, tmp_path):
     """Order of the data, weights and best score, on line and cached."""
     for name, hook in (('images', []), ('features', [HOOK]), ('again', [HOOK])):
         run_tool(
-            'train',
-            CONFIG,
-            '--data-root',
-            shapes,
-            '--work-dir',
-            tmp_path / name,
+            *training(shapes, tmp_path / name),
             *short(24, 'train_cfg.val_interval=8', *hook),
             *([f'{ROOT_OF_CACHE}={tmp_path}/cache'] if hook else []),
         )

@@ -16,7 +16,7 @@ from safe_mm.models import JointRuns, use_copy
 from safe_mm.pooled import pool_dataset
 from safe_mm.registry import MODELS
 
-from .conftest import CONFIG, config, fails, run_tool, short, weights
+from .conftest import CONFIG, config, fails, run_tool, short, training, weights
 
 GRID = ['grid.lr=[1e-2,1e-3,0]', 'grid.weight_decay=[0.5,0]']
 
@@ -188,12 +188,7 @@ def test_chosen_setting_is_as_if_alone(shapes, tmp_path, work_dir):
     chosen = next(line for line in log.splitlines() if line.endswith('chosen'))
     lr, decay = (chosen.split(f'{key}=')[1].split()[0] for key in ('lr', 'weight_decay'))
     run_tool(
-        'train',
-        CONFIG,
-        '--data-root',
-        shapes,
-        '--work-dir',
-        tmp_path,
+        *training(shapes, tmp_path),
         *short(
             20,
             'train_cfg.val_interval=10',

@@ -14,7 +14,7 @@ from mmengine.runner import Runner
 
 from safe_mm.checkpoint import find_checkpoint, read_checkpoint
 
-from .conftest import CONFIG, ROOT, SHORT, config, run_tool, short, weights
+from .conftest import CONFIG, ROOT, SHORT, config, run_tool, short, training, weights
 
 TRAIN = [
     sys.executable,
@@ -73,17 +73,7 @@ def test_resume_into_another_work_dir(trained, shapes, tmp_path):
     """The best so far comes along; the source keeps its own."""
     before = sorted(f.name for f in trained.glob('*.pth'))
     options = short(124, 'optim_wrapper.optimizer.lr=0.')
-    run_tool(
-        'train',
-        CONFIG,
-        '--data-root',
-        shapes,
-        '--work-dir',
-        tmp_path,
-        '--resume',
-        trained,
-        *options,
-    )
+    run_tool(*training(shapes, tmp_path), '--resume', trained, *options)
     assert sorted(f.name for f in trained.glob('*.pth')) == before
     assert len(list(tmp_path.glob('best_*.pth'))) == 1
     assert (tmp_path / 'iter_124.pth').exists()
@@ -100,16 +90,7 @@ def test_resume_of_a_renamed_work_dir(trained, shapes, tmp_path):
     shutil.copy(original, trained / 'kept')
     try:
         torch.save(dict(state_dict={}), original)  # another run's
-        run_tool(
-            'train',
-            CONFIG,
-            '--data-root',
-            shapes,
-            '--work-dir',
-            old,
-            '--resume',
-            *short(124, 'optim_wrapper.optimizer.lr=0.'),
-        )
+        run_tool(*training(shapes, old), '--resume', *short(124, 'optim_wrapper.optimizer.lr=0.'))
     finally:
         shutil.move(trained / 'kept' / best.name, original)
         (trained / 'kept').rmdir()
@@ -117,28 +98,13 @@ def test_resume_of_a_renamed_work_dir(trained, shapes, tmp_path):
 
     shutil.copytree(old, new)
     (new / best.name).unlink()  # lost: the next validation starts anew
-    run_tool(
-        'train',
-        CONFIG,
-        '--data-root',
-        shapes,
-        '--work-dir',
-        new,
-        '--resume',
-        *short(128, 'optim_wrapper.optimizer.lr=0.'),
-    )
+    run_tool(*training(shapes, new), '--resume', *short(128, 'optim_wrapper.optimizer.lr=0.'))
     assert [f.name for f in new.glob('best_*')] == ['best_accuracy_top1_iter_128.pth']
 
 
 def test_resume_from_the_config(trained, shapes, tmp_path):
     run_tool(
-        'train',
-        CONFIG,
-        '--data-root',
-        shapes,
-        '--work-dir',
-        tmp_path,
-        *short(124, 'resume=True', f'load_from={trained}/iter_120.pth'),
+        *training(shapes, tmp_path), *short(124, 'resume=True', f'load_from={trained}/iter_120.pth')
     )
     assert read_checkpoint(str(tmp_path / 'iter_124.pth'))['meta']['seed'] == 1
     log = next(tmp_path.glob('*/*.log')).read_text()

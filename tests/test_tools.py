@@ -16,7 +16,7 @@ from safe_mm.methods.zero_shot import text_class_weights
 from safe_mm.prompts import class_prompts
 from safe_mm.registry import MODELS
 
-from .conftest import CONFIG, TINY_RN, config, fails, run_tool, short, weights
+from .conftest import CONFIG, TINY_RN, config, fails, run_tool, short, training, weights
 from .shapes import draw_shapes
 
 
@@ -190,15 +190,7 @@ def test_templates_of_the_dataset(trained, shapes, tmp_path):
         ('dataset', ['model.classes.templates=openai_imagenet_sub']),
         ('model', ['model.templates=openai_imagenet_sub']),
     ):
-        run_tool(
-            'train',
-            CONFIG,
-            '--data-root',
-            shapes,
-            '--work-dir',
-            tmp_path / name,
-            *short(8, *options),
-        )
+        run_tool(*training(shapes, tmp_path / name), *short(8, *options))
     clip = SplitCLIP(**config('--data-root', shapes).model.clip)
     for templates, file in (
         ('a {}.', trained / 'iter_120.pth'),  # the config's

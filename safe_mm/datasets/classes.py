@@ -47,8 +47,8 @@ def class_sentences(names: Sequence[str], templates: Templates) -> Dict[int, Lis
     twice = [name for name, number in Counter(names).items() if number > 1]
     if twice:
         print_log(
-            f'{len(twice)} class names are those of several classes, which the text classifier '
-            f'cannot tell apart: {", ".join(twice[:5])}',
+            f'{len(twice)} class names occur more than once, so that the text classifier gives '
+            f'these classes equal logits: {", ".join(twice[:5])}',
             'current',
             level=logging.WARNING,
         )

@@ -47,8 +47,8 @@ class FitHook(Hook):
         if interpolate is not None and not 0 <= interpolate <= 1:
             raise InputError(f'FitHook: interpolate={interpolate} should be between 0 and 1.')
         self.interpolate = interpolate
-        self._initial: Dict[str, torch.Tensor] = {}
-        self._start: dict = {}
+        self._initial_weights: Dict[str, torch.Tensor] = {}
+        self._initial_values: dict = {}
         self._space: dict = {}
         self._applies = False
 
@@ -76,12 +76,12 @@ class FitHook(Hook):
                     'fitted before training. Remove interpolate.'
                 )
             own = dict(model.named_parameters())
-            self._initial = {name: own[name].detach().clone() for name in model.trainable}
+            self._initial_weights = {name: own[name].detach().clone() for name in model.trainable}
         self._space = search_space(model, runner.cfg.get('search'))
         if not model.head.fits:
             return
         check_no_class_is_empty(runner.train_loop.dataloader.dataset)
-        self._start = {
+        self._initial_values = {
             name: getattr(part, name).clone()
             for name, part in model.hyperparameters.items()
             if part is model.head
@@ -100,7 +100,7 @@ class FitHook(Hook):
         if head.fits == 'after':
             head.reset_fit()  # a loaded one would act on training
             return
-        for name, value in self._start.items():
+        for name, value in self._initial_values.items():
             getattr(head, name).copy_(value)  # a search may have left zero
         if not runner._resume:
             fit(model, self._pool(runner, 'train'))
@@ -112,7 +112,7 @@ class FitHook(Hook):
             return
         model, hub = unwrap(runner.model), runner.message_hub
         model.head.in_training = False
-        if not (model.head.fits or self._space or self._initial):
+        if not (model.head.fits or self._space or self._initial_weights):
             return
         barrier()  # the best weights are written by then
         if hub.runtime_info.get('best_ckpt'):
@@ -138,7 +138,7 @@ class FitHook(Hook):
     @torch.no_grad()
     def _interpolate(self, model: CLIPClassifier) -> None:
         own, alpha = dict(model.named_parameters()), self.interpolate or 0
-        for name, start in self._initial.items():
+        for name, start in self._initial_weights.items():
             own[name].copy_(torch.lerp(start.to(own[name]), own[name], alpha))
 
     def _pool(self, runner, part: str) -> Pooled:

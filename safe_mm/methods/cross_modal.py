@@ -19,7 +19,7 @@ from .zero_shot import CROSS_ENTROPY, TextClsHead, sentences_of
 
 
 def draw(step: int, count: int, total: int) -> torch.Tensor:
-    """Which samples an iteration takes: all once in a new order, then again.
+    """Samples of an iteration: each is taken once in random order, then all again in another.
 
     Args:
         step (int): Iterations before this one.
@@ -58,7 +58,7 @@ class CrossModalHead(TextClsHead):
 
     Attributes:
         weight (nn.Parameter): H, shape (N, D).
-        texts (Tensor): Unit features of the sentences, shape (T, D).
+        texts (Tensor): Unit features of the sentences, shape (T, D); T is 0 without text samples.
         text_labels (Tensor): Their classes, shape (T, ).
         step (Tensor): Iterations so far, so that a resumed run draws the same texts.
     """
@@ -78,15 +78,16 @@ class CrossModalHead(TextClsHead):
     ) -> None:
         clip = get_clip(clip)
         super().__init__(clip, classes, loss=loss)
-        self.scale, self.ratio = scale or self.logit_scale.item(), ratio
-        self.text_samples = text_samples
+        self.scale = self.logit_scale.item() if scale is None else scale
+        self.ratio, self.text_samples = ratio, text_samples
         self.weight = nn.Parameter(self.class_weights.clone())
         self.adapter = nn.Identity() if ratio is None else bottleneck(clip.embed_dim)
         self.trainable = ('weight',) if ratio is None else ('weight', 'adapter.*')
-        sentences = sentences_of(classes)
+        sentences = sentences_of(classes) if text_samples else []
         counts = torch.tensor([len(texts) for texts in sentences], dtype=torch.long)
         texts = [text for texts in sentences for text in texts]
-        self.register_buffer('texts', clip.encode_text(texts) if texts else self.class_weights)
+        encoded = clip.encode_text(texts) if texts else self.class_weights[:0]
+        self.register_buffer('texts', encoded)
         self.register_buffer('text_labels', torch.arange(len(counts)).repeat_interleave(counts))
         self.register_buffer('step', torch.tensor(0))
 

@@ -1,4 +1,4 @@
-"""LP++: a linear probe blended with the class texts, without hyper-parameters to tune.
+"""LP++: a linear probe blended with the class texts.
 
 Huang et al., LP++: A Surprisingly Strong Linear Probe for Few-Shot CLIP, CVPR 2024. Step sizes
 follow from the data by Lipschitz bounds.
@@ -55,13 +55,13 @@ def train(
     own = (one_hot * cosines).sum(0) / one_hot.sum(0)
     alpha = (INIT_ALPHA * own.mean()).expand(len(texts)).clone()
     rate, alpha_rate = step_sizes(features, cosines)
-    speed, bias_speed = torch.zeros_like(weight), torch.zeros_like(bias)
+    velocity, bias_velocity = torch.zeros_like(weight), torch.zeros_like(bias)
     for epoch in range(epochs):
         logits = features @ weight.T + bias + alpha * cosines
         error = (logits.softmax(-1) - one_hot) / len(features)
-        speed = MOMENTUM * speed + error.T @ features
-        bias_speed = MOMENTUM * bias_speed + error.sum(0)
-        weight, bias = weight - rate * speed, bias - rate * bias_speed
+        velocity = MOMENTUM * velocity + error.T @ features
+        bias_velocity = MOMENTUM * bias_velocity + error.sum(0)
+        weight, bias = weight - rate * velocity, bias - rate * bias_velocity
         if (epoch + 1) % BLEND_INTERVAL == 0:
             alpha = alpha - alpha_rate * (error * cosines).sum(0)
     return weight, bias, alpha
@@ -74,8 +74,8 @@ class LPPlusPlusHead(TextClsHead):
     Args:
         clip (dict | SplitCLIP): ``model_name`` and ``pretrained``, see
             :class:`safe_mm.clip.SplitCLIP`.
-        epochs (int): Steps of gradient descent; a search over values fits anew for each. Defaults
-            to 300.
+        epochs (int): Steps of gradient descent; a search fits again for each value.
+            Defaults to 300.
         classes (Sequence[str] | Mapping[str, list[str]]): See :class:`safe_mm.methods.TextClsHead`.
             Defaults to ().
         loss (dict): Config of the loss. Defaults to cross-entropy.

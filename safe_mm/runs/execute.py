@@ -152,8 +152,8 @@ def test(runner: Runner, datasets: Dict[str, BaseDataset]) -> Dict[str, Any]:
     """Figures of a model on test data.
 
     Returns:
-        dict: 'test', variant -> accuracy and the neck's figures; 'attention' on the part that tells
-        the class, in the first variant, of data with masks of parts.
+        dict: 'test', variant -> accuracy and the neck's figures; 'attention' on the part that
+        defines the class, in the first variant, of data with masks of parts.
     """
     found: Dict[str, Dict[str, float]] = {}
     attention: Dict[str, float] = {}
