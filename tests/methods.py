@@ -72,6 +72,11 @@ METHODS = [
     Method('full-fine-tune', joint=False),
     Method('wise-ft', joint=False),
     Method('wise-head'),
+    Method('coop', starts_at_zero_shot=False),
+    Method('coop-m4', starts_at_zero_shot=False),
+    Method('coop-csc', starts_at_zero_shot=False),
+    Method('cocoop', starts_at_zero_shot=False),
+    Method('prograd', starts_at_zero_shot=False),
 ]
 RUN = [method for method in METHODS if method.name != 'zero-shot']
 
@@ -90,7 +95,7 @@ def write_config(method: Method, folder: Path, data: str, *more: str) -> Path:
     text += 'test_dataloader = dict(num_workers=0, dataset=dataset)\n'
     if method.name != 'zero-shot':
         own = Config.fromfile(source).train_dataloader  # as the method has it, but less
-        views, batch = own.dataset.get('views'), min(24, own.batch_size)
+        views, batch = own.dataset.get('views'), max(2, min(24, own.batch_size))
         text += LOADERS.format(batch=batch, views=views and 2)
     text += TRAIN if method.trains and method.name != 'zero-shot' else ''
     file = folder / f'{method.name}.py'

@@ -11,6 +11,8 @@ pack = dict(type='PackInputs')
 pipeline = [load, dict(type='safe_mm.CLIPCrop'), pack]  # --clip sets its size
 # Random views, as Tip-Adapter and GDA take them, ten of each training image
 random_pipeline = [load, dict(type='safe_mm.CLIPRandomCrop', scale=(0.5, 1)), pack]
+# The same with smaller crops, as prompt learning and LoRA take them
+small_crops = [load, dict(type='safe_mm.CLIPRandomCrop', scale=(0.08, 1)), pack]
 
 train_dataloader = dict(
     batch_size=8,

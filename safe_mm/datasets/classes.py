@@ -38,8 +38,14 @@ def read_classes(
     return dataset.metainfo['classes'], templates or dataset.metainfo.get('templates')
 
 
-def class_sentences(names: Sequence[str], templates: Templates) -> Dict[int, List[str]]:
-    """Label -> sentences of the class. Two classes may have one name, as in ImageNet.
+class Sentences(Dict[int, List[str]]):
+    """Label -> sentences of the class, with the ``names`` of all classes."""
+
+    names: Sequence[str]
+
+
+def class_sentences(names: Sequence[str], templates: Templates) -> Sentences:
+    """The sentences of each class. Two classes may have one name, as in ImageNet.
 
     Raises:
         InputError: See :func:`safe_mm.prompts.class_prompts`.
@@ -52,4 +58,6 @@ def class_sentences(names: Sequence[str], templates: Templates) -> Dict[int, Lis
             'current',
             level=logging.WARNING,
         )
-    return dict(enumerate(class_prompts(names, templates or 'a photo of a {}.')))
+    sentences = Sentences(enumerate(class_prompts(names, templates or 'a photo of a {}.')))
+    sentences.names = names
+    return sentences

@@ -2,14 +2,18 @@
 
 from .clap import CLAPHead
 from .clip_adapter import CLIPAdapter
+from .cocoop import CoCoOpHead
+from .coop import CoOpHead
 from .cross_modal import CrossModalHead
 from .fine_tune import FineTunedPool
 from .gda import GDAHead
 from .linear_probe import LinearProbeHead
 from .lp_plus_plus import LPPlusPlusHead
+from .prograd import ProGradHead
 from .prolip import ProLIPPool
 from .safe import BlendedAttentionPool
 from .task_res import TaskResHead
+from .text_tower import TextTowerHead
 from .tip_adapter import CacheHead
 from .zero_shot import CLIPPool, TextClsHead
 
@@ -19,12 +23,16 @@ __all__ = [
     'CLIPAdapter',
     'CLIPPool',
     'CacheHead',
+    'CoCoOpHead',
+    'CoOpHead',
     'CrossModalHead',
     'FineTunedPool',
     'GDAHead',
     'LPPlusPlusHead',
     'LinearProbeHead',
+    'ProGradHead',
     'ProLIPPool',
     'TaskResHead',
     'TextClsHead',
+    'TextTowerHead',
 ]

@@ -47,6 +47,11 @@ def sentences_of(
     return class_prompts(classes, templates)
 
 
+def names_of(classes: Union[Sequence[str], Mapping[str, list]]) -> List[str]:
+    """The name of each class, as it is written in a sentence."""
+    return [str(name).replace('_', ' ') for name in getattr(classes, 'names', classes)]
+
+
 def mean_text_features(
     clip: SplitCLIP, classes: Union[Sequence[str], Mapping[str, list]]
 ) -> torch.Tensor:
@@ -65,13 +70,13 @@ def text_logits(
 
     Args:
         features (Tensor): Shape (..., B, D).
-        class_weights (Tensor): W_c, rows of unit length, shape (N, D).
+        class_weights (Tensor): W_c, rows of unit length, shape (..., N, D).
         logit_scale (Tensor): CLIP's inverse temperature, a scalar.
 
     Returns:
         Tensor: Shape (..., B, N).
     """
-    return logit_scale * F.normalize(features, dim=-1) @ class_weights.T
+    return logit_scale * F.normalize(features, dim=-1) @ class_weights.mT
 
 
 @MODELS.register_module()
@@ -156,7 +161,11 @@ class TextClsHead(Head, ClsHead):
                 'the classifier has no classes. Set model.classes (or '
                 'head.classes) in the config, or load a checkpoint.'
             )
-        logits = text_logits(features, self.class_weights, self.logit_scale)
+        return self.similarity(features, self.class_weights)
+
+    def similarity(self, features: torch.Tensor, class_weights: torch.Tensor) -> torch.Tensor:
+        """Eq. 4 with other weights than W_c, and SigLIP's bias."""
+        logits = text_logits(features, class_weights, self.logit_scale)
         return logits if self.logit_bias is None else logits + self.logit_bias
 
     def _get_predictions(
