@@ -77,6 +77,9 @@ METHODS = [
     Method('coop-csc', starts_at_zero_shot=False),
     Method('cocoop', starts_at_zero_shot=False),
     Method('prograd', starts_at_zero_shot=False),
+    Method('clip-lora'),
+    Method('clip-svd'),
+    Method('clip-cite', joint=False),
 ]
 RUN = [method for method in METHODS if method.name != 'zero-shot']
 

@@ -88,6 +88,7 @@ class JointTrainLoop(IterBasedTrainLoop):
             {
                 'a model that trains nothing': not model.trainable,
                 'a trained trunk': model.frozen_stage == 'image',
+                'a loss that takes the features of the unchanged CLIP': model.head.needs_original,
                 'a head that is fitted before training': model.head.fits == 'before',
                 'several seeds with a head that is fitted': seeds and model.head.fits,
                 'several seeds with a search': seeds

@@ -2,12 +2,15 @@
 
 from .clap import CLAPHead
 from .clip_adapter import CLIPAdapter
+from .clip_cite import CLIPCITEHead
+from .clip_svd import SingularValues
 from .cocoop import CoCoOpHead
 from .coop import CoOpHead
 from .cross_modal import CrossModalHead
 from .fine_tune import FineTunedPool
 from .gda import GDAHead
 from .linear_probe import LinearProbeHead
+from .lora import LoRA
 from .lp_plus_plus import LPPlusPlusHead
 from .prograd import ProGradHead
 from .prolip import ProLIPPool
@@ -21,6 +24,7 @@ __all__ = [
     'BlendedAttentionPool',
     'CLAPHead',
     'CLIPAdapter',
+    'CLIPCITEHead',
     'CLIPPool',
     'CacheHead',
     'CoCoOpHead',
@@ -30,8 +34,10 @@ __all__ = [
     'GDAHead',
     'LPPlusPlusHead',
     'LinearProbeHead',
+    'LoRA',
     'ProGradHead',
     'ProLIPPool',
+    'SingularValues',
     'TaskResHead',
     'TextClsHead',
     'TextTowerHead',

@@ -3,7 +3,7 @@
 Zhu et al., Prompt-aligned Gradient for Prompt Tuning, ICCV 2023.
 """
 
-from typing import Callable, Dict, List, Mapping, Optional, Sequence, Union
+from typing import Dict, List, Mapping, Optional, Sequence, Union
 
 import torch
 from mmengine.dist import all_reduce
@@ -66,8 +66,6 @@ class ProGradHead(CoOpHead):
             CLIP with these sentences. Defaults to ().
         loss (dict): Config of the loss. Defaults to cross-entropy.
     """
-
-    _get_loss: Callable[..., Dict[str, torch.Tensor]]  # mmpretrain's
 
     def __init__(
         self,

@@ -6,6 +6,7 @@ import torch
 from mmpretrain.models import ImageClassifier
 from mmpretrain.structures import DataSample
 from torch.nn.modules.batchnorm import _BatchNorm
+from torch.nn.utils import parametrize
 
 from ..clip import SplitCLIP
 from ..datasets.classes import class_sentences, read_classes
@@ -13,7 +14,9 @@ from ..errors import InputError
 from ..registry import MODELS
 from .extractor import Extractor
 from .freeze import freeze_except, frozen_modules
+from .original import OriginalCLIP
 from .part import Head, Neck, Part, losses, mask_classes
+from .reparametrize import reparametrize as reparametrize_weights
 
 
 @MODELS.register_module()
@@ -36,6 +39,9 @@ class CLIPClassifier(ImageClassifier):
             {}.'``. Defaults to None.
         backbone (dict, optional): Config of the trunk. Defaults to a
             :class:`safe_mm.models.CLIPTrunk`.
+        reparametrize (dict, optional): Config of a
+            :class:`safe_mm.models.reparametrize.Reparametrization`, whose parameters are then
+            trained in place of what the parts declare. Defaults to None.
         trainable (Sequence[str], optional): Glob patterns for the names of the parameters to train.
             If None, what the parts declare. Defaults to None.
         data_preprocessor (dict, optional): Config, without ``clip``. Defaults to a
@@ -65,6 +71,7 @@ class CLIPClassifier(ImageClassifier):
         classes: Union[Sequence[str], dict] = (),
         templates: Union[str, Sequence[str], None] = None,
         backbone: Optional[dict] = None,
+        reparametrize: Optional[dict] = None,
         trainable: Optional[Sequence[str]] = None,
         data_preprocessor: Optional[dict] = None,
         train_cfg: Optional[dict] = None,
@@ -72,6 +79,7 @@ class CLIPClassifier(ImageClassifier):
     ) -> None:
         names, templates = read_classes(classes, templates)
         parts = SplitCLIP(**clip)
+        original = OriginalCLIP(parts) if MODELS.get(head['type']).needs_original else None
         given = dict(clip=parts)
         super().__init__(
             MODELS.build({'type': 'safe_mm.CLIPTrunk', **(backbone or {})}, default_args=given),
@@ -87,7 +95,11 @@ class CLIPClassifier(ImageClassifier):
         )
         self.classes = tuple(names)
         self.runs: Any = None
-        if trainable is None:
+        self.original = original
+        own = reparametrize_weights(self, reparametrize) if reparametrize else []
+        if trainable is None and own:
+            trainable = own
+        elif trainable is None:
             trainable = [
                 f'{name}.{pattern}'
                 for name in ('backbone', 'neck', 'head')
@@ -137,14 +149,21 @@ class CLIPClassifier(ImageClassifier):
             mode (str): 'tensor', 'loss' or 'predict'.
             start (str): The stage of ``inputs``. Defaults to 'image'.
         """
+        with parametrize.cached():  # a weight is computed once
+            return self._forward(inputs, data_samples, mode, start)
+
+    def _forward(
+        self, inputs: torch.Tensor, data_samples: Optional[List[DataSample]], mode: str, start: str
+    ):
         if mode == 'predict':
             return self.predict(inputs, data_samples, start)
         if mode == 'loss' and self.runs is not None:
             return self.runs.loss(self.stem(inputs, start), data_samples, start)
-        features = (self.neck.combine(self.pool(inputs, start)),)
+        features = self.neck.combine(self.pool(inputs, start))
         if mode == 'loss':
-            return losses(self.neck, self.head, features, data_samples)
-        return self.head(features)
+            unchanged = [] if self.original is None else [self.original(inputs, start)]
+            return losses(self.neck, self.head, (*unchanged, features), data_samples)
+        return self.head((features,))
 
     def extractor(self, stage: str) -> Extractor:
         """Images -> features of a frozen stage, as a module."""

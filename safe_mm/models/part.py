@@ -100,6 +100,8 @@ class Head(Part):
         fits (str): When :meth:`fit` is called: 'after' training with the best weights, 'before'
             training, or '' if the head has no fit.
         refit_for (Sequence[str]): Hyper-parameters whose change takes a new fit.
+        needs_original (bool): Whether its loss takes the features of the unchanged CLIP, the first
+            of the tuple of features.
         finished (Tensor): Whether a head with a fit is ready to predict.
         in_training (bool): Set while a run trains or validates; a head whose fit comes after
             training then works without it.
@@ -107,10 +109,12 @@ class Head(Part):
 
     fits: str = ''
     refit_for: Sequence[str] = ()
+    needs_original: bool = False
     in_training: bool = False
     finished: torch.Tensor
     loss: Callable[..., Dict[str, torch.Tensor]]
     predict: Callable[..., List[DataSample]]
+    _get_loss: Callable[..., Dict[str, torch.Tensor]]
 
     def prepare(self, features: torch.Tensor) -> tuple:
         """Features (B, D) -> what :meth:`logits` takes."""
@@ -152,7 +156,10 @@ class Head(Part):
 
 
 def losses(
-    neck: Neck, head: Head, features: Tuple[torch.Tensor], data_samples: Optional[List[DataSample]]
+    neck: Neck,
+    head: Head,
+    features: Tuple[torch.Tensor, ...],
+    data_samples: Optional[List[DataSample]],
 ) -> Dict[str, torch.Tensor]:
     """All loss terms of a batch, by name; those with 'loss' in it are added up."""
     return {**head.loss(features, data_samples), **neck.penalties(), **head.penalties()}

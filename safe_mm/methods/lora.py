@@ -1,0 +1,76 @@
+"""LoRA in both towers of CLIP.
+
+Zanella and Ben Ayed, Low-Rank Few-Shot Adaptation of Vision-Language Models, CVPR Workshops 2024
+(CLIP-LoRA), after Hu et al., LoRA, ICLR 2022.
+"""
+
+from math import sqrt
+
+import torch
+from torch import nn
+
+from ..models.reparametrize import Reparametrization
+from ..registry import MODELS
+
+
+def low_rank(down: torch.Tensor, up: torch.Tensor) -> torch.Tensor:
+    """The update B A of one weight or of several packed in a tensor.
+
+    Args:
+        down (Tensor): A, shape (blocks, rank, columns).
+        up (Tensor): B, shape (blocks, rows / blocks, rank).
+
+    Returns:
+        Tensor: Shape (rows, columns).
+    """
+    return (up @ down).flatten(0, 1)
+
+
+@MODELS.register_module()
+class LoRA(Reparametrization):
+    """W + alpha / sqrt(rank) * B A for queries, keys and values of all attention layers.
+
+    Args:
+        weight (Tensor): W, shape (rows, columns).
+        blocks (int): How many weights are packed in it, one upon another.
+        rank (int): Of the update. Defaults to 2.
+        alpha (float): Scale of the update; divided by the root of the rank, as in the public code.
+            Defaults to 1.
+        dropout (float): Share of the layer's inputs that A does not see, the same ones for all
+            tokens of an iteration. Defaults to 0.25.
+
+    Attributes:
+        down (nn.Parameter): A, at random, shape (blocks, rank, columns).
+        up (nn.Parameter): B, zero at the start, shape (blocks, rows / blocks, rank).
+        step (Tensor): Iterations so far, so that a resumed run drops the same inputs.
+    """
+
+    patterns = ('*.in_proj_weight', '*.[qkv]_proj.weight', '*.qkv.weight', '*.self.*.weight')
+    trainable = ('down', 'up')
+    step: torch.Tensor
+
+    def __init__(
+        self,
+        weight: torch.Tensor,
+        blocks: int,
+        rank: int = 2,
+        alpha: float = 1.0,
+        dropout: float = 0.25,
+    ) -> None:
+        super().__init__()
+        rows, columns = weight.shape
+        self.scale, self.dropout = alpha / sqrt(rank), dropout
+        self.down = nn.Parameter(weight.new_empty(blocks, rank, columns))
+        self.up = nn.Parameter(weight.new_zeros(blocks, rows // blocks, rank))
+        self.register_buffer('step', torch.tensor(0))
+        for own in self.down.data:
+            nn.init.kaiming_uniform_(own, a=sqrt(5))
+
+    def forward(self, weight: torch.Tensor) -> torch.Tensor:
+        down: torch.Tensor = self.down
+        if self.training and self.dropout:
+            generator = torch.Generator().manual_seed(int(self.step))
+            self.step += 1
+            drawn = torch.rand(len(down), 1, down.shape[-1], generator=generator)
+            down = down * (drawn >= self.dropout).to(down) / (1 - self.dropout)
+        return weight + self.scale * low_rank(down, self.up)

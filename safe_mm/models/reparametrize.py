@@ -1,0 +1,75 @@
+"""Trained modules in front of frozen weights, by ``torch.nn.utils.parametrize``."""
+
+from fnmatch import fnmatchcase
+from typing import Any, List, Sequence
+
+import torch
+from torch import nn
+from torch.nn.utils import parametrize
+
+from ..errors import InputError
+from ..registry import MODELS
+
+INIT_SEED = 0
+PACKED = ('in_proj_weight', 'qkv.weight')  # three weights in one tensor
+
+
+class Reparametrization(nn.Module):
+    """Base of modules that compute a weight from a frozen one.
+
+    Attributes:
+        patterns (Sequence[str]): Glob patterns for the names of the weights it is meant for, those
+            of open_clip, timm and Hugging Face.
+        trainable (Sequence[str]): Names of its parameters.
+    """
+
+    patterns: Sequence[str]
+    trainable: Sequence[str]
+
+
+def reparametrize(model: nn.Module, cfg: dict) -> List[str]:
+    """Freezes the weights that a reparametrization is meant for, and puts it in front of them.
+
+    Args:
+        model (nn.Module): To be changed.
+        cfg (dict): Config of a :class:`Reparametrization`, without ``weight`` and ``blocks``;
+            ``patterns`` restricts it to other names.
+
+    Returns:
+        list[str]: Names of the parameters to train.
+
+    Raises:
+        InputError: No weight has such a name.
+    """
+    cfg = dict(cfg)
+    patterns = cfg.pop('patterns', None) or MODELS.get(cfg['type']).patterns
+    chosen = [
+        (name, weight)
+        for name, weight in model.named_parameters()
+        if any(fnmatchcase(name, pattern) for pattern in patterns)
+    ]
+    if not chosen:
+        raise InputError(
+            f'{cfg["type"]}: no weight of the model has a name like {", ".join(patterns)}. Set '
+            'model.reparametrize.patterns.'
+        )
+    trainable = []
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(INIT_SEED)  # the same in every run
+        for name, weight in chosen:
+            owner, _, key = name.rpartition('.')
+            given = dict(weight=weight.detach(), blocks=3 if name.endswith(PACKED) else 1)
+            part = MODELS.build(cfg, default_args=given)
+            module: Any = model.get_submodule(owner)
+            parametrize.register_parametrization(module, key, part)
+            module.parametrizations[key].original.requires_grad_(False)
+            trainable += [f'{owner}.parametrizations.{key}.0.{own}' for own in part.trainable]
+    return trainable
+
+
+def merge(model: nn.Module) -> nn.Module:
+    """Puts the computed weights in the place of the frozen ones, for the same at less cost."""
+    for module in list(model.modules()):
+        for key in list(getattr(module, 'parametrizations', ())):
+            parametrize.remove_parametrizations(module, key)
+    return model
