@@ -221,7 +221,8 @@ def test_joint_training_equals_alone_or_is_refused(method, tmp_path, shapes):
     )
     one, two = (weights(best(tmp_path / name)) for name in ('joint', 'alone'))
     for key, value in one.items():  # Adam enlarges what rounding does to gradients near zero
-        torch.testing.assert_close(two[key], value, rtol=1e-4, atol=5e-4)
+        distance = (two[key].float() - value.float()).abs().mean()
+        assert distance <= 1e-5 + 1e-4 * value.float().abs().mean(), key
 
 
 @named(METHODS)
