@@ -24,8 +24,6 @@ def apply_hardware_defaults(cfg: Config, args: Namespace) -> None:
         InputError: An option needs a GPU, and there is none.
     """
     gpu = torch.cuda.is_available()
-    if args.amp and not gpu:
-        raise InputError('--amp needs a GPU, and torch finds none. Run without --amp.')
     optimizer = (cfg.get('optim_wrapper') or {}).get('optimizer', {})
     if optimizer.get('type') == 'AdamW' and has_fused_adamw():
         optimizer.setdefault('fused', True)

@@ -24,7 +24,9 @@ def add_common_options(parser: ArgumentParser, configs: Optional[str] = None) ->
     parser.add_argument(
         '--seed', type=int, help='seed of the few-shot sample and of the training run'
     )
-    parser.add_argument('--amp', action='store_true', help='automatic mixed precision')
+    parser.add_argument(
+        '--amp', action='store_true', help='mixed precision: float16 on a GPU, else bfloat16'
+    )
     parser.add_argument('--no-pin-memory', action='store_true')
     parser.add_argument(
         '--cfg-options',

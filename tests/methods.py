@@ -14,6 +14,7 @@ dataset = dict(
     data_root='{data}', data_prefix='shapes', ann_file='', templates='a {{}}.')
 model = dict(classes=dataset)
 default_hooks = dict(
+    logger=dict(interval=5),
     checkpoint=dict(interval=5),
     feature_cache=dict(type='safe_mm.FeatureCacheHook', root='{root}'))
 param_scheduler = None

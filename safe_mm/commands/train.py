@@ -3,6 +3,7 @@
 from argparse import Namespace
 from pathlib import Path
 
+import torch
 from mmengine.config import Config
 from mmengine.logging import print_log
 from mmengine.runner import Runner
@@ -33,7 +34,8 @@ def apply_training_options(cfg: Config, args: Namespace) -> None:
     if not cfg.get('train_cfg'):
         raise InputError(f'{args.config} trains nothing. Use tools/test.py.')
     if args.amp:
-        cfg.optim_wrapper.type = 'AmpOptimWrapper'
+        gpu = torch.cuda.is_available()
+        cfg.optim_wrapper.type = 'AmpOptimWrapper' if gpu else 'safe_mm.BFloat16OptimWrapper'
     if args.grid or args.seeds:
         check_joint_options(args)
         enable_joint_training(cfg, expand_grid(cfg) if args.grid else [{}], args.seeds)

@@ -1,5 +1,6 @@
 import mmpretrain.engine  # noqa: F401  registers what configs name beside ours
 
+from .bfloat16 import BFloat16OptimWrapper
 from .checkpoint_hook import SlimCheckpointHook
 from .distributed import DistributedClassifier
 from .early_stopping_hook import ResumableEarlyStoppingHook
@@ -13,6 +14,7 @@ from .schedulers import WarmupLR
 from .zero_shot_hook import ZeroShotHook
 
 __all__ = [
+    'BFloat16OptimWrapper',
     'DistributedClassifier',
     'FeatureCacheHook',
     'FitHook',

@@ -20,7 +20,14 @@ LENGTH = ('max_iters', 'val_begin', 'val_interval')
 SUPPORTED = dict(  # keys that may be set; others could let one run act on another
     train_cfg=LENGTH, val_cfg=('fp16',), optim_wrapper=('type', 'optimizer', 'accumulative_counts')
 )
-UNSUPPORTED = ('AmpOptimWrapper', 'ApexOptimWrapper', 'ReduceOnPlateau', 'EarlyStopping', 'EMAHook')
+UNSUPPORTED = (
+    'AmpOptimWrapper',
+    'BFloat16OptimWrapper',
+    'ApexOptimWrapper',
+    'ReduceOnPlateau',
+    'EarlyStopping',
+    'EMAHook',
+)
 
 
 def expand_grid(cfg: Config) -> List[dict]:
