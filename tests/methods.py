@@ -81,6 +81,10 @@ METHODS = [
     Method('clip-lora'),
     Method('clip-svd'),
     Method('clip-cite', joint=False),
+    Method('safe_prolip'),
+    Method('safe_coop', starts_at_zero_shot=False, joint=False),
+    Method('safe_tuned-head'),
+    Method('safe_template-mining'),
 ]
 RUN = [method for method in METHODS if method.name != 'zero-shot']
 

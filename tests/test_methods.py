@@ -31,6 +31,7 @@ FITTED = {
     'head.labels',
     'head.constraint_weights',
     'head.step',
+    'head.class_weights',  # by template mining
     'head.finished',
 }
 

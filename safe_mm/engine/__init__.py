@@ -11,6 +11,7 @@ from .initial_validation_hook import InitialValidationHook
 from .joint import JointOptimWrapperConstructor, enable_joint_training, expand_grid
 from .joint_loops import JointTrainLoop, JointValLoop
 from .schedulers import WarmupLR
+from .template_mining_hook import TemplateMiningHook
 from .zero_shot_hook import ZeroShotHook
 
 __all__ = [
@@ -25,6 +26,7 @@ __all__ = [
     'JointValLoop',
     'ResumableEarlyStoppingHook',
     'SlimCheckpointHook',
+    'TemplateMiningHook',
     'WarmupLR',
     'ZeroShotHook',
     'enable_joint_training',

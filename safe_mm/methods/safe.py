@@ -48,6 +48,8 @@ class BlendedAttentionPool(Neck, SlimModule):
             Defaults to False.
         frozen (bool): Whether AttnPool_F comes from a checkpoint and is not trained. Defaults to
             False.
+        shots (int, optional): K, which ``--shots`` sets. If given, the loss has ProLIP's term
+            ``||theta_F - theta_O||^2 / shots``. Defaults to None.
         betas (Sequence[float]): Whose accuracy is reported beside that of ``beta``. Defaults to
             those of Fig. 5, 2 and 4.
         init_cfg (dict, optional): mmengine's initialization config. Defaults to None.
@@ -70,13 +72,14 @@ class BlendedAttentionPool(Neck, SlimModule):
         beta: float = 0.5,
         tune_projection: bool = False,
         frozen: bool = False,
+        shots: Optional[int] = None,
         betas: Sequence[float] = BETAS,
         init_cfg: Optional[dict] = None,
     ) -> None:
         clip = get_clip(clip)
         super().__init__(clip.name, init_cfg)
         self.add_hyperparameter('beta', beta)
-        self.betas = betas
+        self.betas, self.shots = betas, shots
         self.trainable = () if frozen else ('attn_pool_f.*',)
         self.needs_checkpoint = frozen
         self.attn_pool_f = copy.deepcopy(clip.pool)
@@ -91,6 +94,17 @@ class BlendedAttentionPool(Neck, SlimModule):
 
     def combine(self, branches: torch.Tensor) -> torch.Tensor:
         return branches[-1] if self.training else blend(branches[0], branches[1], self.beta)
+
+    def penalties(self) -> Dict[str, torch.Tensor]:
+        if self.shots is None:
+            return {}
+        start = dict(self.attn_pool_o.named_parameters())
+        distances = [
+            (own - start[name]).square().sum()
+            for name, own in self.attn_pool_f.named_parameters()
+            if own.requires_grad
+        ]
+        return dict(loss_prolip=torch.stack(distances).sum() / self.shots)
 
     def figures(self, branches: torch.Tensor) -> Dict[str, torch.Tensor]:
         """'zero-shot' and the blend for each of ``betas``."""

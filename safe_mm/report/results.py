@@ -49,6 +49,12 @@ NAMES = {
     'safe_gda': 'SAFE + GDA',
     'safe_linear-probe': 'SAFE + linear probe',
     'safe_lp-plus-plus': 'SAFE + LP++',
+    'safe_prolip': 'SAFE + ProLIP',
+    'safe_coop': 'SAFE + CoOp',
+    'safe_tuned-head': 'SAFE, tuned head',
+    'safe_class-name': 'SAFE, class names',
+    'safe_one-template': 'SAFE, one template',
+    'safe_template-mining': 'SAFE, mined templates',
     'safe-a': 'SAFE-A',
     'safe-a-f': 'SAFE-A, trained keys',
 }

@@ -1,0 +1,14 @@
+# SAFE and CoOp at once: the pooling layer and four context vectors are trained.
+#
+#   python tools/train.py configs/safe_coop.py --dataset caltech101 --shots 16 \
+#       --seed 1 --data-root data
+#
+# Trains 14,789,632 parameters of RN50 and 7,089,920 of ViT-B/16, by SAFE's
+# schedule; the context vectors at a hundred times its rate.
+_base_ = './safe.py'
+
+model = dict(
+    head=dict(_delete_=True, type='safe_mm.CoOpHead', num_tokens=None, init='a photo of a')
+)
+optim_wrapper = dict(paramwise_cfg=dict(custom_keys={'head.context': dict(lr_mult=100)}))
+grid = dict(_delete_=True)  # two rates are not trained side by side

@@ -1,0 +1,71 @@
+"""Template mining on validation images, and SAFE's penalty."""
+
+import pytest
+import torch
+from mmengine.config import Config
+from torch.nn import functional as F
+
+from safe_mm.clip import SplitCLIP
+from safe_mm.engine.template_mining_hook import mine
+from safe_mm.methods import BlendedAttentionPool
+from safe_mm.methods.zero_shot import text_class_weights
+from safe_mm.prompts import class_prompts
+
+from .conftest import TINY_VIT, fails, run_tool, weights
+from .methods import METHODS, options, write_config
+
+METHOD = next(m for m in METHODS if m.name == 'safe_template-mining')
+POOL = """
+custom_hooks = [
+    dict(type='safe_mm.FitHook'),
+    dict(type='safe_mm.TemplateMiningHook', pool=['a {}!', 'no {}', 'the {}'], keep=2)]
+"""
+
+
+def test_best_templates_alone_make_the_weights():
+    """Template 2 errs on all images, 0 and 1 on none, 3 on one."""
+    images = torch.eye(3)
+    texts = torch.stack([images, images + 0.1, images.roll(1, 0), images[[0, 1, 1]]])
+    texts = F.normalize(texts, dim=-1)
+    found, best = mine(texts, images, torch.arange(3), 3)
+    assert best == [0, 1, 3]
+    torch.testing.assert_close(found, F.normalize(texts[[0, 1, 3]].mean(0), dim=-1))
+    assert mine(texts, images, torch.arange(3), 1)[1] == [0]
+
+
+def test_a_run_has_the_weights_of_its_templates(tmp_path, shapes):
+    """The log names them, and the checkpoint has their W_c."""
+    file = write_config(METHOD, tmp_path, shapes, POOL)
+    run_tool('train', file, *options('--work-dir', tmp_path / 'run'))
+    log = next((tmp_path / 'run').glob('*/*.log')).read_text()
+    chosen = log.split('Templates by validation: ')[1].splitlines()[0].split('; ')
+    assert len(chosen) == 2
+    assert set(chosen) <= {'a {}.', 'a {}!', 'no {}', 'the {}'}
+    state = weights(tmp_path / 'run' / 'iter_10.pth')
+    clip = SplitCLIP('creatures-rn', 'seed1')
+    classes = Config.fromfile(tmp_path / 'run' / 'safe_template-mining.py').model.classes
+    expected = text_class_weights(class_prompts(classes, chosen), clip.encode_text)
+    torch.testing.assert_close(state['head.class_weights'], expected)
+
+
+def test_without_validation_it_is_refused(tmp_path, shapes):
+    file = write_config(METHOD, tmp_path, shapes)
+    args = options('--work-dir', tmp_path, '--no-validate')
+    fails('TemplateMiningHook needs validation images', 'train', file, *args)
+
+
+@pytest.mark.parametrize('shots', [None, 4])
+def test_penalty_is_the_squared_distance_by_shots(shots):
+    """Of all tuned parameters, in float64, with its gradient."""
+    neck = BlendedAttentionPool(dict(model_name=TINY_VIT, pretrained=None), shots=shots).double()
+    if shots is None:
+        assert neck.penalties() == {}
+        return
+    tuned = [p for p in neck.attn_pool_f.parameters() if p.requires_grad]
+    moves = [torch.randn_like(p) for p in tuned]
+    for own, move in zip(tuned, moves):
+        own.data += move
+    found = neck.penalties()['loss_prolip']
+    torch.testing.assert_close(found, sum((m**2).sum() for m in moves) / 4)
+    for own, move in zip(torch.autograd.grad(found, tuned), moves):
+        torch.testing.assert_close(own, move / 2)
