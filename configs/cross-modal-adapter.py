@@ -1,11 +1,12 @@
 # Cross-modal adaptation, adapter: a CLIP-Adapter and the classifier behind it
 # learn from images and texts.
 #
-#   python tools/train.py configs/cross-modal-adapter.py --dataset caltech101 --shots 16 \
-#       --seed 1 --data-root data
+#   python tools/train.py configs/cross-modal-adapter.py --dataset caltech101 \
+#       --shots 16 --seed 1 --data-root data
 #
-# Trains N * D parameters and those of CLIP-Adapter; the recipe is that of
-# cross-modal-linear.py.
+# Trains N * D parameters and those of CLIP-Adapter (ImageNet: 1,548,288 for
+# RN50, 643,072 for ViT-B/16). The recipe is that of cross-modal-linear.py, with
+# the published grid of this variant. Published averages were not at hand.
 _base_ = './cross-modal-linear.py'
 
 model = dict(head=dict(ratio=0.2))

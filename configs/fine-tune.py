@@ -5,8 +5,9 @@
 #       --shots 16 --seed 1 --data-root data
 #
 # Trains 29,752,320 parameters of RN50 and 14,570,496 of ViT-B/16, whose last
-# norm and projection are trained, too. The paper gives no figures, nor the
-# rate; the schedule is SAFE's.
+# norm and projection are trained, too. BatchNorms keep their statistics. The
+# paper gives no figures, nor the recipe; it is SAFE's here, with few-shot
+# validation.
 _base_ = './safe.py'
 
 model = dict(

@@ -1,10 +1,14 @@
-# Tip-Adapter: a key-value cache of the training images beside the class
-# texts. Trains nothing. As published, a key is the mean feature of ten random
-# views of an image; alpha and gamma are chosen on all validation images there,
-# by few-shot validation here.
+# Tip-Adapter: a key-value cache of the training images beside the class texts.
 #
 #   python tools/train.py configs/tip-adapter.py --dataset caltech101 \
 #       --shots 16 --seed 1 --data-root data
+#
+# Trains nothing; the cache has N * K * D numbers (ImageNet, 16 shots:
+# 16,384,000 for RN50, 8,192,000 for ViT-B/16). As published, a key is the mean
+# feature of ten random views of an image. Departs: few-shot validation chooses
+# alpha and gamma. Published (log of its code), RN50, one seed, average of 11
+# datasets: 62.33 / 64.62 / 66.54 / 68.50 / 70.32 at 1/2/4/8/16 shots, selected
+# on all validation images, for ImageNet on test images.
 _base_ = [
     './_base_/datasets/caltech101.py',
     './_base_/schedules/fit.py',
