@@ -8,6 +8,7 @@ import hashlib
 import os
 import shutil
 from contextlib import suppress
+from functools import lru_cache
 from pathlib import Path
 from typing import Any, Dict, List, Sequence
 
@@ -15,6 +16,7 @@ import torch
 from mmengine.dataset import default_collate
 from mmengine.dist import barrier, get_rank, get_world_size, is_main_process
 from mmpretrain.datasets import BaseDataset, PackInputs
+from mmpretrain.structures import DataSample
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch.utils.data import DataLoader, Dataset
@@ -24,6 +26,7 @@ from .errors import InputError
 from .models.slim import digest
 
 CHUNK = 64  # images of one file
+SAMPLES = 2**14  # labels that stay in memory as what models take
 CPU_BATCH = 8  # images whose feature maps stay in a processor's cache
 VERSION = 3  # of the files
 ROOT = '~/.cache/safe_mm/features'
@@ -97,7 +100,8 @@ class CachedFeatures(Dataset):
         self.folder, self.key, self.stage = folder, key, stage
         self.dataset = dataset
         self.metainfo = dataset.metainfo  # which mmengine copies each time
-        self._chunks: Dict[int, safe_open] = {}
+        self._chunks: Dict[int, torch.Tensor] = {}
+        self._sample = lru_cache(SAMPLES)(self._pack)
 
     def get_data_info(self, index: int) -> dict:
         return self.dataset.get_data_info(index)
@@ -112,15 +116,18 @@ class CachedFeatures(Dataset):
     def _read(self, index: int) -> torch.Tensor:
         chunk, row = divmod(index, CHUNK)
         if chunk not in self._chunks:
-            self._chunks[chunk] = safe_open(self.file(chunk), 'pt')
-        return self._chunks[chunk].get_slice('features')[row]
+            with safe_open(self.file(chunk), 'pt') as file:
+                self._chunks[chunk] = file.get_tensor('features')  # mapped, not read
+        return self._chunks[chunk][row]
 
     def __getitem__(self, index: int) -> dict:
-        pack = self.dataset.pipeline.transforms[-1]
-        packed = pack(dict(self.get_data_info(index), img=self._read(index)))
+        return dict(inputs=self._read(index), data_samples=self._sample(index), start=self.stage)
+
+    def _pack(self, index: int) -> DataSample:
+        packed = self.dataset.pipeline.transforms[-1](dict(self.get_data_info(index)))
         if 'class_ids' in self.metainfo:
             packed = self.dataset.add_class_ids(packed)
-        return dict(packed, start=self.stage)
+        return packed['data_samples']
 
     def file(self, chunk: int) -> Path:
         return self.folder / f'{chunk:06}.safetensors'

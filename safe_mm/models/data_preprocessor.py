@@ -45,5 +45,6 @@ class CLIPDataPreprocessor(ClsDataPreprocessor):
         """
         if 'start' not in data:
             return super().forward(data, training)
-        moved = self.cast_data(data)
+        # Training changes no samples, so that they can be those of the batch where nothing moves
+        moved = data if training and self.device.type == 'cpu' else self.cast_data(data)
         return dict(moved, inputs=moved['inputs'].float(), start=data['start'][0])
