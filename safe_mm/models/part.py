@@ -99,6 +99,8 @@ class Head(Part):
     Attributes:
         fits (str): When :meth:`fit` is called: 'after' training with the best weights, 'before'
             training, or '' if the head has no fit.
+        fitted (Sequence[str]): Names of the own parameters and buffers of the classifier that
+            :meth:`fit` sets.
         refit_for (Sequence[str]): Hyper-parameters whose change takes a new fit.
         finished (Tensor): Whether a head with a fit is ready to predict.
         in_training (bool): Set while a run trains or validates; a head whose fit comes after
@@ -106,6 +108,7 @@ class Head(Part):
     """
 
     fits: str = ''
+    fitted: Sequence[str] = ()
     refit_for: Sequence[str] = ()
     in_training: bool = False
     finished: torch.Tensor
