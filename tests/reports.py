@@ -1,6 +1,7 @@
 """Results of runs, for tests of the report."""
 
 from safe_mm.report import paper
+from safe_mm.report import results as res
 
 
 def result(
@@ -34,7 +35,9 @@ def result(
             grid=[],
             attention={},
             trained_parameters=7,
-            seconds=dict(train=2.0, test=1.0),
+            fitted_parameters=0,
+            stored_bytes=33_400,
+            seconds=dict(train=2.0, test=1.0, test_image=0.01),
             made=dict(date=date),
         ),
         **more,
@@ -61,3 +64,10 @@ def variant_results() -> list:
         )
         for seed in (1, 2, 3)
     ]
+
+
+def data_of(results, beta=0.5):
+    """Accuracies of results as they would be read."""
+    found = [dict(r, place=f'result {i}') for i, r in enumerate(results)]
+    frame = res.to_frame(res.prepare(found))
+    return res.accuracies(frame, res.blend_of(frame, beta))

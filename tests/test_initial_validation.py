@@ -124,7 +124,7 @@ def test_a_resumed_run_does_not_repeat_it(shapes, tmp_path):
 
 @pytest.mark.parametrize('seeds', [[], [2, 5]])
 def test_joint_training_has_it(shapes, tmp_path, seeds):
-    """The setting is the first of the list, which starts the same alone."""
+    """The setting is none: all of them start the same alone."""
     args = ['--data-root', shapes, *short(8, STAYS, 'train_cfg.val_interval=4')]
     cfg = config('--work-dir', tmp_path / 'joint', *args)
     settings = [dict(lr=0.0, weight_decay=decay) for decay in (0.5, 0.0)]
@@ -133,6 +133,8 @@ def test_joint_training_has_it(shapes, tmp_path, seeds):
     assert watch.iterations() == [0, 4, 8]
     names = [f'best_seed{seed}_accuracy_top1_iter_0.pth' for seed in seeds]
     assert files(tmp_path / 'joint') == (names or ['best_accuracy_top1_iter_0.pth'])
+    log = next((tmp_path / 'joint').glob('*/*.log')).read_text()
+    assert log.count('no setting gets above the start, which is chosen') == max(1, len(seeds))
     for seed, name in zip(seeds or [1], files(tmp_path / 'joint')):
         alone = config('--work-dir', tmp_path / str(seed), '--seed', seed, *args)
         train(alone, f'alone{len(seeds)}{seed}')
@@ -162,19 +164,23 @@ def test_a_head_fitted_before_has_been_fitted(tip_adapter_f, tmp_path):
     assert torch.equal(one['head.keys'], last['head.keys'])
 
 
-def test_a_sweep_tests_the_start_where_nothing_is_better(shapes, tmp_path):
+@pytest.mark.parametrize('grid', [True, False])
+def test_a_sweep_tests_the_start_where_nothing_is_better(shapes, tmp_path, grid):
+    """Of a grid, it is none of the settings."""
     by_name = {method.name: method for method in METHODS}
     file = write_config(
         by_name['safe'],
         tmp_path / 'configs',
         shapes,
         'optim_wrapper = dict(optimizer=dict(lr=0.0))',
+        'grid = dict(lr=[0.0], weight_decay=[0.0, 0.1])',
     )
     run_tool(
         'sweep', file, '--clips', 'creatures-rn', '--shots', 1, '--seeds', 1, '--work-dir',
-        tmp_path / 'sweep',
+        tmp_path / 'sweep', *(['--grid'] if grid else []),
     )  # fmt: skip
     (result,) = results(tmp_path).values()
     figures = result['test']['test']
     assert figures['accuracy'] == figures['zero-shot'] == figures['beta=0']
+    assert (result['setting'] == {}) == grid
     assert list((tmp_path / 'sweep').rglob('best_accuracy_top1_iter_0.pth'))

@@ -8,13 +8,7 @@ from safe_mm.errors import InputError
 from safe_mm.report import paper, tables
 from safe_mm.report import results as res
 
-from .reports import result, variant_results
-
-
-def data_of(results, beta=0.5):
-    found = [dict(r, place=f'result {i}') for i, r in enumerate(results)]
-    frame = res.to_frame(res.prepare(found))
-    return res.accuracies(frame, res.blend_of(frame, beta))
+from .reports import data_of, result, variant_results
 
 
 def table_of(results, beta=0.5, columns=paper.DATASETS):
@@ -136,6 +130,9 @@ def test_fewer_seeds_are_told():
 def test_the_paper_has_openais_weights(clip, architecture):
     assert paper.architecture_of(clip) == architecture
     assert paper.read_table('III', clip).empty == (architecture is None)
+    names = [name for name, _ in table_of([result(safe=70.0, clip=clip)]).mean.index]
+    beside = {'SAFE, paper', 'SAFE, difference'} & set(names)
+    assert len(beside) == (2 if architecture == 'RN50' else 0)  # that of Table I
 
 
 def test_the_papers_averages():
@@ -173,6 +170,18 @@ def test_grids_of_other_settings():
     ]
 
 
+def test_a_grid_that_keeps_the_start():
+    grid = [dict(lr=1e-4, validation=90.0), dict(lr=1e-5, validation=80.0)]
+    results = [
+        result(name='SAFE', setting=setting, grid=grid) for setting in ({}, {}, dict(lr=1e-4))
+    ]
+    assert tables.setting_table(results).texts().values.tolist() == [
+        ['SAFE', 'lr=0.0001', '90.0', '1'],
+        ['SAFE', 'lr=1e-05', '80.0', '0'],
+        ['SAFE', 'start', '–', '2'],
+    ]
+
+
 def test_variants_beside_the_paper():
     table = tables.variant_table(
         data_of(variant_results()), paper.VARIANTS, paper.read_table('III', 'RN50:openai')
@@ -206,18 +215,3 @@ def test_gains():
     )
     table = tables.blend_table(frame, 'test')
     assert table.texts().values.tolist() == [[k, '+0.0', '+1.0', '+2.0'] for k in ('1', '4')]
-
-
-def test_costs():
-    """Zero-shot CLIP is ranked among the methods at each shots."""
-    data = data_of(
-        [result('gda', shots=k, accuracy=50.0 + 20 * (k > 1)) for k in (1, 4)]
-        + [result('tip-adapter', shots=4, accuracy=90.0)]
-    )
-    table = tables.cost_table(res.source(data)).texts()
-    assert table.values.tolist() == [
-        ['zero-shot CLIP', '', '2.0', '2', '–', '–', '–'],
-        ['Tip-Adapter', '4', '1.0', '1', '7', '2.0', '1.0'],
-        ['GDA', '1', '2.0', '1', '7', '2.0', '1.0'],
-        ['GDA', '4', '2.0', '1', '7', '2.0', '1.0'],
-    ]

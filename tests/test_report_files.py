@@ -71,6 +71,7 @@ def test_files(tmp_path, capsys):
         'accuracy_RN50_openai',
         'beta_SAFE_RN50_openai',
         'accuracy_creatures-rn_seed1_other',
+        'cost',
     ):
         assert np.array(Image.open(out / f'{name}.png')).std() > 10
     run_tool(

@@ -57,7 +57,7 @@ def test_methods_datasets_shots_and_seeds(tmp_path, monkeypatch):
             assert all(0 <= value <= 100 for value in by.values())
         assert bool(result['attention']) == blended
         assert result['clip'] == 'creatures-rn:seed1'
-        assert set(result['seconds']) == {'train', 'test'}
+        assert set(result['seconds']) == {'train', 'test', 'test_image'}
         assert result['made']['versions']['torch'] == torch.__version__.split('+')[0]
         assert len(result['made']['weights']) == 64
         assert ('setting' in result) == (method != 'zero-shot')

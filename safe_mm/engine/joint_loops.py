@@ -177,7 +177,8 @@ class JointValLoop(ValLoop):
         scores = [(metrics.get(self.metric, -inf), -metrics['loss/mean']) for metrics in found]
         best = scores.index(max(scores))
         if scores[best][0] > max(run['validation'] for run in grid):
-            info[prefix + 'setting'] = dict(self.settings[best])
+            # Before the first iteration, all settings are the same model
+            info[prefix + 'setting'] = dict(self.settings[best]) if self.runner.iter else {}
         for run, (score, _) in zip(grid, scores):
             run['validation'] = max(run['validation'], score)
         return best
@@ -186,11 +187,14 @@ class JointValLoop(ValLoop):
         """Logs how each setting did."""
         info = self.runner.message_hub.runtime_info
         for prefix in self.prefixes:
-            chosen = self.settings.index(info[prefix + 'setting'])
-            for number, run in enumerate(info[prefix + 'grid']):
+            chosen = info[prefix + 'setting']
+            for setting, run in zip(self.settings, info[prefix + 'grid']):
                 text = ' '.join(f'{key}={value:g}' for key, value in run.items())
-                mark = ' chosen' if number == chosen else ''
+                mark = ' chosen' if setting == chosen else ''
                 self.runner.logger.info(f'{prefix[:-1]} {text}{mark}'.strip())
+            if not chosen:
+                text = 'no setting gets above the start, which is chosen'
+                self.runner.logger.info(f'{prefix[:-1]} {text}'.strip())
 
 
 class MeanLoss(BaseMetric):

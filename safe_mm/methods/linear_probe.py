@@ -63,6 +63,7 @@ class LinearProbeHead(TextClsHead):
     """
 
     fits = 'after'
+    fitted = ('weight', 'bias')
     hyperparameters = ('C',)
     refit_for = ('C',)
     C: torch.Tensor

@@ -87,6 +87,7 @@ class LPPlusPlusHead(TextClsHead):
     """
 
     fits = 'after'
+    fitted = ('weight', 'bias', 'alpha')
     hyperparameters = ('epochs',)
     refit_for = ('epochs',)
     epochs: torch.Tensor

@@ -99,6 +99,8 @@ class Head(Part):
     Attributes:
         fits (str): When :meth:`fit` is called: 'after' training with the best weights, 'before'
             training, or '' if the head has no fit.
+        fitted (Sequence[str]): Names of the own parameters and buffers of the classifier that
+            :meth:`fit` sets.
         refit_for (Sequence[str]): Hyper-parameters whose change takes a new fit.
         needs_original (bool): Whether its loss takes the features of the unchanged CLIP, the first
             of the tuple of features.
@@ -108,6 +110,7 @@ class Head(Part):
     """
 
     fits: str = ''
+    fitted: Sequence[str] = ()
     refit_for: Sequence[str] = ()
     needs_original: bool = False
     in_training: bool = False

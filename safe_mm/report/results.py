@@ -13,10 +13,10 @@ from ..runs import ERROR, RESULT
 
 KEY = ['method', 'clip', 'dataset', 'shots', 'seed', 'method_hash', 'data_hash']
 NEEDED = [*KEY, 'test']
-# Older results lack some of these
-UNKNOWN = dict(
-    attention={}, trained_parameters=nan, seconds=dict(train=nan, test=nan), made=dict(date='')
-)
+# Older results lack some of these, and of COSTS
+UNKNOWN: Dict[str, Any] = dict(attention={}, seconds={}, made=dict(date=''))
+SIZES = ['trained_parameters', 'fitted_parameters', 'stored_bytes']
+COSTS = [*SIZES, 'train_seconds', 'image_seconds']
 # By a config's name, or by its first part. Tables have this order.
 NAMES = {
     'zero-shot': 'zero-shot CLIP',
@@ -159,18 +159,27 @@ def to_frame(results: Sequence[Result]) -> pd.DataFrame:
     return pd.DataFrame(
         [
             dict(
-                {name: r[name] for name in (*KEY, 'trained_parameters')},
+                {name: r[name] for name in KEY},
                 method=r['name'],
                 variant=variant,
                 figure=figure,
                 accuracy=accuracy,
-                train_seconds=r['seconds']['train'],
-                test_seconds=r['seconds']['test'],
+                **costs_of(r),
             )
             for r in results
             for variant, figures in r['test'].items()
             for figure, accuracy in figures.items()
         ]
+    )
+
+
+def costs_of(result: Result) -> Dict[str, float]:
+    """What a run costs, nan where it is unknown."""
+    seconds = result['seconds']
+    return dict(
+        {name: result.get(name, nan) for name in SIZES},
+        train_seconds=seconds.get('train', nan),
+        image_seconds=seconds.get('test_image', nan),
     )
 
 
@@ -206,7 +215,7 @@ def accuracies(frame: pd.DataFrame, blend: str) -> pd.DataFrame:
     safe = frame[plain.eq('SAFE-A') & frame.figure.eq(blend)]
     safe = safe.assign(method=safe.method.str.replace('SAFE-A', 'SAFE', regex=False))
     others = pd.concat([zero, safe])
-    others[['trained_parameters', 'train_seconds', 'test_seconds']] = float('nan')
+    others[COSTS] = nan
     others = others[~places(others).isin(places(own))]
     return pd.concat([own, others], ignore_index=True)
 

@@ -2,7 +2,7 @@
 
 import re
 from pathlib import Path
-from typing import NamedTuple, Optional
+from typing import Callable, Mapping, NamedTuple, Optional
 
 import pandas as pd
 
@@ -16,6 +16,7 @@ class Table(NamedTuple):
         std (DataFrame, optional): Sample standard deviations over seeds.
         number (DataFrame, optional): Numbers of seeds.
         signed (bool): Whether all figures are differences.
+        formats (dict): Column -> how its figures are written, but for CSV.
     """
 
     title: str
@@ -23,6 +24,7 @@ class Table(NamedTuple):
     std: Optional[pd.DataFrame] = None
     number: Optional[pd.DataFrame] = None
     signed: bool = False
+    formats: Mapping[str, Callable[[float], str]] = {}
 
     def texts(self) -> pd.DataFrame:
         """One decimal; figures of fewer seeds than others in their row say so."""
@@ -36,6 +38,8 @@ class Table(NamedTuple):
         value = self.mean.iat[i, j]
         if pd.isna(value):
             return '–'
+        if self.mean.columns[j] in self.formats:
+            return self.formats[self.mean.columns[j]](value)
         if pd.api.types.is_integer_dtype(self.mean.dtypes.iloc[j]):
             return str(value)
         signed = self.signed or ', difference' in str(self.mean.index[i])

@@ -1,11 +1,12 @@
 """Tables of accuracy, blending, attention, settings and costs."""
 
+from math import nan
 from typing import Dict, List, Optional, Sequence
 
 import pandas as pd
 
 from . import paper
-from .results import NAMES, Result, plain_name
+from .results import NAMES, SIZES, Result, plain_name
 from .table import Table
 
 OVER_SEEDS = 'mean ± standard deviation over seeds'
@@ -111,11 +112,15 @@ def attention_table(results: List[Result]) -> Table:
 
 
 def setting_name(setting: dict) -> str:
-    return ' '.join(f'{name}={value:g}' for name, value in setting.items() if name != 'validation')
+    parts = [f'{name}={value:g}' for name, value in setting.items() if name != 'validation']
+    return ' '.join(parts) or 'start'
 
 
 def setting_table(results: List[Result]) -> Table:
-    """Validation accuracy of each setting of a grid, and how many runs chose it."""
+    """Validation accuracy of each setting of a grid, and how many runs chose it.
+
+    Runs that kept the model before training are counted as 'start'.
+    """
     tried = pd.DataFrame(
         [
             dict(
@@ -126,7 +131,7 @@ def setting_table(results: List[Result]) -> Table:
                 chosen=setting_name(entry) == setting_name(r['setting']),
             )
             for r in results
-            for entry in r['grid']
+            for entry in [*r['grid'], *([] if r['setting'] else [dict(validation=nan)])]
         ]
     )
     groups = tried.groupby(['method', 'setting', 'shots'], sort=False)
@@ -138,8 +143,20 @@ def setting_table(results: List[Result]) -> Table:
     return Table('Mean validation accuracy of each setting, and how many runs chose it', table)
 
 
+COST_COLUMNS = {
+    'average rank': 'average rank',
+    'cells': 'cells',
+    'accuracy': 'accuracy',
+    'trained_parameters': 'trained parameters',
+    'fitted_parameters': 'fitted parameters',
+    'train_seconds': 'seconds to train',
+    'image_ms': 'ms an image',
+    'stored_bytes': 'stored bytes',
+}
+
+
 def cost_table(data: pd.DataFrame) -> Table:
-    """Average rank, trained parameters and seconds by method and shots.
+    """Average rank, accuracy, sizes and times by method and shots.
 
     Args:
         data (DataFrame): See :func:`results.source`. Zero-shot CLIP has a rank at all shots.
@@ -151,9 +168,19 @@ def cost_table(data: pd.DataFrame) -> Table:
     cells = cells.groupby([*place, 'method', 'shots'], dropna=False).mean(numeric_only=True)
     cells['average rank'] = cells.groupby(level=place, dropna=False).accuracy.rank(ascending=False)
     groups = cells.groupby(level=['method', 'shots'])
-    table = groups.mean()[['average rank', 'trained_parameters', 'train_seconds', 'test_seconds']]
-    table['trained_parameters'] = table.trained_parameters.round().astype('Int64')
-    table.insert(1, 'cells', groups.size())
-    table.columns = [name.replace('_', ' ') for name in table]
-    title = 'Average rank over cells (CLIP, dataset and shots), and mean costs of a run'
-    return Table(title, in_order(table))
+    table = groups.mean().assign(cells=groups.size())
+    table['image_ms'] = 1000 * table.image_seconds
+    table[SIZES] = table[SIZES].round().astype('Int64')
+    table = table[list(COST_COLUMNS)].rename(columns=COST_COLUMNS)
+    formats = {'ms an image': '{:.2f}'.format, 'stored bytes': size_text}
+    title = 'Average rank over cells (CLIP, dataset and shots), and mean accuracy and costs'
+    return Table(title, in_order(table), formats=formats)
+
+
+def size_text(size: float) -> str:
+    """Bytes by powers of 1000, such as 33.4 kB."""
+    for unit in ('B', 'kB', 'MB'):
+        if size < 999.5:
+            return f'{size:.3g} {unit}'
+        size /= 1000
+    return f'{size:.3g} GB'

@@ -7,6 +7,7 @@ import pandas as pd
 
 from ..plots import plot_accuracy, plot_gain
 from . import paper, tables
+from .cost_plot import plot_costs
 from .results import Result, accuracies, blend_of, plain_name, prepare, source, to_frame
 from .table import Table
 
@@ -39,7 +40,9 @@ def write_report(results: List[Result], beta: float, folder: Path) -> str:
         if grids:
             path = folder / file_name('settings', clip)
             parts += ['### Settings', tables.setting_table(grids).write(path)]
-    parts += ['## Costs', tables.cost_table(source(data)).write(folder / 'costs')]
+    costs = tables.cost_table(source(data))
+    parts += ['## Costs', costs.write(folder / 'costs')]
+    plot_costs(costs.mean, folder / 'cost.png')
     text = '\n\n'.join(parts) + '\n'
     (folder / 'report.md').write_text(text, encoding='utf-8')
     return text

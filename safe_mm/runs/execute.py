@@ -28,6 +28,7 @@ from ..evaluation import evaluate
 from ..models import CLIPClassifier
 from ..registry import DATASETS, HOOKS, MODELS
 from . import ERROR, RESULT
+from .costs import seconds_per_image, sizes
 from .run import Run, run_config, run_key, weights_hash
 
 BATCH = 256
@@ -83,13 +84,15 @@ def train_and_test(cfg: Config) -> Dict[str, Any]:
             train(runner, bar)
         chosen = choices(runner)
     middle = time.time()
-    model = runner.model
-    size = sum(dict(model.named_parameters())[name].numel() for name in model.trainable)
+    datasets = test_datasets(cfg)
+    tested = test(runner, datasets)
+    seconds = dict(train=middle - start, test=time.time() - middle)
+    first = next(iter(datasets.values()))
     return dict(
         **chosen,
-        **test(runner, test_datasets(cfg)),
-        trained_parameters=size,
-        seconds=dict(train=middle - start, test=time.time() - middle),
+        **tested,
+        **sizes(runner.model),
+        seconds=dict(seconds, test_image=seconds_per_image(runner.model, first)),
         made=made_by(cfg),
     )
 
@@ -113,8 +116,8 @@ def choices(runner: Runner) -> Dict[str, Any]:
 
     Returns:
         dict: 'validation', the accuracy in percent; 'validation_figures', those of the neck;
-        'setting', lr and weight decay; 'grid', the accuracy of each setting, if there were several;
-        'hyperparameters'.
+        'setting', lr and weight decay, or {} where a grid keeps the model before training; 'grid',
+        the accuracy of each setting, if there were several; 'hyperparameters'.
     """
     info = runner.message_hub.runtime_info
     used = runner.optim_wrapper.optimizer.defaults
