@@ -66,6 +66,8 @@ METHODS = [
     Method('clap', fits=True, joint=False),
     Method('zs-lp'),
     Method('prolip'),
+    Method('calip', trains=False, starts_at_zero_shot=False),
+    Method('calip-fs'),
     Method('cross-modal-linear'),
     Method('cross-modal-adapter', starts_at_zero_shot=False),
     Method('cross-modal-partial', starts_at_zero_shot=False),

@@ -90,7 +90,8 @@ def test_only_what_is_declared_changes(method, trained, tmp_path, shapes):
     state = {name for name in changed if name.split('.')[-1] in STATE}
     assert changed - state <= fitted.union(declared)
     assert fitted <= changed
-    assert changed & (set(declared) if method.trains else fitted)
+    assert bool(changed) == (method.trains or method.fits)
+    assert changed & set(declared) or not method.trains
 
 
 @named(RUN)

@@ -11,7 +11,7 @@ from safe_mm.attention import attention_map
 from safe_mm.clip import SplitCLIP
 from safe_mm.clip.split import split_visual
 from safe_mm.errors import InputError
-from safe_mm.poolings import POOLINGS
+from safe_mm.poolings import POOLINGS, AttentionPool, LastBlockPool
 from safe_mm.registry import MODELS
 
 from .towers import OPEN_CLIP, VISION, WIDE, make_tower
@@ -134,6 +134,39 @@ def test_patch_features(tower, split, dense):
         assert torch.equal(features[:, w + 2], dense[:, :, 1, 2])
     else:
         assert torch.equal(features, dense[:, -h * w :])
+
+
+def positions_of_open_clip(tower, monkeypatch) -> torch.Tensor:
+    """What open_clip's tower computes of all tokens and drops, shape (B, h*w, embed_dim)."""
+    visual, kept = tower.reference.visual, []
+    if hasattr(visual, 'attnpool'):
+        forward = F.multi_head_attention_forward
+
+        def spy(*args, **kwargs):
+            kept.append(forward(*args, **kwargs))
+            return kept[-1]
+
+        with monkeypatch.context() as patch:
+            patch.setattr(F, 'multi_head_attention_forward', spy)
+            visual(tower.images())
+        return kept[0][0][1:].transpose(0, 1)
+    handle = visual.ln_post.register_forward_hook(lambda *args: kept.append(args[-1]))
+    visual(tower.images())
+    handle.remove()
+    return kept[0][:, 1:] @ visual.proj
+
+
+@torch.no_grad()
+def test_positions_are_open_clips(tower, split, dense, monkeypatch):
+    if type(split.pool) not in (AttentionPool, LastBlockPool):
+        with pytest.raises(InputError, match=f'{type(split.pool).__name__} gives no features of'):
+            split.pool.positions(dense)
+        return
+    found, (h, w) = split.pool.positions(dense), tower.grid
+    assert found.shape == (2, h * w, split.embed_dim)
+    assert relative(found, positions_of_open_clip(tower, monkeypatch)) < 1e-5
+    # Positions differ by more than what is tolerated
+    assert relative(found[:, :1], found[:, 1:2]) > 1e-4
 
 
 def test_classifier_starts_as_zero_shot(tower):

@@ -1,5 +1,6 @@
 """Methods, a file each: necks and heads that a config combines."""
 
+from .calip import CALIPFSHead, CALIPHead, CALIPPool
 from .clap import CLAPHead
 from .clip_adapter import CLIPAdapter
 from .clip_cite import CLIPCITEHead
@@ -22,6 +23,9 @@ from .zero_shot import CLIPPool, TextClsHead
 
 __all__ = [
     'BlendedAttentionPool',
+    'CALIPFSHead',
+    'CALIPHead',
+    'CALIPPool',
     'CLAPHead',
     'CLIPAdapter',
     'CLIPCITEHead',

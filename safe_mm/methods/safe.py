@@ -4,12 +4,12 @@ Zhu et al., Semantic-Aware FinE-tuning (arXiv 2311.04464), Sec. III.
 """
 
 import copy
-from typing import Dict, Optional, Sequence, Union
+from typing import Callable, Dict, Optional, Sequence, Union
 
 import torch
 
 from ..clip import SplitCLIP, get_clip
-from ..models.part import Neck
+from ..models.part import Neck, apply
 from ..models.slim import SlimModule
 from ..registry import MODELS
 
@@ -87,10 +87,10 @@ class BlendedAttentionPool(Neck, SlimModule):
         for name in () if tune_projection else clip.pool.projection:
             getattr(self.attn_pool_f, name).requires_grad_(False)
 
-    def pool(self, dense: torch.Tensor) -> torch.Tensor:
+    def pool(self, dense: torch.Tensor, call: Callable = apply) -> torch.Tensor:
         if self.training:
             return self.attn_pool_f(dense)[None]
-        return super().pool(dense)
+        return super().pool(dense, call)
 
     def combine(self, branches: torch.Tensor) -> torch.Tensor:
         return branches[-1] if self.training else blend(branches[0], branches[1], self.beta)

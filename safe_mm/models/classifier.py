@@ -15,7 +15,7 @@ from ..registry import MODELS
 from .extractor import Extractor
 from .freeze import freeze_except, frozen_modules
 from .original import OriginalCLIP
-from .part import Head, Neck, Part, losses, mask_classes
+from .part import Head, Neck, Part, check_parts, losses, mask_classes
 from .reparametrize import reparametrize as reparametrize_weights
 
 
@@ -50,8 +50,8 @@ class CLIPClassifier(ImageClassifier):
         init_cfg (dict, optional): mmengine's initialization config. Defaults to None.
 
     Raises:
-        InputError: The CLIP or the class names cannot be read, a pattern matches no parameter, or a
-            checkpoint does not fit.
+        InputError: The CLIP or the class names cannot be read, neck and head do not fit, a pattern
+            matches no parameter, or a checkpoint does not fit.
 
     Attributes:
         classes (tuple[str]): Class names.
@@ -93,6 +93,7 @@ class CLIPClassifier(ImageClassifier):
             },
             init_cfg=init_cfg,
         )
+        check_parts(self.neck, self.head)
         self.classes = tuple(names)
         self.runs: Any = None
         self.original = original
@@ -169,8 +170,7 @@ class CLIPClassifier(ImageClassifier):
         """Images -> features of a frozen stage, as a module."""
         if stage == 'stem':
             return Extractor(self.backbone.trunk)
-        names = self.neck.poolings if stage == 'pooled' else ()
-        return Extractor(self.backbone, [getattr(self.neck, name) for name in names])
+        return Extractor(self.backbone, self.neck if stage == 'pooled' else None)
 
     def stem(self, inputs: torch.Tensor, start: str = 'image') -> torch.Tensor:
         """Images -> features before trained blocks; others pass as they are.

@@ -2,7 +2,7 @@
 
 import copy
 from functools import lru_cache
-from typing import Any, Dict, List
+from typing import Any, Callable, Dict, List
 
 import torch
 from mmpretrain.structures import DataSample
@@ -66,7 +66,7 @@ class JointRuns(nn.Module):
         """Predictions of the runs of the ``seed``-th seed; shared modules run once."""
 
         @lru_cache(maxsize=None)
-        def once(module: nn.Module, x: torch.Tensor) -> torch.Tensor:
+        def once(module: Callable, x: torch.Tensor) -> torch.Tensor:
             return module(x)
 
         predictions = []
@@ -75,9 +75,7 @@ class JointRuns(nn.Module):
             if start == 'pooled':
                 branches = inputs.transpose(0, 1)
             else:
-                dense = once(own.tuned, inputs)
-                poolings = [getattr(own.neck, name) for name in own.neck.poolings]
-                branches = torch.stack([once(pool, dense) for pool in poolings])
+                branches = own.neck.pool(once(own.tuned, inputs), once)
             features = (own.neck.combine(branches),)
             predictions.append(own.head.predict(features, copy.deepcopy(data_samples)))
         return predictions

@@ -57,6 +57,11 @@ class Part(nn.Module):
         super()._load_from_state_dict(state_dict, prefix, *args)
 
 
+def apply(pooling: Callable, dense: torch.Tensor) -> torch.Tensor:
+    """How a neck calls its poolings."""
+    return pooling(dense)
+
+
 class Neck(Part):
     """From dense features to one feature vector for each image.
 
@@ -64,17 +69,25 @@ class Neck(Part):
         poolings (Sequence[str]): Names of the submodules that pool dense features. If none of their
             parameters is trained, features can be cached after pooling.
         needs_checkpoint (bool): Whether training must start from one.
+        with_positions (bool): Whether features are those of the image and then of each position,
+            (B, 1 + h*w, D), in place of (B, D). The head must be for the same.
     """
 
     poolings: Sequence[str] = ()
     needs_checkpoint: bool = False
+    with_positions: bool = False
 
-    def pool(self, dense: torch.Tensor) -> torch.Tensor:
-        """Dense features -> pooled features, shape (branches, B, D)."""
-        return torch.stack([getattr(self, name)(dense) for name in self.poolings])
+    def pool(self, dense: torch.Tensor, call: Callable = apply) -> torch.Tensor:
+        """Dense features -> pooled features, shape (branches, B, D).
+
+        Args:
+            dense (Tensor): Dense features.
+            call (Callable): Calls a pooling with them; joint runs call shared ones once.
+        """
+        return torch.stack([call(getattr(self, name), dense) for name in self.poolings])
 
     def combine(self, branches: torch.Tensor) -> torch.Tensor:
-        """Pooled features (branches, B, D) -> features (B, D)."""
+        """Pooled features (branches, B, D) -> features (B, D), or see ``with_positions``."""
         raise NotImplementedError
 
     def figures(self, branches: torch.Tensor) -> Dict[str, torch.Tensor]:
@@ -91,7 +104,7 @@ class Neck(Part):
 
 
 class Head(Part):
-    """From features (B, D) to logits (B, N).
+    """From features of the neck, (B, D), to logits (B, N).
 
     ``logits(*prepare(features))`` are the logits. ``prepare`` does what no hyper-parameter changes,
     so that a search calls it once. Loss and predictions come from mmpretrain's ``ClsHead``.
@@ -107,6 +120,7 @@ class Head(Part):
         finished (Tensor): Whether a head with a fit is ready to predict.
         in_training (bool): Set while a run trains or validates; a head whose fit comes after
             training then works without it.
+        with_positions (bool): Whether the features are those of a neck ``with_positions``.
     """
 
     fits: str = ''
@@ -114,6 +128,7 @@ class Head(Part):
     refit_for: Sequence[str] = ()
     needs_original: bool = False
     in_training: bool = False
+    with_positions: bool = False
     finished: torch.Tensor
     loss: Callable[..., Dict[str, torch.Tensor]]
     predict: Callable[..., List[DataSample]]
@@ -156,6 +171,17 @@ class Head(Part):
         """A tuple of features, the last of shape (B, D) -> logits (B, N)."""
         self.check_finished()
         return self.logits(*self.prepare(feats[-1]))
+
+
+def check_parts(neck: Neck, head: Head) -> None:
+    """Raises an InputError unless the head is for the features of the neck."""
+    if neck.with_positions != head.with_positions:
+        which = ('the image alone', 'the image and of each position')
+        raise InputError(
+            f'{type(neck).__name__} gives features of {which[neck.with_positions]}, '
+            f'{type(head).__name__} takes those of {which[head.with_positions]}. Use CALIPPool '
+            'with CALIPHead or CALIPFSHead, and other necks with other heads.'
+        )
 
 
 def losses(

@@ -51,6 +51,17 @@ class Pooling(nn.Module):
         """The dense features of patches alone, shape (B, h*w, C)."""
         raise NotImplementedError
 
+    def positions(self, dense: torch.Tensor) -> torch.Tensor:
+        """What the pooling layer gives with each patch as the query, shape (B, h*w, embed_dim).
+
+        Raises:
+            InputError: The pooling layer is not among those that give them.
+        """
+        raise InputError(
+            f'{type(self).__name__} gives no features of positions. Use a CLIP with a '
+            'ModifiedResNet or a VisionTransformer pooled by its class token.'
+        )
+
     def take_projection(self) -> nn.Linear:
         """Takes off the last linear layer; what is left returns its input.
 

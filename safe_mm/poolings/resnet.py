@@ -5,6 +5,7 @@ from typing import Optional, Tuple
 import torch
 from open_clip.modified_resnet import AttentionPool2d, ModifiedResNet
 from torch import nn
+from torch.nn import functional as F
 
 from .base import MapPooling
 from .single_query import attend
@@ -58,6 +59,15 @@ class AttentionPool(MapPooling):
             self.v_proj.bias,
             self.num_heads,
         )
+
+    def positions(self, dense: torch.Tensor) -> torch.Tensor:
+        tokens = self.tokens(dense)
+        query, key, value = (
+            x.unflatten(-1, (self.num_heads, -1)).transpose(1, 2)
+            for x in (self.q_proj(tokens[:, 1:]), self.k_proj(tokens), self.v_proj(tokens))
+        )
+        pooled = F.scaled_dot_product_attention(query, key, value)
+        return self.c_proj(pooled.transpose(1, 2).flatten(2))
 
     def take_projection(self) -> nn.Linear:
         projection, self.c_proj = self.c_proj, nn.Identity()

@@ -54,6 +54,9 @@ class LastBlockPool(TokenPooling):
         query = F.linear(norm.weight * tokens[:, 0] + norm.bias, query_weight, query_bias)
         return attend(query, tokens, key_weight, value_weight, value_bias, attn.num_heads, norm)
 
+    def positions(self, dense: torch.Tensor) -> torch.Tensor:
+        return self._project(self.patch_features(self.block(dense)))
+
     def take_projection(self) -> nn.Linear:
         projection, self.proj = linear_of(self.proj), None
         return projection
@@ -62,7 +65,9 @@ class LastBlockPool(TokenPooling):
         """Tokens (B, 1 + h*w, C) -> pooled features (B, embed_dim)."""
         block = self.block
         x = dense[:, 0] + block.ls_1(block.attn.out_proj(self.attend(dense)[1]))
-        x = x + block.ls_2(block.mlp(block.ln_2(x)))
+        return self._project(x + block.ls_2(block.mlp(block.ln_2(x))))
+
+    def _project(self, x: torch.Tensor) -> torch.Tensor:
         x = self.ln_post(x)
         return x if self.proj is None else x @ self.proj
 

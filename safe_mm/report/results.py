@@ -25,6 +25,8 @@ NAMES = {
     'tip-adapter': 'Tip-Adapter',
     'tip-adapter-f': 'Tip-Adapter-F',
     'gda': 'GDA',
+    'calip': 'CALIP',
+    'calip-fs': 'CALIP-FS',
     'fine-tune': 'fine-tuning',
     'lp-plus-plus': 'LP++',
     'zs-lp': 'ZS-LP',
