@@ -4,7 +4,8 @@
 #       --seed 1 --data-root data
 #
 # Trains 14,789,632 parameters of RN50 and 7,089,920 of ViT-B/16, by SAFE's
-# schedule; the context vectors at a hundred times its rate.
+# schedule and selection; the context vectors, which start from "a photo of a",
+# at a hundred times its rate. There are no published figures.
 _base_ = './safe.py'
 
 model = dict(

@@ -48,6 +48,8 @@ MORE = dict(
     val_dataloader=LOADER,
     test_dataloader=LOADER,
 )
+# The same, below the top level
+NESTED: Dict[str, Set[str]] = {'model.reparametrize': {'patterns'}}
 # Whose parts have types of their own
 TYPED = (
     'optim_wrapper',
@@ -140,7 +142,8 @@ def walk(path: str, node: Any, kind: Optional[Callable] = None, more: Iterable[s
         check_keys(path, node, allowed | EVERY_TYPE | set(more))
     for key, child in node.items():
         implied = IMPLIED.get(f'{path}.{key}')
-        walk(f'{path}.{key}', child, implied and find_type(path, implied))
+        more_of = NESTED.get(f'{path}.{key}', ())
+        walk(f'{path}.{key}', child, implied and find_type(path, implied), more_of)
 
 
 def check_keys(path: str, node: dict, allowed: Set[str]) -> None:

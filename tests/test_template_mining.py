@@ -54,6 +54,12 @@ def test_without_validation_it_is_refused(tmp_path, shapes):
     fails('TemplateMiningHook needs validation images', 'train', file, *args)
 
 
+def test_several_samples_at_once_are_refused(tmp_path, shapes):
+    file = write_config(METHOD, tmp_path, shapes)
+    args = ['--clip', 'creatures-rn:seed1', '--shots', 4, '--seeds', 1, 2]
+    fails('TemplateMiningHook does not support --seeds', 'train', file, *args)
+
+
 @pytest.mark.parametrize('shots', [None, 4])
 def test_penalty_is_the_squared_distance_by_shots(shots):
     """Of all tuned parameters, in float64, with its gradient."""

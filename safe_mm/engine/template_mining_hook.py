@@ -47,7 +47,8 @@ class TemplateMiningHook(Hook):
         keep (int): How many to keep. Defaults to 21.
 
     Raises:
-        InputError: There is no validation, or the neck has no features of the unchanged CLIP.
+        InputError: There is no validation, there are several seeds, or the neck has no features of
+            the unchanged CLIP.
     """
 
     priority = 'VERY_LOW'  # when features are cached
@@ -63,6 +64,11 @@ class TemplateMiningHook(Hook):
             return
         if runner.val_loop is None:
             raise InputError('TemplateMiningHook needs validation images. Remove --no-validate.')
+        if model.runs is not None and model.runs.num_seeds > 1:
+            raise InputError(
+                'TemplateMiningHook does not support --seeds: each sample has templates of its '
+                'own. Train them one by one, with --seed.'
+            )
         validation = pool_dataset(model, runner.val_loop.dataloader.dataset)
         figures = model.neck.figures(validation.branches)
         if 'zero-shot' not in figures:

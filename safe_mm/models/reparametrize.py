@@ -39,19 +39,19 @@ def reparametrize(model: nn.Module, cfg: dict) -> List[str]:
         list[str]: Names of the parameters to train.
 
     Raises:
-        InputError: No weight has such a name.
+        InputError: No weight that the parts let train has such a name.
     """
     cfg = dict(cfg)
     patterns = cfg.pop('patterns', None) or MODELS.get(cfg['type']).patterns
     chosen = [
         (name, weight)
         for name, weight in model.named_parameters()
-        if any(fnmatchcase(name, pattern) for pattern in patterns)
+        if weight.requires_grad and any(fnmatchcase(name, pattern) for pattern in patterns)
     ]
     if not chosen:
         raise InputError(
-            f'{cfg["type"]}: no weight of the model has a name like {", ".join(patterns)}. Set '
-            'model.reparametrize.patterns.'
+            f'{cfg["type"]}: no weight that the parts let train has a name like '
+            f'{", ".join(patterns)}. Set model.reparametrize.patterns.'
         )
     trainable = []
     with torch.random.fork_rng(devices=[]):
@@ -68,8 +68,12 @@ def reparametrize(model: nn.Module, cfg: dict) -> List[str]:
 
 
 def merge(model: nn.Module) -> nn.Module:
-    """Puts the computed weights in the place of the frozen ones, for the same at less cost."""
+    """Puts the computed weights in the place of the frozen ones, for the same at less cost.
+
+    They are in the model's state dict then.
+    """
     for module in list(model.modules()):
         for key in list(getattr(module, 'parametrizations', ())):
             parametrize.remove_parametrizations(module, key)
+            getattr(module, key).requires_grad_(True)  # frozen ones are not in a state dict
     return model
