@@ -72,6 +72,7 @@ class GDAHead(TextClsHead):
     """
 
     fits = 'after'
+    class_bound = ('weight', 'bias')
     hyperparameters = ('alpha',)
     alpha: torch.Tensor
     weight: torch.Tensor

@@ -63,6 +63,7 @@ class LinearProbeHead(TextClsHead):
     """
 
     fits = 'after'
+    class_bound = ('weight', 'bias')
     hyperparameters = ('C',)
     refit_for = ('C',)
     C: torch.Tensor

@@ -87,6 +87,7 @@ class LPPlusPlusHead(TextClsHead):
     """
 
     fits = 'after'
+    class_bound = ('weight', 'bias', 'alpha')
     hyperparameters = ('epochs',)
     refit_for = ('epochs',)
     epochs: torch.Tensor

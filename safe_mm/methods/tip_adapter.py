@@ -81,6 +81,7 @@ class CacheHead(TextClsHead):
         labels (Tensor): Of the keys, shape (M, ).
     """
 
+    class_bound = ('keys', 'labels')
     hyperparameters = ('alpha', 'gamma')
     alpha: torch.Tensor
     gamma: torch.Tensor
