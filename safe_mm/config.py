@@ -14,6 +14,7 @@ from .clip import preprocess_cfg
 from .clip.architecture import base_name, model_config
 from .clip.weights import weight_tags
 from .datasets.classes import read_classes
+from .datasets.splits import SUBSETS
 from .errors import InputError
 from .hardware import apply_hardware_defaults
 from .validate import dicts_of, validate_config, validate_options
@@ -34,6 +35,12 @@ def load_config(args: Namespace) -> Config:
     validate_options(cfg, args.cfg_options)
     if args.dataset:
         use_dataset(cfg, args.dataset)
+    if args.subset:
+        use_subset(cfg, args.subset)
+    if getattr(args, 'protocol', None):
+        use_base_to_new(cfg)
+    if getattr(args, 'transfer', None):
+        use_transfer(cfg, args.transfer)
     if args.clip:
         use_clip(cfg, *parse_clip(args.clip))
     merge_options(cfg, args.cfg_options)
@@ -59,9 +66,7 @@ def load_config(args: Namespace) -> Config:
     init_default_scope(cfg.get('default_scope', 'mmpretrain'))
     validate_config(cfg)
     if isinstance(cfg.get('model', {}).get('classes'), dict):
-        # The config in the work dir then builds its model without the data
-        names, templates = read_classes(cfg.model.classes, cfg.model.get('templates'))
-        cfg.model.classes, cfg.model.templates = list(names), templates
+        write_classes(cfg)
     apply_hardware_defaults(cfg, args)
     return cfg
 
@@ -160,11 +165,68 @@ def use_dataset(cfg: Config, name: str) -> None:
             node.pop(key, None)
         node.update(deepcopy(base.dataset))
     cfg.dataset = base.dataset
+    if not isinstance(cfg.model.classes, dict):  # of a work dir, with templates
+        cfg.model.pop('templates', None)
     cfg.model.classes = deepcopy(base.dataset)
-    cfg.pop('variants', None)
+    for key in ('variants', 'new_classes'):
+        cfg.pop(key, None)
     if 'variants' in base:
         cfg.variants = base.variants
     cfg.dataset_name = name
+
+
+def use_subset(cfg: Config, subset: str) -> None:
+    """Restricts data and model to 'base' or 'new', a half of the classes."""
+    check_has_dataset(cfg, f'--subset {subset}')
+    nodes = [cfg[loader].dataset for loader in LOADERS if cfg.get(loader)]
+    for node in (cfg.dataset, cfg.model.classes, *nodes):
+        node.subset = subset
+    cfg.dataset_name = f'{cfg.get("dataset_name", "custom")}_{subset}'
+
+
+def use_base_to_new(cfg: Config) -> None:
+    """Trains on one half of the classes, and tests on each."""
+    base, new = SUBSETS
+    use_subset(cfg, base)
+    cfg.variants = {base: {}, new: dict(subset=new)}
+    cfg.new_classes = {new: dict(cfg.dataset, subset=new)}
+
+
+def use_transfer(cfg: Config, names: Sequence[str]) -> None:
+    """Tests on other datasets, too, each with its own classes.
+
+    Raises:
+        InputError: There is no such dataset.
+    """
+    check_has_dataset(cfg, '--transfer')
+    source = cfg.get('dataset_name', 'custom')
+    others = {name: dataset_base(name).dataset for name in names if name != source}
+    cfg.variants = {source: {}, **others}
+    cfg.new_classes = deepcopy(others)
+
+
+def check_has_dataset(cfg: Config, option: str) -> None:
+    """Raises an InputError if a config does not say which dataset its classes are of."""
+    if not isinstance(cfg.get('dataset'), dict) or not isinstance(cfg.model.classes, dict):
+        raise InputError(
+            f'{option} needs a config with dataset=dict(...) and model=dict(classes=dataset), as '
+            'configs/safe.py is. One in a work dir has the names of its classes alone.'
+        )
+
+
+def write_classes(cfg: Config) -> None:
+    """Class names in place of datasets: the config in the work dir builds its model without data.
+
+    Those of ``new_classes`` are of test variants, and kept where they differ from the model's.
+    """
+    given = cfg.model.get('templates')
+    names, cfg.model.templates = read_classes(cfg.model.classes, given)
+    cfg.model.classes = list(names)
+    for variant, dataset in list(cfg.get('new_classes', {}).items()):
+        names, templates = read_classes(dataset, given)
+        cfg.new_classes[variant] = dict(classes=list(names), templates=templates)
+        if cfg.new_classes[variant].classes == cfg.model.classes:
+            cfg.new_classes.pop(variant)
 
 
 def default_work_dir(cfg: Config, config_file: str, seeds: Sequence[int] = ()) -> str:

@@ -20,6 +20,9 @@ def add_common_options(parser: ArgumentParser, configs: Optional[str] = None) ->
         help="an open_clip model and its weights, a tag or a file; OpenAI's without WEIGHTS",
     )
     parser.add_argument('--data-root', help='folder of the datasets')
+    parser.add_argument(
+        '--subset', choices=['base', 'new'], help='use the first half of the classes, or the rest'
+    )
     parser.add_argument('--shots', type=int, help='training images a class')
     parser.add_argument(
         '--seed', type=int, help='seed of the few-shot sample and of the training run'

@@ -34,6 +34,7 @@ OPTIONAL = (
     'tta_model',
     'tta_pipeline',
     'variants',
+    'new_classes',
     'grid',
     'search',
 )

@@ -36,6 +36,14 @@ def parse_args() -> Namespace:
     parser.add_argument('--clips', nargs='+', default=[None], help='as --clip of train.py')
     parser.add_argument('--shots', nargs='+', type=int, default=[1, 2, 4, 8, 16])
     parser.add_argument('--seeds', nargs='+', type=int, default=[1, 2, 3])
+    parser.add_argument(
+        '--protocol',
+        choices=['base-to-new'],
+        help='base-to-new: train on half of the classes, test on each half',
+    )
+    parser.add_argument(
+        '--transfer', nargs='+', metavar='DATASET', help='test on these datasets, too'
+    )
     parser.add_argument('--work-dir', default='work_dirs/sweep', help='folder of all runs')
     parser.add_argument('--jobs', type=int, default=1, help='processes of this machine')
     parser.add_argument(
@@ -49,6 +57,8 @@ def parse_args() -> Namespace:
     for name, plural in (('seed', 'seeds'), ('dataset', 'datasets'), ('clip', 'clips')):
         if getattr(args, name) is not None:
             raise InputError(f'--{name} is not supported here. Use --{plural}.')
+    if args.protocol and (args.subset or args.transfer):
+        raise InputError('--protocol goes with neither --subset nor --transfer.')
     return args
 
 

@@ -21,6 +21,11 @@ def parse_args() -> Namespace:
         'variants; for ImageNet imagenetv2, imagenet_sketch, imagenet_a or '
         'imagenet_r',
     )
+    parser.add_argument(
+        '--new-classes',
+        action='store_true',
+        help='test on other classes than those of the training, by their names',
+    )
     parser.add_argument('--out', help='file for the results')
     parser.add_argument(
         '--out-item',

@@ -62,6 +62,10 @@ def apply_test_options(cfg: Config, args: Namespace) -> None:
         )
     if args.variant:
         use_variant(cfg, args.variant)
+    if args.new_classes and not args.checkpoint:
+        raise InputError('--new-classes has no effect without a checkpoint.')
+    if args.new_classes:
+        cfg.default_hooks.checkpoint.new_classes = True
     if args.checkpoint:
         cfg.load_from = checkpoint_file(args.checkpoint)
     if args.amp:

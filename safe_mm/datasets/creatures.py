@@ -28,6 +28,7 @@ class CreatureDataset(FewShotDataset):
             'seen'.
         shots (int, optional): See :class:`FewShotDataset`. Defaults to None.
         seed (int): Of the few-shot sample. Defaults to 1.
+        subset (str, optional): See :class:`FewShotDataset`. Defaults to None.
         world_seed (int): Of the pictures. Defaults to 0.
         data_root (str): Where to keep the pictures. Defaults to '~/.cache/safe_mm'.
         mirror (bool): See :class:`FewShotDataset`. Defaults to False.
@@ -52,6 +53,7 @@ class CreatureDataset(FewShotDataset):
         variant: str = 'seen',
         shots: Optional[int] = None,
         seed: int = 1,
+        subset: Optional[str] = None,
         world_seed: int = 0,
         data_root: str = '~/.cache/safe_mm',
         mirror: bool = False,
@@ -69,6 +71,7 @@ class CreatureDataset(FewShotDataset):
             split=split,
             shots=shots,
             seed=seed,
+            subset=subset,
             data_root=str(self.folder),
             data_prefix='images',
             ann_file=f'{variant}.json',

@@ -15,7 +15,7 @@ from mmpretrain.datasets import BaseDataset
 from ..errors import InputError
 from ..registry import DATASETS
 from .lists import read_data
-from .splits import PARTS, Item, Split, few_shot, labels_of
+from .splits import PARTS, SUBSETS, Item, Split, few_shot, items_of, labels_of, subset_labels
 
 
 @DATASETS.register_module()
@@ -28,6 +28,9 @@ class FewShotDataset(BaseDataset):
             published procedure (:func:`safe_mm.datasets.splits.few_shot`). None takes all images of
             the split. Defaults to None.
         seed (int): Seed of the draw. Defaults to 1.
+        subset (str, optional): Half of the classes: 'base', the first ceil(N / 2) labels, or 'new',
+            the rest, which then count from 0. The sample is drawn from all classes before. Defaults
+            to None.
         data_root (str): The folder that holds the folders of the datasets. Defaults to ''.
         data_prefix (str): The image folder below ``data_root``. Defaults to ''.
         ann_file (str): The split file below ``data_root``, a JSON ``{"train": [[path, label, class
@@ -41,15 +44,16 @@ class FewShotDataset(BaseDataset):
             ``seed``, so that features can be cached. Defaults to None.
         templates (str | Sequence[str], optional): Prompt templates for the data, see
             :func:`safe_mm.prompts.class_prompts`. Defaults to None.
-        classes (Sequence[str], optional): Class names in place of the split's. Defaults to None.
-        num_classes (int, optional): Expected number of classes with images in each part. Test data
-            may have fewer than there are names; the model then chooses among those. Defaults to
+        classes (Sequence[str], optional): Names of all classes in place of the split's. Defaults to
             None.
+        num_classes (int, optional): Expected number of classes with images in each part, before
+            ``subset``. Test data may have fewer than there are names; the model then chooses among
+            those. Defaults to None.
         pipeline (Sequence): Transforms. Defaults to an empty tuple.
         lazy_init (bool): Whether to read class names only. Defaults to False.
 
     Raises:
-        InputError: No such data, a bad split file, missing images.
+        InputError: No such data or subset, a bad split file, missing images.
     """
 
     def __init__(
@@ -57,6 +61,7 @@ class FewShotDataset(BaseDataset):
         split: str = 'test',
         shots: Optional[int] = None,
         seed: int = 1,
+        subset: Optional[str] = None,
         data_root: str = '',
         data_prefix: str = '',
         ann_file: str = '',
@@ -72,7 +77,12 @@ class FewShotDataset(BaseDataset):
             raise InputError(f'split={split!r} should be one of {PARTS}.')
         if shots is not None and shots < 1:
             raise InputError(f'shots={shots} should be at least 1.')
+        if subset not in (None, *SUBSETS):
+            raise InputError(f'subset={subset!r} should be one of {SUBSETS}, or None.')
         self.split = split
+        self.subset = subset
+        self._names = classes
+        self._labels = range(0)  # in the split, of the data's classes
         self.shots = shots
         self.seed = seed
         self.mirror = mirror
@@ -83,7 +93,6 @@ class FewShotDataset(BaseDataset):
             ann_file=ann_file,
             data_root=data_root,
             data_prefix=data_prefix,
-            classes=classes,
             pipeline=pipeline,
             serialize_data=False,  # it takes longer than a few shots save
             lazy_init=lazy_init,
@@ -108,7 +117,7 @@ class FewShotDataset(BaseDataset):
                     'images a class. Use fewer shots, or a split file with images for it.'
                 )
 
-        items = split[self.split]
+        items = items_of(split[self.split], self._labels)
         check_images(folder, items)
         flips = (False, True) if self.mirror and not self.views else (False,)
         return [
@@ -123,28 +132,31 @@ class FewShotDataset(BaseDataset):
         folder = Path(self.img_prefix)
         source = Path(self.ann_file) if self.ann_file else folder
         split, names = read_data(source, folder)
-        given = self._metainfo.setdefault('classes', names)
+        given = self._names or names
         if len(given) != len(names):
             raise InputError(
                 f'{source} has {len(names)} classes, but {len(given)} class names are given.'
             )
+        self._labels = subset_labels(len(names), self.subset)
+        self._metainfo['classes'] = tuple(given[label] for label in self._labels)
         self._metainfo['templates'] = self.templates
         return split, source, folder
 
     def _check_classes(self, split: Split, source: Path) -> None:
-        names = self._metainfo['classes']
         present = labels_of({self.split: split.get(self.split, [])})
         if self.num_classes not in (None, len(present)) and present:
             raise InputError(
                 f'{source}: there are images of {len(present)} classes for {self.split!r}, and not '
                 f'of {self.num_classes}. Unpack all of the data, see tools/prepare_dataset.py.'
             )
-        if 'train' not in split and len(present) < len(names):
-            self._metainfo['class_ids'] = present  # a variant lacks classes
+        own = [label - self._labels.start for label in present if label in self._labels]
+        if 'train' not in split and len(own) < len(self._labels):
+            self._metainfo['class_ids'] = own  # a variant lacks classes
 
     def _warn_if_short(self, split: Split, shots: int) -> None:
         """Names the classes that have fewer than K training images."""
-        counts = Counter(label for _, label, _ in split.get('train', []))
+        items = items_of(split.get('train', []), self._labels)
+        counts = Counter(label for _, label, _ in items)
         names = self._metainfo['classes']
         short = [
             f'{name} ({counts[label]})' for label, name in enumerate(names) if counts[label] < shots

@@ -8,7 +8,7 @@ import json
 import os
 import random
 from pathlib import Path
-from typing import Dict, List, Tuple
+from typing import Dict, List, Optional, Tuple
 
 from mmpretrain.datasets.custom import find_folders, get_samples
 
@@ -18,6 +18,7 @@ Item = Tuple[str, int, str]
 Split = Dict[str, List[Item]]
 
 PARTS = ('train', 'val', 'test')
+SUBSETS = ('base', 'new')
 MAX_VAL_SHOTS = 4
 EXTENSIONS = ('.jpg', '.jpeg', '.png', '.ppm', '.bmp', '.pgm', '.tif', '.webp')
 
@@ -151,6 +152,17 @@ def group_by_label(items: List[Item]) -> Dict[int, List[Item]]:
 def labels_of(split: Split) -> List[int]:
     """Labels of which there are images in any part, in order."""
     return sorted({label for items in split.values() for _, label, _ in items})
+
+
+def subset_labels(count: int, subset: Optional[str]) -> range:
+    """Labels of 'base', the first ceil(N / 2) of N classes, of 'new', the rest, or of all."""
+    half = -(-count // 2)
+    return range(half if subset == 'new' else 0, half if subset == 'base' else count)
+
+
+def items_of(items: List[Item], labels: range) -> List[Item]:
+    """The items of these labels, which then count from 0."""
+    return [(path, label - labels.start, name) for path, label, name in items if label in labels]
 
 
 def few_shot(split: Split, shots: int, seed: int) -> Split:

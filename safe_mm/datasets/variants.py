@@ -1,6 +1,6 @@
 """Test data out of the distribution of the training images."""
 
-from typing import Dict
+from typing import Any, Dict
 
 from mmengine.config import Config
 
@@ -32,4 +32,12 @@ def use_variant(cfg: Config, name: str) -> None:
         raise InputError(
             f'--variant {name} is not known; the data has {", ".join(variants) or "no variants"}.'
         )
-    cfg.test_dataloader.dataset.update(variants[name])
+    cfg.test_dataloader.dataset = variant_dataset(cfg, variants[name])
+    cfg.model.update(cfg.get('new_classes', {}).get(name, {}))
+
+
+def variant_dataset(cfg: Config, changes: dict) -> Dict[str, Any]:
+    """The test dataset with the changes of a variant; those with a ``type`` replace the dataset."""
+    replaced = cfg.dataset if 'type' in changes else ()
+    own = cfg.test_dataloader.dataset
+    return {**{key: own[key] for key in own if key not in replaced}, **changes}

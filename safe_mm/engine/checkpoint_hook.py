@@ -46,6 +46,8 @@ class SlimCheckpointHook(CheckpointHook):
         save_best (str | list[str], optional): The metric whose greatest value chooses the best
             checkpoint; ties go to the earliest. A list, such as ``['seed1/accuracy/top1', ...]``,
             is for several seeds in one pass. Defaults to 'accuracy/top1'.
+        new_classes (bool): Whether a checkpoint may be of other classes than the model, which then
+            keeps its own class weights. Defaults to False.
 
     Raises:
         InputError: A checkpoint or model has other classes than the data, or a run no such metric.
@@ -58,7 +60,9 @@ class SlimCheckpointHook(CheckpointHook):
         interval: int = 100,
         max_keep_ckpts: int = 2,
         save_best: Union[str, List[str], None] = METRIC,
+        new_classes: bool = False,
     ) -> None:
+        self.new_classes = new_classes
         super().__init__(
             interval=interval,
             by_epoch=False,
@@ -140,9 +144,12 @@ class SlimCheckpointHook(CheckpointHook):
             checkpoint[key] = plain(checkpoint[key])
 
     def after_load_checkpoint(self, runner, checkpoint: dict) -> None:
-        """Checks that the checkpoint is of the classes of the data."""
+        """Checks that the checkpoint is of the classes of the data, or adapts it to them."""
         meta = checkpoint.get('meta', {}).get('dataset_meta') or {}
-        if isinstance(unwrap(runner.model), CLIPClassifier):
+        model = unwrap(runner.model)
+        if self.new_classes:
+            checkpoint['state_dict'] = model.for_new_classes(checkpoint['state_dict'])
+        elif isinstance(model, CLIPClassifier):
             check_classes(runner, 'the checkpoint was trained on', meta.get('classes') or ())
 
 

@@ -56,6 +56,7 @@ class CLAPHead(TextClsHead):
     """
 
     trainable = ('prototypes',)
+    class_bound = ('prototypes',)
     texts: torch.Tensor
     constraint_weights: torch.Tensor
 

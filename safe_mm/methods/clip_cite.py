@@ -80,6 +80,7 @@ class CLIPCITEHead(TextTowerHead):
     """
 
     needs_original = True
+    from_names = ('class_weights', 'weight')
     trainable = ('text.*', 'weight')
 
     def __init__(

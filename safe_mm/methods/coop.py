@@ -143,6 +143,7 @@ class CoOpHead(TextTowerHead):
         self.register_buffer('tokens', tokens, persistent=False)
         self.register_buffer('slots', slots, persistent=False)
         if class_specific:
+            self.class_bound = ('context',)
             context = context.expand(len(names), -1, -1).clone()
         self.context = nn.Parameter(context)
 

@@ -63,6 +63,7 @@ class CrossModalHead(TextClsHead):
         step (Tensor): Iterations so far, so that a resumed run draws the same texts.
     """
 
+    class_bound = ('weight',)
     texts: torch.Tensor
     text_labels: torch.Tensor
     step: torch.Tensor

@@ -42,6 +42,7 @@ class TaskResHead(TextClsHead):
     """
 
     trainable = ('residual',)
+    class_bound = ('residual',)
     hyperparameters = ('alpha',)
     alpha: torch.Tensor
     texts: torch.Tensor

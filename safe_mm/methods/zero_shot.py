@@ -127,6 +127,7 @@ class TextClsHead(Head, ClsHead):
         logit_bias (Tensor, optional): What SigLIP adds to all logits; None for a CLIP without it.
     """
 
+    from_names: Sequence[str] = ('class_weights',)
     class_weights: torch.Tensor
     logit_scale: torch.Tensor
     logit_bias: Optional[torch.Tensor]

@@ -214,6 +214,16 @@ class CLIPClassifier(ImageClassifier):
             sample.set_field({name: labels[number] for name, labels in found.items()}, 'figures')
         return samples
 
+    def for_new_classes(self, trained: Dict[str, torch.Tensor]) -> Dict[str, torch.Tensor]:
+        """A state dict of a model of other classes, with what belongs to them from this one.
+
+        Raises:
+            InputError: The head cannot predict other classes.
+        """
+        self.head.check_predicts_new_classes()
+        own = {f'head.{name}': getattr(self.head, name) for name in self.head.from_names}
+        return {key: own.get(key, value) for key, value in trained.items()}
+
     def _load_from_state_dict(self, state_dict: dict, prefix: str, *args) -> None:
         """Refuses what is of another model."""
         own = {**dict(self.named_parameters()), **dict(self.named_buffers())}

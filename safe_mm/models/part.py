@@ -121,6 +121,10 @@ class Head(Part):
         in_training (bool): Set while a run trains or validates; a head whose fit comes after
             training then works without it.
         with_positions (bool): Whether the features are those of a neck ``with_positions``.
+        from_names (Sequence[str]): Own tensors that follow from the class names. A model of other
+            classes computes its own, and takes the rest from a checkpoint.
+        class_bound (Sequence[str]): Own tensors beside ``fitted`` that are learned for the classes
+            of the training. If there are any of either, the head cannot predict other classes.
     """
 
     fits: str = ''
@@ -129,6 +133,8 @@ class Head(Part):
     needs_original: bool = False
     in_training: bool = False
     with_positions: bool = False
+    from_names: Sequence[str] = ()
+    class_bound: Sequence[str] = ()
     finished: torch.Tensor
     loss: Callable[..., Dict[str, torch.Tensor]]
     predict: Callable[..., List[DataSample]]
@@ -165,6 +171,16 @@ class Head(Part):
             raise InputError(
                 f'{type(self).__name__} has not been fitted: the checkpoint contains no finished '
                 'fit. Complete the training with --resume, or use its best_fitted_*.pth.'
+            )
+
+    def check_predicts_new_classes(self) -> None:
+        """Raises an InputError if what was learned belongs to the classes of the training."""
+        bound = [*self.fitted, *self.class_bound]
+        if bound:
+            raise InputError(
+                f'{type(self).__name__} cannot predict classes that it was not trained on: '
+                f'{" and ".join(bound)} are learned for those of the training. Use a '
+                'method whose class weights follow from the class names, such as SAFE.'
             )
 
     def forward(self, feats: Sequence[torch.Tensor]) -> torch.Tensor:

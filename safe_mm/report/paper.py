@@ -21,7 +21,7 @@ DATASETS = dict(
     ucf101='UCF101',
 )
 VARIANTS = ('imagenet', 'imagenetv2', 'imagenet_sketch', 'imagenet_a', 'imagenet_r')
-SHIFTS = 'mean of shifts'
+SHIFTS = 'mean of others'
 # Beside the difference of zero-shot CLIP on ImageNet. 60.32 is from the log of Tip-Adapter's code.
 PROMPTS = (
     "The paper's zero-shot CLIP is that of one prompt on ImageNet (RN50: 58.18). This library's "

@@ -6,7 +6,7 @@ from typing import List
 import pandas as pd
 
 from ..plots import plot_accuracy, plot_gain
-from . import paper, tables
+from . import base_to_new, paper, tables
 from .cost_plot import plot_costs
 from .results import Result, accuracies, blend_of, plain_name, prepare, source, to_frame
 from .table import Table
@@ -30,7 +30,13 @@ def write_report(results: List[Result], beta: float, folder: Path) -> str:
     parts = []
     for clip in frame['clip'].unique():
         parts.append(f'## {clip}')
-        parts += write_accuracy(data[data['clip'] == clip], clip, folder)
+        of_clip = data[data['clip'] == clip]
+        halves = base_to_new.is_of_halves(of_clip)
+        if not halves.all():
+            parts += write_accuracy(of_clip[~halves], clip, folder)
+        if halves.any():
+            path = folder / file_name('base_to_new', clip)
+            parts.append(base_to_new.table(of_clip[halves]).write(path))
         parts += write_blends(frame[frame['clip'] == clip], clip, folder)
         own = [r for r in results if r['clip'] == clip]
         seen, grids = [r for r in own if r['attention']], [r for r in own if r.get('grid')]
@@ -72,7 +78,8 @@ def write_accuracy(data: pd.DataFrame, clip: str, folder: Path) -> List[str]:
     for names in variants[variants.str.len() > 1].unique():
         own = data[data.dataset.isin(variants.index[variants == names])]
         table = tables.variant_table(own, names, paper.read_table('III', clip))
-        path = folder / file_name('variants', clip, names[0])
+        kind = 'transfer' if names[0] in set(own.dataset) else 'variants'
+        path = folder / file_name(kind, clip, names[0])
         parts += [table.write(path), *prompts_note(table)]
     return parts
 

@@ -22,6 +22,7 @@ from tqdm import tqdm
 
 from ..attention import attention_on_part
 from ..checkpoint import read_checkpoint
+from ..datasets.variants import variant_dataset
 from ..environment import versions
 from ..errors import InputError, message_of
 from ..evaluation import evaluate
@@ -79,6 +80,8 @@ def train_and_test(cfg: Config) -> Dict[str, Any]:
     """The entries of a result, without those of its key."""
     start = time.time()
     runner, chosen = build_runner(cfg), {}
+    if cfg.get('new_classes'):
+        runner.model.head.check_predicts_new_classes()
     if cfg.get('train_cfg'):
         with tqdm(total=cfg.train_cfg.max_iters, leave=False) as bar:
             train(runner, bar)
@@ -136,9 +139,18 @@ def choices(runner: Runner) -> Dict[str, Any]:
 def test_datasets(cfg: Config) -> Dict[str, BaseDataset]:
     """Test images by variant, which the config's ``variants`` describe."""
     return {
-        name: DATASETS.build({**cfg.test_dataloader.dataset, **changes})
+        name: DATASETS.build(variant_dataset(cfg, changes))
         for name, changes in cfg.get('variants', {'test': {}}).items()
     }
+
+
+def with_classes_of(variant: str, cfg: Config, model: CLIPClassifier) -> CLIPClassifier:
+    """The trained model, or one of the variant's classes with the trained weights."""
+    if variant not in cfg.get('new_classes', {}):
+        return model
+    other = MODELS.build({**cfg.model, **cfg.new_classes[variant]})
+    other.load_state_dict(other.for_new_classes(model.state_dict()))
+    return other.to(get_device())
 
 
 def test_loader(cfg: Config, model: CLIPClassifier, dataset: BaseDataset, name: str) -> DataLoader:
@@ -160,8 +172,8 @@ def test(runner: Runner, datasets: Dict[str, BaseDataset]) -> Dict[str, Any]:
     """
     found: Dict[str, Dict[str, float]] = {}
     attention: Dict[str, float] = {}
-    model = runner.model
     for name, dataset in datasets.items():
+        model = with_classes_of(name, runner.cfg, runner.model)
         loader = test_loader(runner.cfg, model, dataset, name)
         found[name] = evaluate(model, loader, runner.cfg.test_evaluator)
         has_masks = dataset.metainfo.get('part_masks') and model.frozen_stage != 'pooled'

@@ -158,8 +158,11 @@ def data_hash(cfg: Config) -> str:
         for dataset in datasets(cfg).values()
     ]
     ann_file = Path(cfg.dataset.get('data_root', ''), cfg.dataset.get('ann_file', ''))
+    variants = deepcopy(cfg.get('variants'))
+    for changes in (variants or {}).values():
+        changes.pop('data_root', None)
     divided = [IMAGENET_SPLIT] if has_imagenet_split(ann_file) else []
-    return short_hash([own, cfg.get('variants'), cfg.randomness, *divided])
+    return short_hash([own, variants, cfg.randomness, *divided])
 
 
 def datasets(cfg: Config) -> Dict[str, dict]:
