@@ -20,7 +20,7 @@ from safe_mm.registry import MODELS
 
 from .conftest import fails, run_tool, weights
 from .methods import METHODS, RUN, options, write_config
-from .test_processes import launch
+from .two_processes import run_in_two
 
 # What is no parameter of a classifier, and may change; W_c does by template mining
 STATE = {'labels', 'constraint_weights', 'class_weights', 'step', 'finished'}
@@ -173,11 +173,10 @@ def test_two_processes_equal_one(method, trained, tmp_path):
     """With half the batch each."""
     file, work_dir = trained(method)
     half = Config.fromfile(file).train_dataloader.batch_size // 2
-    launch(
+    run_in_two(
         'train',
-        2,
+        file,
         *options('--work-dir', tmp_path, '--cfg-options', f'train_dataloader.batch_size={half}'),
-        config=file,
     )
     one, two = weights(best(work_dir)), weights(best(tmp_path))
     for key, value in one.items():

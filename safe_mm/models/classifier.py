@@ -79,7 +79,6 @@ class CLIPClassifier(ImageClassifier):
     ) -> None:
         names, templates = read_classes(classes, templates)
         parts = SplitCLIP(**clip)
-        original = OriginalCLIP(parts) if MODELS.get(head['type']).needs_original else None
         given = dict(clip=parts)
         super().__init__(
             MODELS.build({'type': 'safe_mm.CLIPTrunk', **(backbone or {})}, default_args=given),
@@ -96,12 +95,10 @@ class CLIPClassifier(ImageClassifier):
         check_parts(self.neck, self.head)
         self.classes = tuple(names)
         self.runs: Any = None
-        self.original = original
+        self.original = OriginalCLIP(SplitCLIP(**clip)) if self.head.needs_original else None
         own = reparametrize_weights(self, reparametrize) if reparametrize else []
-        if trainable is None and own:
-            trainable = own
-        elif trainable is None:
-            trainable = [
+        if trainable is None:
+            trainable = own or [
                 f'{name}.{pattern}'
                 for name in ('backbone', 'neck', 'head')
                 for pattern in getattr(self, name).trainable

@@ -1,7 +1,5 @@
 """The unchanged CLIP beside one that is trained."""
 
-import copy
-
 import torch
 from torch import nn
 
@@ -10,16 +8,16 @@ from .slim import SlimModule
 
 
 class OriginalCLIP(SlimModule):
-    """A frozen copy of CLIP's image encoder.
+    """CLIP's image encoder, frozen.
 
     Args:
-        clip (SplitCLIP): Copied before its parts are trained.
+        clip (SplitCLIP): None of whose parts is trained elsewhere.
     """
 
     def __init__(self, clip: SplitCLIP) -> None:
         super().__init__(clip.name)
-        self.trunk: nn.Module = copy.deepcopy(clip.trunk)
-        self.pool: nn.Module = copy.deepcopy(clip.pool)
+        self.trunk: nn.Module = clip.trunk
+        self.pool: nn.Module = clip.pool
         self.requires_grad_(False)
 
     @torch.no_grad()
