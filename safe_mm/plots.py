@@ -107,8 +107,8 @@ def plot_attention(
     figure.savefig(path, dpi=120)
 
 
-def plot_gain(gains: Dict[str, 'pd.DataFrame'], path: Path) -> None:
-    """What blending adds against beta: panel -> gain in percent by shots and beta."""
+def plot_gain(gains: Dict[str, 'pd.DataFrame'], path: Path, scalar: str = 'beta') -> None:
+    """What a scalar adds: panel -> gain in percent by shots and its values."""
     figure = Figure((max(6, 4 * len(gains)), 4), layout='constrained')
     panels = figure.subplots(1, len(gains), sharey=True, squeeze=False)[0]
     for panel, (name, table) in zip(panels, gains.items()):
@@ -116,9 +116,9 @@ def plot_gain(gains: Dict[str, 'pd.DataFrame'], path: Path) -> None:
             label = f'{shots} shot{"s" * (shots > 1)}'
             panel.plot(gain.dropna(), 'o-', markersize=4, label=label)
         panel.axhline(0, color='k', linewidth=0.8)
-        panel.set(title=name, xlabel='beta')
+        panel.set(title=name, xlabel=scalar)
         panel.grid(alpha=0.3)
-    panels[0].set_ylabel('accuracy above that of beta 0 (%)')
+    panels[0].set_ylabel(f'accuracy above that of {scalar} 0 (%)')
     add_legend(figure, panels[0])
     figure.savefig(path, dpi=120)
 

@@ -35,6 +35,7 @@ OPTIONAL = (
     'tta_pipeline',
     'variants',
     'new_classes',
+    'interpolations',
     'grid',
     'search',
 )

@@ -213,5 +213,5 @@ def test_gains():
     frame = res.to_frame(
         [dict(r, name='SAFE') for r in (result(safe=70.0), result(shots=4, safe=80.0))]
     )
-    table = tables.blend_table(frame, 'test')
+    table = tables.gain_table(frame, 'test')
     assert table.texts().values.tolist() == [[k, '+0.0', '+1.0', '+2.0'] for k in ('1', '4')]

@@ -84,19 +84,23 @@ def with_paper(table: Table, published: pd.DataFrame) -> Table:
     return Table(table.title, *parts)
 
 
-def gains(frame: pd.DataFrame, variant: str) -> pd.DataFrame:
-    """Accuracy above that of beta 0 by shots and beta, mean of runs."""
-    own = frame[(frame.variant == variant) & frame.figure.str.startswith('beta=')]
-    own = own.assign(beta=own.figure.str[5:].astype(float))
-    wide = own.pivot_table('accuracy', ['shots', 'dataset', 'seed'], 'beta')
+def gains(frame: pd.DataFrame, variant: str, scalar: str = 'beta') -> pd.DataFrame:
+    """Accuracy above that of a scalar's zero by shots and its values, mean of runs.
+
+    The scalar is 'beta', of SAFE's blend, or 'alpha', of an interpolation of weights.
+    """
+    own = frame[(frame.variant == variant) & frame.figure.str.startswith(f'{scalar}=')]
+    own = own.assign(value=own.figure.str.split('=').str[1].astype(float))
+    wide = own.pivot_table('accuracy', ['shots', 'dataset', 'seed'], 'value')
     return wide.sub(wide[0.0], axis=0).groupby(level='shots').mean()
 
 
-def blend_table(frame: pd.DataFrame, variant: str) -> Table:
-    """The paper's Fig. 5 in figures."""
+def gain_table(frame: pd.DataFrame, variant: str, scalar: str = 'beta') -> Table:
+    """The figures of :func:`gains`; for beta, of the paper's Fig. 5."""
     datasets = ', '.join(frame.dataset.unique())
-    title = f'Accuracy above that of beta 0, test variant {variant}, mean of {datasets}'
-    table = gains(frame, variant).rename(columns='beta {:g}'.format).rename_axis(columns=None)
+    title = f'Accuracy above that of {scalar} 0, test variant {variant}, mean of {datasets}'
+    table = gains(frame, variant, scalar).rename(columns=f'{scalar} {{:g}}'.format)
+    table = table.rename_axis(columns=None)
     return Table(title, table, signed=True)
 
 

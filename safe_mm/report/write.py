@@ -11,6 +11,9 @@ from .cost_plot import plot_costs
 from .results import Result, accuracies, blend_of, plain_name, prepare, source, to_frame
 from .table import Table
 
+# A figure's scalar -> title
+GAINS = {'beta': 'Blending', 'alpha': 'Interpolation of weights'}
+
 
 def write_report(results: List[Result], beta: float, folder: Path) -> str:
     """Writes report.md, each table as .csv and .tex, and plots; returns the text of report.md.
@@ -37,7 +40,8 @@ def write_report(results: List[Result], beta: float, folder: Path) -> str:
         if halves.any():
             path = folder / file_name('base_to_new', clip)
             parts.append(base_to_new.table(of_clip[halves]).write(path))
-        parts += write_blends(frame[frame['clip'] == clip], clip, folder)
+        for scalar, title in GAINS.items():
+            parts += write_gains(frame[frame['clip'] == clip], clip, folder, scalar, title)
         own = [r for r in results if r['clip'] == clip]
         seen, grids = [r for r in own if r['attention']], [r for r in own if r.get('grid')]
         if seen:
@@ -94,21 +98,21 @@ def prompts_note(table: Table) -> List[str]:
     return [paper.PROMPTS] if on_imagenet.notna().any() else []
 
 
-def write_blends(frame: pd.DataFrame, clip: str, folder: Path) -> List[str]:
-    """What blending adds; SAFE-A's blends are SAFE's."""
+def write_gains(frame: pd.DataFrame, clip: str, folder: Path, scalar: str, title: str) -> List[str]:
+    """What blending or interpolation adds; SAFE-A's blends are SAFE's."""
     parts = []
-    blends = frame[frame.figure.str.startswith('beta=')]
-    names = blends[blends.figure == 'beta=0'].method.unique()
+    blends = frame[frame.figure.str.startswith(f'{scalar}=')]
+    names = blends[blends.figure == f'{scalar}=0'].method.unique()
     has_safe = 'SAFE' in map(plain_name, names)
     for name in names:
         if has_safe and plain_name(name) == 'SAFE-A':
             continue
         own = blends[blends.method == name]
         variants = {variant: own[own.variant == variant] for variant in own.variant.unique()}
-        parts.append(f'### Blending, {name}')
+        parts.append(f'### {title}, {name}')
         for variant, part in variants.items():
-            path = folder / file_name('beta', name, clip, variant)
-            parts.append(tables.blend_table(part, variant).write(path))
-        gains = {variant: tables.gains(part, variant) for variant, part in variants.items()}
-        plot_gain(gains, folder / f'{file_name("beta", name, clip)}.png')
+            path = folder / file_name(scalar, name, clip, variant)
+            parts.append(tables.gain_table(part, variant, scalar).write(path))
+        gains = {variant: tables.gains(part, variant, scalar) for variant, part in variants.items()}
+        plot_gain(gains, folder / f'{file_name(scalar, name, clip)}.png', scalar)
     return parts

@@ -6,6 +6,7 @@ import shutil
 import time
 import traceback
 from argparse import Namespace
+from functools import partial
 from pathlib import Path
 from typing import Any, Dict, Optional, Sequence
 
@@ -30,6 +31,7 @@ from ..models import CLIPClassifier
 from ..registry import DATASETS, HOOKS, MODELS
 from . import ERROR, RESULT
 from .costs import seconds_per_image, sizes
+from .interpolation import check_interpolates, interpolation_curve
 from .run import Run, run_config, run_key, weights_hash
 
 BATCH = 256
@@ -82,6 +84,7 @@ def train_and_test(cfg: Config) -> Dict[str, Any]:
     runner, chosen = build_runner(cfg), {}
     if cfg.get('new_classes'):
         runner.model.head.check_predicts_new_classes()
+    check_interpolates(runner.model, cfg.get('interpolations', ()))
     if cfg.get('train_cfg'):
         with tqdm(total=cfg.train_cfg.max_iters, leave=False) as bar:
             train(runner, bar)
@@ -163,6 +166,10 @@ def test_loader(cfg: Config, model: CLIPClassifier, dataset: BaseDataset, name: 
     return DataLoader(features, batch_size=BATCH, collate_fn=default_collate)
 
 
+def accuracy_of(runner: Runner, model: CLIPClassifier, loader: DataLoader) -> float:
+    return evaluate(model, loader, runner.cfg.test_evaluator)['accuracy']
+
+
 def test(runner: Runner, datasets: Dict[str, BaseDataset]) -> Dict[str, Any]:
     """Figures of a model on test data.
 
@@ -176,6 +183,12 @@ def test(runner: Runner, datasets: Dict[str, BaseDataset]) -> Dict[str, Any]:
         model = with_classes_of(name, runner.cfg, runner.model)
         loader = test_loader(runner.cfg, model, dataset, name)
         found[name] = evaluate(model, loader, runner.cfg.test_evaluator)
+        alphas = runner.cfg.get('interpolations', ())
+        if alphas:
+            classes = runner.cfg.get('new_classes', {}).get(name, {})
+            start = MODELS.build({**runner.cfg.model, **classes})
+            accuracy = partial(accuracy_of, runner, model, loader)
+            found[name].update(interpolation_curve(model, start, alphas, accuracy))
         has_masks = dataset.metainfo.get('part_masks') and model.frozen_stage != 'pooled'
         if has_masks and not attention:
             masks = np.stack([dataset.part_mask(i) for i in range(len(dataset))])

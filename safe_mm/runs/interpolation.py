@@ -1,0 +1,49 @@
+"""Accuracy of weights between the start and the end of training (WiSE-FT, Fig. 1)."""
+
+from typing import Callable, Dict, Sequence
+
+import torch
+
+from ..errors import InputError
+from ..models import CLIPClassifier
+
+
+def check_interpolates(model: CLIPClassifier, alphas: Sequence[float]) -> None:
+    """Raises an InputError if a model has no weights to interpolate, or alphas are none."""
+    if not all(isinstance(alpha, (int, float)) and 0 <= alpha <= 1 for alpha in alphas):
+        raise InputError(f'interpolations={list(alphas)} should be numbers from 0 to 1.')
+    if alphas and (model.head.fits or not model.trainable):
+        raise InputError(
+            f'interpolations does not support {type(model.head).__name__}, which is fitted or has '
+            'nothing to train. Remove interpolations.'
+        )
+
+
+@torch.no_grad()
+def interpolation_curve(
+    model: CLIPClassifier,
+    start: CLIPClassifier,
+    alphas: Sequence[float],
+    accuracy: Callable[[], float],
+) -> Dict[str, float]:
+    """Accuracy of alpha * trained + (1 - alpha) * start, for all weights that are trained.
+
+    Args:
+        model (CLIPClassifier): The trained model, the same on return.
+        start (CLIPClassifier): The model before training.
+        alphas (Sequence[float]): 0 is the start, 1 the trained model.
+        accuracy (Callable): Of the model.
+
+    Returns:
+        dict[str, float]: 'alpha=0.5' and so on.
+    """
+    own, first = dict(model.named_parameters()), dict(start.named_parameters())
+    trained = {name: own[name].clone() for name in model.trainable}
+    figures = {}
+    for alpha in alphas:
+        for name, end in trained.items():
+            own[name].copy_(torch.lerp(first[name].to(end), end, float(alpha)))
+        figures[f'alpha={alpha:g}'] = accuracy()
+    for name, end in trained.items():
+        own[name].copy_(end)
+    return figures
