@@ -5,10 +5,14 @@ import json
 import pytest
 import torch
 
+from safe_mm.benchmark import methods
 from safe_mm.benchmark.encoders import Baseline, operations, random_images, tuned_pool
+from safe_mm.benchmark.layers import Factored, LowRank
+from safe_mm.benchmark.plain import PLAIN
 from safe_mm.clip import SplitCLIP
+from safe_mm.registry import MODELS
 
-from .conftest import run_tool
+from .conftest import ROOT, TINY, run_tool
 
 CREATURES = ('creatures-rn', 'creatures-vit')
 MEASURED = CREATURES[:1]
@@ -41,6 +45,12 @@ def test_benchmark(tmp_path, capsys):
             'the same step, without data and Runner',
             'run of 12800 iterations, 16 shots, extrapolated',
             'train.py of one iteration, images against cached features',
+            'step of coop on 32 pooled features',
+            'step of cocoop on 1 pooled features',
+            'step of prograd on 32 pooled features',
+            'step of clip-lora on 32 dense features',
+            'step of clip-svd on 32 dense features',
+            'step of clip-cite on 8 images',
         ):
             row = figures['rows'][f'{name} {what}']
             assert all(value > 0 for value in row.values()) and row['candidate']
@@ -66,3 +76,57 @@ def test_both_sides_compute_the_same(name):
         features = SplitCLIP(name, None).trunk.eval()(x)
         torch.testing.assert_close(candidate(features), baseline.pool(features))
         torch.testing.assert_close(candidate(features), baseline(x))
+
+
+def layer_parameters(model, plain):
+    """Of the same frozen weight: a classifier's parameter, its block, and the plain one."""
+    blocks = {}
+    for module in model.modules():
+        for chain in getattr(module, 'parametrizations', {}).values():
+            own = [getattr(chain[0], name) for name in chain[0].trainable]
+            for number, weight in enumerate(chain.original.unflatten(0, (len(own[0]), -1))):
+                blocks[weight.numpy().tobytes()] = [(one, number) for one in own]
+    for layer in plain.modules():
+        if isinstance(layer, (LowRank, Factored)):
+            names = ('down', 'up') if isinstance(layer, LowRank) else ('sigma',)
+            for name, (own, number) in zip(names, blocks.pop(layer.weight.numpy().tobytes())):
+                yield own, number, getattr(layer, name)
+    assert not blocks
+
+
+def named_parameters(model, plain):
+    """The same of parameters that both sides have as a whole."""
+    twins = dict(plain.named_parameters())
+    for name, own in model.named_parameters():
+        twin = name.replace('backbone.trunk.', 'clip.visual.').replace('head.', '')
+        twin = twin.replace('text.clip.', 'clip.')
+        if own.requires_grad and twin in twins:
+            yield own, ..., twins[twin]
+
+
+@pytest.mark.parametrize('method', PLAIN)
+@pytest.mark.parametrize('name', [*CREATURES, *TINY.values()])
+def test_a_plain_method_computes_the_same(method, name, monkeypatch):
+    """Loss and gradients, without dropout, in float64; factors are those of float32."""
+    monkeypatch.setattr(methods, 'NAMES', methods.NAMES[:5])
+    cfg = methods.method_config(ROOT / 'configs' / f'{method}.py', name)
+    reparametrized = bool(cfg.model.get('reparametrize'))
+    if method == 'clip-lora':
+        cfg.model.reparametrize.dropout = 0.0
+    torch.manual_seed(0)
+    model = MODELS.build(cfg.model).train()
+    plain = PLAIN[method](cfg, model)
+    inputs, labels = methods.batch(cfg, model)
+    model, plain, inputs = model.double(), plain.double(), inputs.double()
+    pairs = list((layer_parameters if reparametrized else named_parameters)(model, plain))
+    with torch.no_grad():
+        for own, block, twin in pairs:
+            own[block] += 0.1 * torch.randn_like(own[block])
+            twin.copy_(own[block])
+    loss = methods.candidate_loss(model, inputs, labels)
+    loss.backward()
+    torch.testing.assert_close(plain.backward(inputs, labels), loss, rtol=1e-5, atol=1e-6)
+    assert pairs and all(twin.grad.abs().max() > 1e-6 for _, _, twin in pairs)
+    for own, block, twin in pairs:
+        tolerance = 1e-4 * twin.grad.abs().max().item()
+        torch.testing.assert_close(own.grad[block], twin.grad, rtol=0, atol=tolerance)

@@ -196,6 +196,18 @@ def test_cite_adds_its_losses(scale):
     assert head.text.clip.text_projection.grad.abs().sum() > 0
 
 
+def test_cite_encodes_the_classes_of_a_batch_alone():
+    """Each once, with the features that all classes together would give."""
+    clip = dict(model_name=TINY['ViT'], pretrained=None)
+    sentences = dict(ant=['an ant', 'one ant'], bee=['a bee'], cow=['a cow', 'one cow'])
+    head, seen = CLIPCITEHead(clip, classes=sentences), []
+    torch.testing.assert_close(head.encode_classes([2, 0]), head.encode()[[2, 0]])
+    head.text.register_forward_hook(lambda module, x, out: seen.append(len(x[0])))
+    features = torch.randn(2, 3, 64)
+    head.loss(features, [DataSample().set_gt_label(y) for y in (2, 0, 2)])
+    assert seen == [4]
+
+
 def test_original_stays_beside_the_trained_clip():
     """The classifier hands both features to a head that asks for them."""
     model = MODELS.build(

@@ -17,10 +17,13 @@ from pathlib import Path
 import torch
 from tqdm import tqdm
 
-from safe_mm.benchmark import modules, runs
+from safe_mm.benchmark import methods, modules, runs
 from safe_mm.benchmark.encoders import Costs
 from safe_mm.benchmark.timing import Machine, table
 from safe_mm.errors import exit_on_input_error
+
+CONFIGS = Path(__file__).parents[1] / 'configs'
+PARTS = ('modules', 'runs', 'methods')
 
 
 def main() -> None:
@@ -35,19 +38,24 @@ def main() -> None:
     )
     parser.add_argument(
         '--config',
-        default=str(Path(__file__).parents[1] / 'configs/safe_creatures.py'),
+        default=str(CONFIGS / 'safe_creatures.py'),
         help='for pictures and training; its CLIP is replaced',
+    )
+    parser.add_argument(
+        '--parts', nargs='+', choices=PARTS, default=PARTS, help='groups of rows to measure'
     )
     args = parser.parse_args()
     machine, found = Machine(), {}
     for name in args.models:
         costs = Costs(name)
         with tempfile.TemporaryDirectory() as folder:
-            parts = chain(
-                modules.measure(name, costs, args.repeats),
-                runs.measure(name, costs, args.config, folder, args.iterations),
+            parts = dict(
+                modules=modules.measure(name, costs, args.repeats),
+                runs=runs.measure(name, costs, args.config, folder, args.iterations),
+                methods=methods.measure(name, CONFIGS, args.repeats),
             )
-            for title, figures, work in tqdm(parts, name):
+            chosen = chain.from_iterable(parts[part] for part in args.parts)
+            for title, figures, work in tqdm(chosen, name):
                 machine.measure()
                 found[f'{name} {title}'] = figures, work
     rows = {

@@ -107,7 +107,8 @@ class CLIPCITEHead(TextTowerHead):
         scores = self.scale * features @ F.normalize(self.weight, dim=-1).T
         losses = self._get_loss(scores, data_samples, **kwargs)
         original, features, labels = map(gathered, (original, features, labels))
-        similarity = features @ self.current_weights()[labels].T
+        present, rows = labels.unique(return_inverse=True)
+        similarity = features @ self.encode_classes(present.tolist())[rows].T
         unchanged = original @ self.class_weights[labels].T
         losses['loss_contrast'] = self.contrast * contrast_other_classes(
             self.scale * similarity, labels

@@ -21,7 +21,8 @@ def replace_values(
         change (Tensor): sigma - sigma_0, shape (blocks, k).
         right (Tensor): V^T, shape (blocks, k, columns).
     """
-    return weight + ((left * change[:, None]) @ right).flatten(0, 1)
+    blocks = weight.unflatten(0, (len(left), -1))
+    return torch.baddbmm(blocks, left * change[:, None], right).flatten(0, 1)
 
 
 @MODELS.register_module()

@@ -56,8 +56,14 @@ class TextTowerHead(TextClsHead):
 
     def encode(self) -> torch.Tensor:
         """W: for each class the mean over its sentences, of unit length, shape (N, D)."""
-        features = self.text.encode(self.tokens).split(self.counts)
-        return F.normalize(torch.stack([f.mean(0) for f in features]), dim=-1)
+        return self.encode_classes(range(len(self.counts)))
+
+    def encode_classes(self, classes: Sequence[int]) -> torch.Tensor:
+        """The rows of W of a few classes, shape (len(classes), D)."""
+        groups = self.tokens.split(self.counts)
+        features = self.text.encode(torch.cat([groups[c] for c in classes]))
+        means = [f.mean(0) for f in features.split([self.counts[c] for c in classes])]
+        return F.normalize(torch.stack(means), dim=-1)
 
     def check_classes(self) -> None:
         """Raises an InputError if the head was built without classes."""
