@@ -11,5 +11,5 @@ _base_ = './safe.py'
 model = dict(
     head=dict(_delete_=True, type='safe_mm.CoOpHead', num_tokens=None, init='a photo of a')
 )
-optim_wrapper = dict(paramwise_cfg=dict(custom_keys={'head.context': dict(lr_mult=100)}))
+optim_wrapper = dict(paramwise_cfg=dict(custom_keys=dict(context=dict(lr_mult=100))))
 grid = dict(_delete_=True)  # two rates are not trained side by side

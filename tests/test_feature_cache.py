@@ -211,7 +211,8 @@ def test_random_pipeline_is_refused(shapes, tmp_path):
         Runner.from_cfg(cfg).train()
 
 
-def test_trained_trunk_reads_images(shapes, tmp_path):
+@pytest.mark.parametrize('num_workers', [0, 1])
+def test_trained_trunk_reads_images(shapes, tmp_path, num_workers):
     """Nothing of it is frozen, so nothing can be cached."""
     cfg = config(
         '--data-root',
@@ -221,6 +222,7 @@ def test_trained_trunk_reads_images(shapes, tmp_path):
         *short(8, HOOK, f'{ROOT_OF_CACHE}={tmp_path}/cache'),
     )
     cfg.model.trainable = ['backbone.*', 'neck.attn_pool_f.*']
+    cfg.train_dataloader.update(num_workers=num_workers, persistent_workers=num_workers > 0)
     runner = Runner.from_cfg(cfg)
     start = runner.model.backbone.state_dict()
     start = {key: value.clone() for key, value in start.items()}

@@ -145,12 +145,14 @@ class SlimCheckpointHook(CheckpointHook):
 
     def after_load_checkpoint(self, runner, checkpoint: dict) -> None:
         """Checks that the checkpoint is of the classes of the data, or adapts it to them."""
-        meta = checkpoint.get('meta', {}).get('dataset_meta') or {}
         model = unwrap(runner.model)
+        if not isinstance(model, CLIPClassifier):
+            return
         if self.new_classes:
             checkpoint['state_dict'] = model.for_new_classes(checkpoint['state_dict'])
-        elif isinstance(model, CLIPClassifier):
-            check_classes(runner, 'the checkpoint was trained on', meta.get('classes') or ())
+            return
+        meta = checkpoint.get('meta', {}).get('dataset_meta') or {}
+        check_classes(runner, 'the checkpoint was trained on', meta.get('classes') or ())
 
 
 def check_classes(runner: Runner, subject: str, own: Sequence[str]) -> None:

@@ -50,8 +50,10 @@ class FeatureCacheHook(Hook):
     def before_train(self, runner) -> None:
         """Puts features in place of images."""
         loop = runner.train_loop
-        loop.dataloader = self.features_of(runner, 'train', loop.dataloader)
-        loop.dataloader_iterator = _InfiniteDataloaderIterator(loop.dataloader)
+        features = self.features_of(runner, 'train', loop.dataloader)
+        if features is not loop.dataloader:  # whose sampler has begun, and cannot begin again
+            loop.dataloader = features
+            loop.dataloader_iterator = _InfiniteDataloaderIterator(features)
         if runner.val_loop is not None:
             runner.val_loop.dataloader = self.features_of(runner, 'val', runner.val_loop.dataloader)
 

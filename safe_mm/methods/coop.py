@@ -25,8 +25,8 @@ def prompt(name: str, num_tokens: int, position: str, placeholder: str) -> str:
     Args:
         name (str): Of the class.
         num_tokens (int): M.
-        position (str): Of the name: behind the context ('end'), amid it, its first half the
-            shorter one ('middle'), or before it ('front').
+        position (str): Of the name: after the context ('end'), in its middle, with M // 2 vectors
+            before it ('middle'), or before the context ('front').
         placeholder (str): A word of one token.
     """
     before = dict(end=num_tokens, middle=num_tokens // 2, front=0)[position]

@@ -28,7 +28,7 @@ class Reparametrization(nn.Module):
 
 
 def reparametrize(model: nn.Module, cfg: dict) -> List[str]:
-    """Freezes the weights that a reparametrization is meant for, and puts it in front of them.
+    """Freezes the matrices that a reparametrization is meant for, and puts it in front of them.
 
     Args:
         model (nn.Module): To be changed.
@@ -46,7 +46,8 @@ def reparametrize(model: nn.Module, cfg: dict) -> List[str]:
     chosen = [
         (name, weight)
         for name, weight in model.named_parameters()
-        if weight.requires_grad and any(fnmatchcase(name, pattern) for pattern in patterns)
+        if weight.requires_grad and weight.ndim == 2  # not those of a LayerNorm
+        if any(fnmatchcase(name, pattern) for pattern in patterns)
     ]
     if not chosen:
         raise InputError(
