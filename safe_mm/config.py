@@ -24,6 +24,19 @@ EVERYWHERE = ('data_root', 'shots', 'seed')
 LOADERS = ('train_dataloader', 'val_dataloader', 'test_dataloader')
 
 
+class FormattedConfig(Config):
+    """A config whose text is formatted once, not for each checkpoint and log."""
+
+    _text = ('', '')  # of the config as it was, and formatted
+
+    @property
+    def pretty_text(self) -> str:
+        now = repr(self._cfg_dict)
+        if FormattedConfig._text[0] != now:
+            FormattedConfig._text = now, super().pretty_text
+        return FormattedConfig._text[1]
+
+
 def load_config(args: Namespace) -> Config:
     """Reads the config file and applies the options of :mod:`safe_mm.options`.
 
@@ -32,6 +45,7 @@ def load_config(args: Namespace) -> Config:
     """
     os.environ.setdefault('LOCAL_RANK', str(args.local_rank))
     cfg = Config.fromfile(find_config(args.config))
+    cfg = FormattedConfig(cfg._cfg_dict, cfg.text, cfg.filename, cfg.env_variables)
     validate_options(cfg, args.cfg_options)
     if args.dataset:
         use_dataset(cfg, args.dataset)

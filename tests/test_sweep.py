@@ -2,6 +2,7 @@
 
 import json
 from argparse import ArgumentParser
+from multiprocessing import active_children
 
 import pytest
 import torch
@@ -85,6 +86,14 @@ def test_tuned_trunks_are_tested_each_with_its_own(tmp_path, shapes):
         assert alone[key]['test'] == both[key]['test']
     cached = [file for file in (tmp_path / 'configs' / 'cache').iterdir()]
     assert len(cached) == 5  # test images once; train and val of each seed
+
+
+def test_processes_of_loaders_end_with_their_run(tmp_path, shapes):
+    """A trained trunk reads images in every iteration."""
+    (config,) = configs(tmp_path, shapes, 'full-fine-tune')
+    loaders = [f'{part}_dataloader.num_workers=1' for part in ('train', 'val', 'test')]
+    run(tmp_path, config, '--shots', 1, '--seeds', 1, 2, '--cfg-options', *SHORT[:3], *loaders)
+    assert not active_children()
 
 
 def test_no_cache_writes_no_features(tmp_path, shapes):

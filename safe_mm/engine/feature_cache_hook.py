@@ -1,7 +1,7 @@
 """Training on features that are computed once."""
 
 from pathlib import Path
-from typing import Any
+from typing import Any, Optional
 
 import torch
 from mmengine.dataset import default_collate
@@ -32,6 +32,8 @@ class FeatureCacheHook(Hook):
         dtype (str): 'float32'; 'float16' for half the space; or 'bfloat16', in which features are
             also computed, in half the time on CPUs with native bfloat16. Defaults to 'float32'.
         root (str): Folder of the caches. Defaults to '~/.cache/safe_mm/features'.
+        num_workers (int, optional): Processes that load the images of which features are computed.
+            None for those of the dataloader. Defaults to None.
 
     Raises:
         InputError: The pipeline is random, or the disk is full.
@@ -39,13 +41,16 @@ class FeatureCacheHook(Hook):
 
     priority = 'NORMAL'
 
-    def __init__(self, dtype: str = 'float32', root: str = ROOT) -> None:
+    def __init__(
+        self, dtype: str = 'float32', root: str = ROOT, num_workers: Optional[int] = None
+    ) -> None:
         if dtype not in DTYPES:
             raise InputError(
                 f'FeatureCacheHook: dtype={dtype!r} must be one of {", ".join(DTYPES)}.'
             )
         self.dtype = getattr(torch, dtype)
         self.root = Path(root).expanduser()
+        self.num_workers = num_workers
 
     def before_train(self, runner) -> None:
         """Puts features in place of images."""
@@ -67,7 +72,7 @@ class FeatureCacheHook(Hook):
             model.frozen_stage,
             self.root,
             self.dtype,
-            num_workers,
+            num_workers if self.num_workers is None else self.num_workers,
             f'features of {name}',
         )
 

@@ -5,6 +5,7 @@ from typing import Any, Dict, List, Optional, Sequence, Union
 import torch
 from mmpretrain.models import ImageClassifier
 from mmpretrain.structures import DataSample
+from torch import nn
 from torch.nn.modules.batchnorm import _BatchNorm
 from torch.nn.utils import parametrize
 
@@ -105,17 +106,24 @@ class CLIPClassifier(ImageClassifier):
             ]
         self.trainable = freeze_except(self, trainable)
         self._frozen = frozen_modules(self, trainable)
+        self._inside_frozen = {m for outer in self._frozen for m in outer.modules()}
 
     def train(self, mode: bool = True) -> 'CLIPClassifier':
         """Frozen modules and all BatchNorms stay in eval mode.
 
-        So no statistics drift; a few images could not tell better ones.
+        So no statistics drift; a few images could not tell better ones. mmengine's loop calls this
+        before each iteration.
         """
+        if mode and all(m.training != self._stays_in_eval(m) for m in self.modules()):
+            return self
         super().train(mode)
-        norms = (m for m in self.modules() if isinstance(m, _BatchNorm))
-        for module in (*self._frozen, *norms) if mode else ():
-            module.eval()
+        kept = (m for m in self.modules() if self._stays_in_eval(m))
+        for module in kept if mode else ():
+            module.training = False
         return self
+
+    def _stays_in_eval(self, module: nn.Module) -> bool:
+        return module in self._inside_frozen or isinstance(module, _BatchNorm)
 
     @property
     def frozen_stage(self) -> str:

@@ -1,16 +1,18 @@
 """Writes the tables and plots of a report."""
 
 from pathlib import Path
-from typing import List
+from typing import List, Optional
 
 import pandas as pd
 
 from ..plots import plot_accuracy, plot_gain
 from . import base_to_new, paper, tables
 from .cost_plot import plot_costs
+from .ranking_plot import plot_ranking
 from .results import Result, accuracies, blend_of, plain_name, prepare, source, to_frame
 from .table import Table
 
+CURVES = 10  # methods; of more, each is a row of a ranking
 # A figure's scalar -> title
 GAINS = {'beta': 'Blending', 'alpha': 'Interpolation of weights'}
 
@@ -77,7 +79,7 @@ def write_accuracy(data: pd.DataFrame, clip: str, folder: Path) -> List[str]:
         table = tables.accuracy_table(first, columns)
         if any(shots for _, shots in table.mean.index):  # anything was trained
             mean = table.mean[['average', *columns.values()]].dropna(axis=1, how='all')
-            plot_accuracy(mean, clip, path.with_name(f'{path.name}.png'), table.std)
+            draw(mean, clip, path.with_name(f'{path.name}.png'), table.std)
     variants = data.groupby('dataset').variant.agg(lambda own: tuple(own.unique()))
     for names in variants[variants.str.len() > 1].unique():
         own = data[data.dataset.isin(variants.index[variants == names])]
@@ -85,7 +87,23 @@ def write_accuracy(data: pd.DataFrame, clip: str, folder: Path) -> List[str]:
         kind = 'transfer' if names[0] in set(own.dataset) else 'variants'
         path = folder / file_name(kind, clip, names[0])
         parts += [table.write(path), *prompts_note(table)]
+        own_methods = tables.variant_table(own, names).mean
+        if is_ranking(own_methods):
+            plot_ranking(own_methods, clip, path.with_name(f'{path.name}.png'))
     return parts
+
+
+def is_ranking(mean: pd.DataFrame) -> bool:
+    """Whether a table has more methods than curves can show."""
+    return mean.index.get_level_values('method').nunique() > CURVES
+
+
+def draw(mean: pd.DataFrame, title: str, path: Path, std: Optional[pd.DataFrame]) -> None:
+    """Curves, or of many methods a ranking."""
+    if is_ranking(mean):
+        plot_ranking(mean, title, path)
+    else:
+        plot_accuracy(mean, title, path, std)
 
 
 def prompts_note(table: Table) -> List[str]:

@@ -1,5 +1,6 @@
 """Executes a run: train, choose by validation, test, write the result."""
 
+import gc
 import json
 import os
 import shutil
@@ -65,6 +66,8 @@ def execute(args: Namespace, run: Run) -> Optional[str]:
     except Exception as error:  # the other runs are to be executed
         message = traceback.format_exc()
         short = f'{type(error).__name__}: {error}'
+    finally:
+        gc.collect()  # of the runner, whose cycles keep its loaders' processes
     if folder is not None:
         folder.mkdir(parents=True, exist_ok=True)
         write(folder / ERROR, message)
@@ -106,7 +109,13 @@ def train_and_test(cfg: Config) -> Dict[str, Any]:
 def build_runner(cfg: Config) -> Runner:
     """A Runner in an empty work dir."""
     shutil.rmtree(cfg.work_dir, ignore_errors=True)  # of a killed run
-    return Runner.from_cfg(cfg)
+    runner = Runner.from_cfg(cfg)
+    images = runner._train_dataloader
+    if images and runner.model.frozen_stage != 'image' and 'feature_cache' in cfg.default_hooks:
+        # Features take their place before any is loaded
+        images.update(num_workers=0, persistent_workers=False)
+        images.pop('prefetch_factor', None)
+    return runner
 
 
 def train(runner: Runner, bar: tqdm) -> None:

@@ -88,6 +88,7 @@ def run_config(args: Namespace, run: Run) -> Config:
     if 'default_hooks.feature_cache' not in options:
         cfg.default_hooks.feature_cache = {
             'type': 'safe_mm.FeatureCacheHook',
+            'num_workers': cfg.get('test_dataloader', {}).get('num_workers', 0),
             **cfg.default_hooks.get('feature_cache', {}),
         }
     if args.grid and cfg.get('grid') and cfg.train_cfg.get('max_iters'):

@@ -1,0 +1,56 @@
+"""The picture of many methods."""
+
+import pandas as pd
+import pytest
+from matplotlib.figure import Figure
+
+from safe_mm.report.ranking_plot import plot_ranking
+from safe_mm.report.results import NAMES
+from safe_mm.report.write import CURVES, write_report
+
+from .reports import result
+
+
+@pytest.fixture
+def drawn(monkeypatch):
+    """The panels of the figures that are saved, by the name of the file."""
+    figures = {}
+
+    def save(figure, path, **_):
+        figures[path.name] = figure.axes
+
+    monkeypatch.setattr(Figure, 'savefig', save)
+    return figures
+
+
+def test_rows_and_points(drawn, tmp_path):
+    """The best is above; methods that lack shots are below; zero-shot is a line."""
+    accuracy = {
+        ('zero-shot CLIP', 0): 50.0,
+        ('GDA', 1): 55.0,
+        ('GDA', 4): 75.0,
+        ('SAFE', 1): 60.0,
+        ('SAFE', 4): 80.0,
+        ('CoOp', 4): 99.0,
+    }
+    mean = pd.Series(accuracy, name='average').rename_axis(['method', 'shots'])
+    table = pd.DataFrame(dict(average=mean, other=mean - 10))
+    plot_ranking(table, 'a CLIP', tmp_path / 'x.png')
+    names = drawn['x.png'][0].get_yticklabels()
+    assert [name.get_text() for name in names] == ['CoOp', 'GDA', 'SAFE']
+    for panel, shift in zip(drawn['x.png'], (0, 10)):
+        one, four = (points.get_offsets().data.tolist() for points in panel.collections[1:])
+        assert one[1:] == [[55 - shift, 1], [60 - shift, 2]]
+        assert four == [[99 - shift, 0], [75 - shift, 1], [80 - shift, 2]]
+        (zero,) = (line for line in panel.lines if line.get_label() == 'zero-shot CLIP')
+        assert zero.get_xdata()[0] == 50 - shift
+
+
+@pytest.mark.parametrize('count', [CURVES - 1, CURVES])
+def test_report_of_many_methods_is_a_ranking(drawn, tmp_path, count):
+    """Zero-shot CLIP is one more; others have no training and no curves."""
+    names = [name for name in NAMES if name not in ('zero-shot', 'safe', 'safe-a')][:count]
+    results = [result(name, shots=k, place=name) for name in names for k in (1, 4)]
+    write_report(results, 0.5, tmp_path)
+    panel = drawn['accuracy_RN50_openai.png'][0]
+    assert (len(panel.get_yticklabels()) == count) == (count == CURVES)
