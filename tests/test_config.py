@@ -124,17 +124,21 @@ def test_each_config(path):
     validate_config(cfg)
     if path in METHODS:
         assert cfg.model.classes == cfg.dataset
-        cfg.model.clip.pretrained = None
+        cfg.model.clip = dict(model_name='creatures-rn', pretrained='seed1')
         cfg.model.classes = ['a', 'b']
     assert MODELS.build(cfg.model) is not None
 
 
+@pytest.fixture(scope='module')
+def all_methods():
+    return [Config.fromfile(path) for path in METHODS]
+
+
 @pytest.mark.parametrize('name', NAMES)
-def test_each_dataset_goes_with_each_config(name):
+def test_each_dataset_goes_with_each_config(name, all_methods):
     base = dataset_base(name)
-    for path in METHODS:
-        cfg = Config.fromfile(path)
-        old = copy.deepcopy(cfg)
+    for old in all_methods:
+        cfg = copy.deepcopy(old)
         use_dataset(cfg, name)
         assert cfg.dataset == base.dataset == cfg.model.classes
         assert cfg.get('variants') == base.get('variants')

@@ -1,4 +1,4 @@
-"""Template mining on validation images, and SAFE's penalty."""
+"""Text classifiers for SAFE: one prompt, and template mining; and SAFE's penalty."""
 
 import pytest
 import torch
@@ -6,12 +6,14 @@ from mmengine.config import Config
 from torch.nn import functional as F
 
 from safe_mm.clip import SplitCLIP
+from safe_mm.config import use_clip, use_dataset
 from safe_mm.engine.template_mining_hook import mine
 from safe_mm.methods import BlendedAttentionPool
 from safe_mm.methods.zero_shot import text_class_weights
 from safe_mm.prompts import class_prompts
+from safe_mm.registry import MODELS
 
-from .conftest import TINY_VIT, fails, run_tool, weights
+from .conftest import ROOT, TINY_VIT, fails, run_tool, weights
 from .methods import METHODS, options, write_config
 
 METHOD = next(m for m in METHODS if m.name == 'safe_template-mining')
@@ -20,6 +22,20 @@ custom_hooks = [
     dict(type='safe_mm.FitHook'),
     dict(type='safe_mm.TemplateMiningHook', pool=['a {}!', 'no {}', 'the {}'], keep=2)]
 """
+
+
+@pytest.mark.parametrize(
+    'name, template', [('safe_class-name', '{}'), ('safe_one-template', 'a photo of a {}.')]
+)
+def test_one_prompt_in_place_of_the_datasets(name, template):
+    cfg = Config.fromfile(ROOT / 'configs' / f'{name}.py')
+    use_dataset(cfg, 'ears')
+    use_clip(cfg, 'creatures-rn', 'seed1')
+    model = MODELS.build(cfg.model)
+    expected = SplitCLIP('creatures-rn', 'seed1').encode_text(
+        list(map(template.format, model.classes))
+    )
+    torch.testing.assert_close(model.head.class_weights, F.normalize(expected, dim=-1))
 
 
 def test_best_templates_alone_make_the_weights():

@@ -38,3 +38,17 @@ for method in gda linear-probe lp-plus-plus prolip tuned-head class-name one-tem
     sweep safe_$method $SAFE
 done
 sweep safe_coop $SAFE optim_wrapper.paramwise_cfg.custom_keys.context.lr_mult=1
+sweep cross-modal-linear $(train 1e-4 3200 1)
+sweep cross-modal-adapter $(train 1e-4 3200 1)
+sweep wise-head $(train 1e-4 3200 1)
+sweep cross-modal-partial $(train 3e-4 300 1)
+sweep fine-tune $SAFE
+sweep clip-lora $(train 2e-2 300 0) $CROPS
+sweep clip-svd $(train 5e-3 300 0) $CROPS
+sweep coop-m4 $(train 2e-1 300 1) $CROPS
+sweep cocoop $(train 2e-2 300 1) $CROPS
+sweep prograd $(train 2e-2 300 1) $CROPS
+sweep coop-csc $(train 2e-2 300 1) $CROPS
+sweep coop $(train 2e-3 300 1) $CROPS
+sweep full-fine-tune $(train 1e-4 300 1) "interpolations=[0,0.25,0.5,0.75,1]"
+sweep wise-ft $(train 1e-4 300 1)
