@@ -1,7 +1,7 @@
 """CLIP's text encoder, as a part of a model that trains through it."""
 
 from contextlib import contextmanager
-from typing import Any, Dict, Iterator, Optional
+from typing import Any, Dict, Iterator, Optional, Union
 
 import torch
 from torch import nn
@@ -9,6 +9,48 @@ from torch.func import functional_call
 
 from ..clip import SplitCLIP
 from .slim import SlimModule
+
+
+class OpenCLIPTower:
+    """What :class:`TextEncoder` asks of open_clip's own text transformer.
+
+    Attributes:
+        embedding (nn.Embedding): Of tokens.
+        padding (int): Id of the token after the end of a sentence.
+    """
+
+    padding = 0
+
+    def __init__(self, tower: Any) -> None:
+        self.tower = tower
+        self.embedding: nn.Embedding = tower.token_embedding
+
+    def shortened(self, length: int) -> Optional[Dict[str, torch.Tensor]]:
+        """What to replace for a context of this length; None if features would change."""
+        tower = self.tower
+        causal = getattr(tower, 'attn_mask', None) is not None
+        # Of the tower, or of a CLIP that is its own tower
+        pool = getattr(tower, 'pool_type', None) or getattr(tower, 'text_pool_type', None)
+        has_class_token = getattr(tower, 'cls_emb', None) is not None
+        if not causal or has_class_token or pool not in ('argmax', 'eos'):
+            return None
+        if getattr(tower, 'use_pad_mask', False):
+            return None
+        return dict(
+            positional_embedding=tower.positional_embedding[:length],
+            attn_mask=tower.attn_mask[:length, :length],
+        )
+
+
+class HuggingFaceTower:
+    """The same of a text model of Hugging Face, which masks padding by itself."""
+
+    def __init__(self, tower: Any) -> None:
+        self.embedding: nn.Embedding = tower.transformer.get_input_embeddings()
+        self.padding: int = tower.config.pad_token_id
+
+    def shortened(self, length: int) -> Optional[Dict[str, torch.Tensor]]:
+        return {}
 
 
 class TextEncoder(SlimModule):
@@ -31,34 +73,31 @@ class TextEncoder(SlimModule):
         for name in ('logit_scale', 'logit_bias'):
             if getattr(self.clip, name, None) is not None:
                 getattr(self.clip, name).requires_grad_(False)
-        self.width: int = self._embedding.weight.shape[1]
+        self.width: int = self._tower.embedding.weight.shape[1]
 
     @property
-    def _tower(self) -> Any:
-        return getattr(self.clip, 'text', self.clip)
-
-    @property
-    def _embedding(self) -> nn.Embedding:
-        tower = self._tower
-        if hasattr(tower, 'token_embedding'):
-            return tower.token_embedding
-        return tower.transformer.get_input_embeddings()  # Hugging Face's
+    def _tower(self) -> Union[OpenCLIPTower, HuggingFaceTower]:
+        tower = getattr(self.clip, 'text', self.clip)
+        return HuggingFaceTower(tower) if hasattr(tower, 'config') else OpenCLIPTower(tower)
 
     def embed(self, tokens: torch.Tensor) -> torch.Tensor:
         """Token ids (n, L) -> embeddings (n, L, width), without positions."""
-        return self._embedding(tokens)
+        return self._tower.embedding(tokens)
 
     def encode(
         self, tokens: torch.Tensor, embeddings: Optional[torch.Tensor] = None
     ) -> torch.Tensor:
         """Sentences -> features, as :meth:`forward`, without positions that have no effect."""
-        length = int(self._used(tokens).any(0).nonzero().max()) + 1
-        cropped = self._cropped(length)
-        if cropped is None:
+        tower = self._tower
+        length = int((tokens != tower.padding).any(0).nonzero().max()) + 1
+        shortened = tower.shortened(length)
+        if shortened is None:
             return self(tokens, embeddings)
         if embeddings is not None:
             embeddings = embeddings[:, :length]
-        return functional_call(self, cropped, (tokens[:, :length], embeddings))
+        prefix = 'clip.text.' if hasattr(self.clip, 'text') else 'clip.'
+        replaced = {prefix + name: tensor for name, tensor in shortened.items()}
+        return functional_call(self, replaced, (tokens[:, :length], embeddings))
 
     def forward(
         self, tokens: torch.Tensor, embeddings: Optional[torch.Tensor] = None
@@ -80,30 +119,8 @@ class TextEncoder(SlimModule):
         if embeddings is None:
             yield
             return
-        handle = self._embedding.register_forward_hook(lambda *_: embeddings)
+        handle = self._tower.embedding.register_forward_hook(lambda *_: embeddings)
         try:
             yield
         finally:
             handle.remove()
-
-    def _used(self, tokens: torch.Tensor) -> torch.Tensor:
-        config = getattr(self._tower, 'config', None)
-        return tokens != (config.pad_token_id if config else 0)
-
-    def _cropped(self, length: int) -> Optional[Dict[str, torch.Tensor]]:
-        """What to replace for a context of this length; None if it cannot be shortened."""
-        tower = self._tower
-        if hasattr(tower, 'config'):
-            return {}
-        mask = getattr(tower, 'attn_mask', None)
-        pool = getattr(tower, 'text_pool_type', None) or getattr(tower, 'pool_type', None)
-        padded = getattr(tower, 'cls_emb', None) is not None or getattr(
-            tower, 'use_pad_mask', False
-        )
-        if mask is None or padded or pool not in ('argmax', 'eos'):
-            return None
-        prefix = 'clip.' if tower is self.clip else 'clip.text.'
-        return {
-            f'{prefix}positional_embedding': tower.positional_embedding[:length],
-            f'{prefix}attn_mask': mask[:length, :length],
-        }
