@@ -67,7 +67,9 @@ def test_shorter_context_changes_nothing(model, request):
 
 def test_encode_computes_only_the_positions_in_use(clip):
     encoder, lengths = TextEncoder(clip), []
-    handle = encoder._tower.embedding.register_forward_hook(lambda m, x, out: lengths.append(x[0].shape))
+    handle = encoder._tower.embedding.register_forward_hook(
+        lambda m, x, out: lengths.append(x[0].shape)
+    )
     encoder.encode(clip.tokenize(['a cat.']))
     handle.remove()
     assert lengths == [(1, 5)]

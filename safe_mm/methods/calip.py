@@ -11,6 +11,7 @@ from torch import nn
 from torch.nn import functional as F
 
 from ..clip import SplitCLIP, get_clip
+from ..errors import InputError
 from ..models.part import Neck, apply
 from ..models.slim import SlimModule
 from ..registry import MODELS
@@ -66,6 +67,9 @@ class CALIPPool(Neck, SlimModule):
         clip (dict | SplitCLIP): ``model_name`` and ``pretrained``, see
             :class:`safe_mm.clip.SplitCLIP`.
         init_cfg (dict, optional): mmengine's initialization config. Defaults to None.
+
+    Raises:
+        InputError: The CLIP's pooling layer gives no features of positions.
     """
 
     poolings = ('attn_pool_o',)
@@ -74,6 +78,11 @@ class CALIPPool(Neck, SlimModule):
     def __init__(self, clip: Union[dict, SplitCLIP], init_cfg: Optional[dict] = None) -> None:
         clip = get_clip(clip)
         super().__init__(clip.name, init_cfg)
+        if not clip.pool.gives_positions:
+            raise InputError(
+                f'{clip.name}: {type(clip.pool).__name__} gives no features of positions. Use a '
+                'CLIP with a ModifiedResNet or a VisionTransformer pooled by its class token.'
+            )
         self.attn_pool_o = clip.pool.requires_grad_(False)
 
     def pool(self, dense: torch.Tensor, call: Callable = apply) -> torch.Tensor:

@@ -21,12 +21,14 @@ class Pooling(nn.Module):
             proper. SAFE leaves them frozen unless told otherwise.
         without_effect (Sequence[str]): Names of parameters that never change the output. They are
             frozen.
+        gives_positions (bool): Whether it implements :meth:`positions`.
         width (int): Channels C of the dense features.
     """
 
     supports: str
     projection: Sequence[str] = ()
     without_effect: Sequence[str] = ()
+    gives_positions: bool = False
     width: int
 
     @classmethod
@@ -52,15 +54,8 @@ class Pooling(nn.Module):
         raise NotImplementedError
 
     def positions(self, dense: torch.Tensor) -> torch.Tensor:
-        """What the pooling layer gives with each patch as the query, shape (B, h*w, embed_dim).
-
-        Raises:
-            InputError: The pooling layer is not among those that give them.
-        """
-        raise InputError(
-            f'{type(self).__name__} gives no features of positions. Use a CLIP with a '
-            'ModifiedResNet or a VisionTransformer pooled by its class token.'
-        )
+        """What the pooling layer gives with each patch as the query, shape (B, h*w, embed_dim)."""
+        raise NotImplementedError
 
     def take_projection(self) -> nn.Linear:
         """Takes off the last linear layer; what is left returns its input.

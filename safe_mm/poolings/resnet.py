@@ -23,6 +23,7 @@ class AttentionPool(MapPooling):
     """
 
     supports = 'a ModifiedResNet'
+    gives_positions = True
     without_effect = ('k_proj.bias',)
 
     def __init__(self, attnpool: AttentionPool2d) -> None:

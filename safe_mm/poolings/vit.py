@@ -23,6 +23,7 @@ class LastBlockPool(TokenPooling):
     """
 
     supports = 'a VisionTransformer pooled by its class token'
+    gives_positions = True
     projection = ('ln_post', 'proj')
     block: ResidualAttentionBlock
 
