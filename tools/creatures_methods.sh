@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Every method on the creatures, for docs/methods.md:
+# Methods on the creatures, for docs/comparison.md:
 #   bash tools/creatures_methods.sh [options of tools/sweep.py, such as --jobs 2]
 # The small CLIP needs learning rates of its own. Each was chosen once, by the
 # mean validation accuracy of the four tasks at 4 shots, sample 1.
