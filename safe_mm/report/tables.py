@@ -87,11 +87,12 @@ def with_paper(table: Table, published: pd.DataFrame) -> Table:
 def gains(frame: pd.DataFrame, variant: str, scalar: str = 'beta') -> pd.DataFrame:
     """Accuracy above that of a scalar's zero by shots and its values, mean of runs.
 
-    The scalar is 'beta', of SAFE's blend, or 'alpha', of an interpolation of weights.
+    The scalar is 'beta', of SAFE's blend, or 'alpha', of an interpolation of weights. Runs
+    without an accuracy at zero are left out.
     """
     own = frame[(frame.variant == variant) & frame.figure.str.startswith(f'{scalar}=')]
     own = own.assign(value=own.figure.str.split('=').str[1].astype(float))
-    wide = own.pivot_table('accuracy', ['shots', 'dataset', 'seed'], 'value')
+    wide = own.pivot_table('accuracy', ['shots', 'dataset', 'seed'], 'value').dropna(subset=[0.0])
     return wide.sub(wide[0.0], axis=0).groupby(level='shots').mean()
 
 
