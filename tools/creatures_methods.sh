@@ -32,6 +32,7 @@ sweep zs-lp
 sweep prolip $(train 1e-4 300 0)
 sweep clip-adapter $(train 2e-2 800 0)
 sweep calip-fs $(train 1e-4 800 0)
+sweep safe_creatures
 sweep safe-a_creatures
 for method in gda linear-probe lp-plus-plus prolip tuned-head class-name one-template \
     template-mining; do
