@@ -51,11 +51,13 @@ def test_lp_plus_plus_is_sgd_on_its_logits():
         torch.testing.assert_close(one, two.detach())
 
 
-def test_lp_plus_plus_step_is_one_over_the_curvature():
-    """The step size is one over the bound on the curvature."""
+def test_lp_plus_plus_steps_are_one_over_the_curvature():
+    """By the bounds of the paper."""
     features, labels, texts = samples()
-    rate, _ = step_sizes(features, features @ texts.T)
+    rate, alpha_rate = step_sizes(features, features @ texts.T)
     assert rate == pytest.approx(4 * len(features) / torch.linalg.matrix_norm(features, 2) ** 2)
+    largest = max(sum((f @ text).item() ** 2 for f in features) for text in texts)
+    assert alpha_rate == pytest.approx(len(features) / (4 * largest))
 
 
 def test_lp_plus_plus_predicts_what_it_fitted():

@@ -1,11 +1,13 @@
 """Accuracy between the start and the end of training."""
 
+import copy
 import json
 
 import pytest
 import torch
 from torch import nn
 
+from safe_mm.models.reparametrize import reparametrize
 from safe_mm.runs.interpolation import interpolation_curve
 
 from .conftest import run_tool
@@ -61,3 +63,20 @@ def test_a_sweep_reports_the_curve(tmp_path, shapes):
 def test_wrong_ones_are_refused_before_training(tmp_path, shapes, name, values, message):
     with pytest.raises(SystemExit, match=message):
         run_tool(*sweep(name, tmp_path, shapes, values))
+
+
+@pytest.mark.parametrize('kind', ['LoRA', 'SingularValues'])
+def test_reparametrized_weights_are_interpolated(kind):
+    """Not their factors, whose product would be another weight."""
+    torch.manual_seed(0)
+    model = nn.Sequential(nn.Linear(5, 6))
+    weight = model[0].weight.detach().clone()
+    cfg = dict(type=f'safe_mm.{kind}', patterns=['*.weight'])
+    model.trainable = reparametrize(model, cfg)
+    start = copy.deepcopy(model)
+    for name in model.trainable:
+        model.get_parameter(name).data += 0.3
+    model.eval()
+    end, seen = model[0].weight.detach(), []
+    interpolation_curve(model, start, [0, 0.25, 1], lambda: seen.append(model[0].weight.detach()))
+    torch.testing.assert_close(seen, [torch.lerp(weight, end, alpha) for alpha in (0, 0.25, 1)])

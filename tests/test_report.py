@@ -135,6 +135,22 @@ def test_the_paper_has_openais_weights(clip, architecture):
     assert len(beside) == (2 if architecture == 'RN50' else 0)  # that of Table I
 
 
+@pytest.mark.parametrize(
+    ('table', 'method', 'imagenet'),
+    [
+        ('I', 'wise-head', 62.84),
+        ('I', 'wise-ft', None),
+        ('I', 'cross-modal-partial', 65.95),
+        ('III', 'cross-modal-linear', 64.5),
+        ('III', 'coop', 63.0),
+        ('III', 'coop-m4', 63.3),
+    ],
+)
+def test_rows_of_the_paper_under_other_names(table, method, imagenet):
+    figures = paper.read_table(table, 'RN50:openai').imagenet
+    assert figures.get((res.display_name(method), 16)) == imagenet
+
+
 def test_the_papers_averages():
     table = paper.read_table('I', 'RN50:openai')
     assert len(table) == 37 and table.notna().all(axis=None)

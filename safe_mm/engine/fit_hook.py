@@ -13,6 +13,7 @@ from mmpretrain.datasets import BaseDataset
 from ..checkpoint import read_checkpoint
 from ..errors import InputError
 from ..models import CLIPClassifier
+from ..models.reparametrize import interpolated
 from ..pooled import Pooled, pool_dataset
 from ..registry import HOOKS
 from ..search import fit, search, search_space, summary
@@ -76,7 +77,8 @@ class FitHook(Hook):
                     'fitted before training. Remove interpolate.'
                 )
             own = dict(model.named_parameters())
-            self._initial_weights = {name: own[name].detach().clone() for name in model.trainable}
+            names = interpolated(model, model.trainable)
+            self._initial_weights = {name: own[name].detach().clone() for name in names}
         self._space = search_space(model, runner.cfg.get('search'))
         if not model.head.fits:
             return

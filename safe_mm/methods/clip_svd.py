@@ -45,7 +45,7 @@ class SingularValues(Reparametrization):
         *('*.attn.qkv.weight', '*.attn.proj.weight', '*.mlp.fc[12].weight'),  # timm
         *('*.attention.*.weight', '*.intermediate.dense.weight', '*.output.dense.weight'),
     )
-    trainable = ('sigma',)
+    trainable = interpolated = ('sigma',)
     left: torch.Tensor
     right: torch.Tensor
     start: torch.Tensor

@@ -47,6 +47,7 @@ class LoRA(Reparametrization):
 
     patterns = ('*.in_proj_weight', '*.[qkv]_proj.weight', '*.qkv.weight', '*.self.*.weight')
     trainable = ('down', 'up')
+    interpolated = ('up',)
     step: torch.Tensor
 
     def __init__(

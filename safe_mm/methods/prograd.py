@@ -15,6 +15,8 @@ from ..registry import MODELS
 from .coop import CoOpHead
 from .zero_shot import CROSS_ENTROPY
 
+SCALE = 1024.0  # of losses, so that their gradients do not underflow in float16
+
 
 def project(own: torch.Tensor, general: torch.Tensor, strength: float = 1.0) -> torch.Tensor:
     """The step of ProGrad: takes out what opposes the general direction.
@@ -87,9 +89,10 @@ class ProGradHead(CoOpHead):
         logits = self.logits(features)
         losses = self._get_loss(logits, data_samples, **kwargs)
         general = divergence(logits, self.text_logits(features))
-        (h,) = torch.autograd.grad(general, self.context, retain_graph=True)
-        (g,) = torch.autograd.grad(losses['loss'], self.context)
+        (h,) = torch.autograd.grad(SCALE * general, self.context, retain_graph=True)
+        (g,) = torch.autograd.grad(SCALE * losses['loss'], self.context)
         for gradient in (g, h):
+            gradient /= SCALE
             all_reduce(gradient, 'mean')  # over processes, whose batches make one
         step = project(g, h, self.strength)
         losses['loss'] = _WithGradient.apply(losses['loss'].detach(), self.context, step)

@@ -21,10 +21,13 @@ class Reparametrization(nn.Module):
         patterns (Sequence[str]): Glob patterns for the names of the weights it is meant for, those
             of open_clip, timm and Hugging Face.
         trainable (Sequence[str]): Names of its parameters.
+        interpolated (Sequence[str]): Those of which the weight is a linear function, with the
+            others as trained. An interpolation of them is one of weights.
     """
 
     patterns: Sequence[str]
     trainable: Sequence[str]
+    interpolated: Sequence[str]
 
 
 def reparametrize(model: nn.Module, cfg: dict) -> List[str]:
@@ -66,6 +69,17 @@ def reparametrize(model: nn.Module, cfg: dict) -> List[str]:
             module.parametrizations[key].original.requires_grad_(False)
             trainable += [f'{owner}.parametrizations.{key}.0.{own}' for own in part.trainable]
     return trainable
+
+
+def interpolated(model: nn.Module, trainable: Sequence[str]) -> List[str]:
+    """Names of the trained parameters that are mixed with the start to interpolate weights."""
+
+    def is_mixed(name: str) -> bool:
+        owner, _, own = name.rpartition('.')
+        part = model.get_submodule(owner)
+        return not isinstance(part, Reparametrization) or own in part.interpolated
+
+    return [name for name in trainable if is_mixed(name)]
 
 
 def merge(model: nn.Module) -> nn.Module:

@@ -6,6 +6,7 @@ import torch
 
 from ..errors import InputError
 from ..models import CLIPClassifier
+from ..models.reparametrize import interpolated
 
 
 def check_interpolates(model: CLIPClassifier, alphas: Sequence[float]) -> None:
@@ -26,7 +27,7 @@ def interpolation_curve(
     alphas: Sequence[float],
     accuracy: Callable[[], float],
 ) -> Dict[str, float]:
-    """Accuracy of alpha * trained + (1 - alpha) * start, for all weights that are trained.
+    """Accuracy of alpha * trained + (1 - alpha) * start, for all weights that training changes.
 
     Args:
         model (CLIPClassifier): The trained model, the same on return.
@@ -38,7 +39,7 @@ def interpolation_curve(
         dict[str, float]: 'alpha=0.5' and so on.
     """
     own, first = dict(model.named_parameters()), dict(start.named_parameters())
-    trained = {name: own[name].clone() for name in model.trainable}
+    trained = {name: own[name].clone() for name in interpolated(model, model.trainable)}
     figures = {}
     for alpha in alphas:
         for name, end in trained.items():
