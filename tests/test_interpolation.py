@@ -57,7 +57,8 @@ def test_a_sweep_reports_the_curve(tmp_path, shapes):
     ('name', 'values', 'message'),
     [
         ('gda', [0, 1], 'interpolations does not support GDAHead'),
-        ('safe', [0, 1.5], r'interpolations=\[0, 1.5\] should be numbers from 0 to 1'),
+        ('safe', [0, 1.5], r'interpolations=\[0, 1.5\] should be a list of numbers from 0'),
+        ('wise-ft', [0, 1], 'interpolations does not support a FitHook with interpolate'),
     ],
 )
 def test_wrong_ones_are_refused_before_training(tmp_path, shapes, name, values, message):

@@ -120,6 +120,7 @@ class FitHook(Hook):
         if hub.runtime_info.get('best_ckpt'):
             best = read_checkpoint(hub.get_info('best_ckpt'))['state_dict']
             model.load_state_dict(best, strict=False)
+        model.eval()  # a neck may pool otherwise in training
         self._interpolate(model)
         training = None
         if model.head.fits == 'after':

@@ -32,7 +32,7 @@ def constraint_weights(logits: torch.Tensor, labels: torch.Tensor) -> torch.Tens
 def constraint(
     prototypes: torch.Tensor, texts: torch.Tensor, weights: torch.Tensor
 ) -> torch.Tensor:
-    """Mean over classes of lambda_k ||w_k - t_k||^2."""
+    """Mean over classes of lambda_k ||w_k - t_k||^2; w and t (N, D), lambda (N, )."""
     return (weights * (prototypes - texts).square().sum(-1)).mean()
 
 
@@ -85,5 +85,4 @@ class CLAPHead(TextClsHead):
         return dict(loss_clap=constraint(self.prototypes, self.texts, self.constraint_weights))
 
     def logits(self, features: torch.Tensor) -> torch.Tensor:
-        weights = F.normalize(self.prototypes, dim=-1)
-        return self.logit_scale * F.normalize(features, dim=-1) @ weights.T
+        return self.similarity(features, F.normalize(self.prototypes, dim=-1))

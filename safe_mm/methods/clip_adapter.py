@@ -28,7 +28,7 @@ def mix(
 def bottleneck(width: int) -> nn.Sequential:
     """A(f) = ReLU(W_2 ReLU(W_1 f)), with a quarter of hidden units, the same in every run."""
     with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(INIT_SEED)
+        torch.default_generator.manual_seed(INIT_SEED)
         return nn.Sequential(
             nn.Linear(width, width // REDUCTION, bias=False),
             nn.ReLU(),

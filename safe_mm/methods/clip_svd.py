@@ -16,7 +16,7 @@ def replace_values(
     """W + U diag(sigma - sigma_0) V^T, which is U diag(sigma) V^T.
 
     Args:
-        weight (Tensor): W, one weight or several upon another, shape (rows, columns).
+        weight (Tensor): W, one weight or several stacked along the rows, shape (rows, columns).
         left (Tensor): U of each, shape (blocks, rows / blocks, k).
         change (Tensor): sigma - sigma_0, shape (blocks, k).
         right (Tensor): V^T, shape (blocks, k, columns).
@@ -31,8 +31,7 @@ class SingularValues(Reparametrization):
 
     Args:
         weight (Tensor): W, shape (rows, columns).
-        blocks (int): How many weights are packed in it, one upon another; each has values of its
-            own.
+        blocks (int): How many weights are stacked along its rows; each has values of its own.
 
     Attributes:
         sigma (nn.Parameter): Shape (blocks, k), k the smaller side of a weight; at the start the

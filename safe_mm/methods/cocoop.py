@@ -21,7 +21,7 @@ PROMPTS_PER_BATCH = 256
 def meta_net(embed_dim: int, width: int) -> nn.Sequential:
     """pi: image feature -> what is added to each context vector, the same in every run."""
     with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(INIT_SEED)
+        torch.default_generator.manual_seed(INIT_SEED)
         return nn.Sequential(
             nn.Linear(embed_dim, embed_dim // REDUCTION),
             nn.ReLU(),

@@ -129,7 +129,7 @@ class CoOpHead(TextTowerHead):
     ) -> None:
         if position not in POSITIONS:
             raise InputError(f'CoOpHead: position={position!r} should be one of {POSITIONS}.')
-        if not (num_tokens or num_tokens is None and init):
+        if num_tokens is None and not init or num_tokens is not None and num_tokens < 1:
             raise InputError(
                 f'CoOpHead: num_tokens={num_tokens!r} should be at least 1, or None with init.'
             )
@@ -154,7 +154,7 @@ class CoOpHead(TextTowerHead):
             generator = torch.Generator().manual_seed(INIT_SEED)
             shape = num_tokens or 0, self.text.width
             return INIT_STD * torch.randn(shape, generator=generator)
-        words = self.text.embed(word_ids(clip, init)).detach()
+        words = self.text.embed(word_ids(clip, init)).detach().cpu()
         missing = (num_tokens or len(words)) - len(words)
         if missing < 0:
             raise InputError(
@@ -164,8 +164,9 @@ class CoOpHead(TextTowerHead):
         return torch.cat([words.new_zeros(missing, self.text.width), words])
 
     def embeddings(self, context: torch.Tensor) -> torch.Tensor:
-        """Token embeddings of all prompts, shape (N, L, width)."""
+        """Context vectors (M, width) or (N, M, width) -> token embeddings (N, L, width)."""
         return assemble(self.text.embed(self.tokens), context, self.slots)
 
     def encode(self) -> torch.Tensor:
+        """W: text features of the prompts, of unit length, shape (N, D)."""
         return self.text.encode(self.tokens, self.embeddings(self.context))

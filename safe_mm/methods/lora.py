@@ -9,6 +9,7 @@ from math import sqrt
 import torch
 from torch import nn
 
+from ..errors import InputError
 from ..models.reparametrize import Reparametrization
 from ..registry import MODELS
 
@@ -32,12 +33,15 @@ class LoRA(Reparametrization):
 
     Args:
         weight (Tensor): W, shape (rows, columns).
-        blocks (int): How many weights are packed in it, one upon another.
+        blocks (int): How many weights are stacked along its rows.
         rank (int): Of the update. Defaults to 2.
         alpha (float): Scale of the update; divided by the root of the rank, as in the public code.
             Defaults to 1.
-        dropout (float): Share of the layer's inputs that A does not see, the same ones for all
-            tokens of an iteration. Defaults to 0.25.
+        dropout (float): Dropout probability of the input of A, with one mask for all tokens of an
+            iteration. Defaults to 0.25.
+
+    Raises:
+        InputError: ``rank`` or ``dropout`` is out of range.
 
     Attributes:
         down (nn.Parameter): A, at random, shape (blocks, rank, columns).
@@ -59,18 +63,24 @@ class LoRA(Reparametrization):
         dropout: float = 0.25,
     ) -> None:
         super().__init__()
+        if rank < 1 or not 0 <= dropout < 1:
+            raise InputError(
+                f'LoRA: rank={rank} should be at least 1, dropout={dropout} from 0 to below 1.'
+            )
         rows, columns = weight.shape
         self.scale, self.dropout = alpha / sqrt(rank), dropout
-        self.down = nn.Parameter(weight.new_empty(blocks, rank, columns))
+        down = torch.empty(blocks, rank, columns)  # drawn on the CPU: the same on all devices
+        for own in down:
+            nn.init.kaiming_uniform_(own, a=sqrt(5))
+        self.down = nn.Parameter(down.to(weight))
         self.up = nn.Parameter(weight.new_zeros(blocks, rows // blocks, rank))
         self.register_buffer('step', torch.tensor(0))
-        for own in self.down.data:
-            nn.init.kaiming_uniform_(own, a=sqrt(5))
+        self.seed = int(torch.randint(2**31, ()))  # each layer drops inputs of its own
 
     def forward(self, weight: torch.Tensor) -> torch.Tensor:
         down: torch.Tensor = self.down
         if self.training and self.dropout:
-            generator = torch.Generator().manual_seed(int(self.step))
+            generator = torch.Generator().manual_seed(self.seed + int(self.step))
             self.step += 1
             drawn = torch.rand(len(down), 1, down.shape[-1], generator=generator)
             down = down * (drawn >= self.dropout).to(down) / (1 - self.dropout)

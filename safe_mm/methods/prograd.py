@@ -42,7 +42,7 @@ def divergence(logits: torch.Tensor, zero_shot: torch.Tensor) -> torch.Tensor:
 
 
 class _WithGradient(torch.autograd.Function):
-    """A loss whose gradient is given."""
+    """A loss with one more gradient, which is given."""
 
     @staticmethod
     def forward(ctx, loss: torch.Tensor, parameter: torch.Tensor, gradient: torch.Tensor):
@@ -51,7 +51,7 @@ class _WithGradient(torch.autograd.Function):
 
     @staticmethod
     def backward(ctx, scale: torch.Tensor) -> tuple:
-        return None, scale * ctx.saved_tensors[0], None
+        return scale, scale * ctx.saved_tensors[0], None
 
 
 @MODELS.register_module()
@@ -85,15 +85,18 @@ class ProGradHead(CoOpHead):
         self, feats: Sequence[torch.Tensor], data_samples: List[DataSample], **kwargs
     ) -> Dict[str, torch.Tensor]:
         """mmpretrain's, with the projected gradient of the context vectors."""
-        features = feats[-1].detach()
-        logits = self.logits(features)
-        losses = self._get_loss(logits, data_samples, **kwargs)
-        general = divergence(logits, self.text_logits(features))
+        features, weights = feats[-1], self.current_weights()
+        logits = self.similarity(features.detach(), weights)
+        loss = self._get_loss(logits, data_samples, **kwargs)['loss']
+        general = divergence(logits, self.text_logits(features.detach()))
         (h,) = torch.autograd.grad(SCALE * general, self.context, retain_graph=True)
-        (g,) = torch.autograd.grad(SCALE * losses['loss'], self.context)
+        (g,) = torch.autograd.grad(SCALE * loss, self.context)
         for gradient in (g, h):
             gradient /= SCALE
             all_reduce(gradient, 'mean')  # over processes, whose batches make one
         step = project(g, h, self.strength)
-        losses['loss'] = _WithGradient.apply(losses['loss'].detach(), self.context, step)
+        # What else is trained, such as a pooling layer, has the gradient of the cross-entropy
+        logits = self.similarity(features, weights.detach())
+        losses = self._get_loss(logits, data_samples, **kwargs)
+        losses['loss'] = _WithGradient.apply(losses['loss'], self.context, step)
         return losses

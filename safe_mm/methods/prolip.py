@@ -10,6 +10,7 @@ import torch
 from torch.nn import functional as F
 
 from ..clip import SplitCLIP, get_clip
+from ..errors import InputError
 from ..models.part import Neck
 from ..models.slim import SlimModule
 from ..registry import MODELS
@@ -29,7 +30,7 @@ class ProLIPPool(Neck, SlimModule):
         init_cfg (dict, optional): mmengine's initialization config. Defaults to None.
 
     Raises:
-        InputError: The pooling layer ends in no linear layer.
+        InputError: ``shots`` is below 1, or the pooling layer ends in no linear layer.
 
     Attributes:
         attn_pool_o (Pooling): Dense features -> the input of the projection.
@@ -43,6 +44,8 @@ class ProLIPPool(Neck, SlimModule):
     def __init__(
         self, clip: Union[dict, SplitCLIP], shots: int = 16, init_cfg: Optional[dict] = None
     ) -> None:
+        if shots < 1:
+            raise InputError(f'ProLIPPool: shots={shots} should be at least 1.')
         clip = get_clip(clip)
         super().__init__(clip.name, init_cfg)
         self.shots = shots

@@ -25,8 +25,8 @@ def add_residual(
 class TaskResHead(TextClsHead):
     """logit_scale * f normalize(t + alpha * x)^T, with f of unit length and x trained from zero.
 
-    The text features t are means over templates that are not normalised: their length is what the
-    residual is measured by.
+    The text features t are means over templates that are not normalised: the scale of the residual
+    is relative to their norm.
 
     Args:
         clip (dict | SplitCLIP): ``model_name`` and ``pretrained``, see
@@ -61,5 +61,4 @@ class TaskResHead(TextClsHead):
         self.residual = nn.Parameter(torch.zeros_like(self.texts))
 
     def logits(self, features: torch.Tensor) -> torch.Tensor:
-        weights = add_residual(self.texts, self.residual, self.alpha)
-        return self.logit_scale * F.normalize(features, dim=-1) @ weights.T
+        return self.similarity(features, add_residual(self.texts, self.residual, self.alpha))

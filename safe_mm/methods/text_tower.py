@@ -20,7 +20,7 @@ from .zero_shot import CROSS_ENTROPY, TextClsHead, sentences_of
 class TextTowerHead(TextClsHead):
     """logit_scale * f W^T, with f of unit length and W of a text encoder that is trained.
 
-    In eval mode W is computed once, and again after a change of what is trained.
+    In eval mode W is computed once, and again after a change of the parameters.
 
     Args:
         clip (dict | SplitCLIP): ``model_name`` and ``pretrained``, see
@@ -78,7 +78,7 @@ class TextTowerHead(TextClsHead):
         self.check_classes()
         if self.training:
             return self.encode()
-        state = [(p._version, p.device) for p in self.parameters() if p.requires_grad]
+        state = [(p._version, p.device, p.dtype) for p in self.parameters()]
         if self._kept[0] != state:
             with torch.no_grad():
                 self._kept = state, self.encode()

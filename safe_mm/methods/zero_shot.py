@@ -3,6 +3,7 @@
 Radford et al., Learning Transferable Visual Models From Natural Language Supervision, 2021.
 """
 
+from itertools import chain
 from typing import Callable, Dict, List, Mapping, Optional, Sequence, Union
 
 import torch
@@ -55,7 +56,15 @@ def names_of(classes: Union[Sequence[str], Mapping[str, list]]) -> List[str]:
 def mean_text_features(
     clip: SplitCLIP, classes: Union[Sequence[str], Mapping[str, list]]
 ) -> torch.Tensor:
-    """Means over sentences of text features that are not normalised, shape (N, D)."""
+    """Means over each class's sentences of text features that are not normalised.
+
+    Args:
+        clip (SplitCLIP): Encodes the sentences.
+        classes (Sequence[str] | Mapping[str, list[str]]): See :class:`TextClsHead`.
+
+    Returns:
+        Tensor: Shape (N, D).
+    """
     if not classes:
         return torch.empty(0, clip.embed_dim)
     sentences = sentences_of(classes)
@@ -165,7 +174,7 @@ class TextClsHead(Head, ClsHead):
         return self.similarity(features, self.class_weights)
 
     def similarity(self, features: torch.Tensor, class_weights: torch.Tensor) -> torch.Tensor:
-        """Eq. 4 with other weights than W_c, and SigLIP's bias."""
+        """Eq. 4 with other weights than W_c, and SigLIP's bias; (B, D), (N, D) -> (B, N)."""
         logits = text_logits(features, class_weights, self.logit_scale)
         return logits if self.logit_bias is None else logits + self.logit_bias
 
@@ -176,8 +185,9 @@ class TextClsHead(Head, ClsHead):
         return super()._get_predictions(mask_classes(cls_score, data_samples), data_samples)
 
     def _load_from_state_dict(self, state_dict: dict, prefix: str, *args) -> None:
-        """Makes room for the classes of the checkpoint, if none are known."""
-        loaded = state_dict.get(prefix + 'class_weights')
-        if loaded is not None and not len(self.class_weights):
-            self.class_weights = torch.empty_like(loaded, device=self.class_weights.device)
+        """Takes the shapes of the checkpoint, if no classes are known."""
+        own = chain(self.named_parameters(recurse=False), self.named_buffers(recurse=False))
+        for name, tensor in () if len(self.class_weights) else own:
+            loaded = state_dict.get(prefix + name, tensor)
+            tensor.data = tensor.new_empty(loaded.shape)
         super()._load_from_state_dict(state_dict, prefix, *args)

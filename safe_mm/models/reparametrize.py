@@ -59,7 +59,7 @@ def reparametrize(model: nn.Module, cfg: dict) -> List[str]:
         )
     trainable = []
     with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(INIT_SEED)  # the same in every run
+        torch.default_generator.manual_seed(INIT_SEED)  # the same in every run
         for name, weight in chosen:
             owner, _, key = name.rpartition('.')
             given = dict(weight=weight.detach(), blocks=3 if name.endswith(PACKED) else 1)
@@ -89,6 +89,7 @@ def merge(model: nn.Module) -> nn.Module:
     """
     for module in list(model.modules()):
         for key in list(getattr(module, 'parametrizations', ())):
+            module.parametrizations[key].eval()  # without dropout
             parametrize.remove_parametrizations(module, key)
             getattr(module, key).requires_grad_(True)  # frozen ones are not in a state dict
     return model

@@ -82,7 +82,8 @@ class TextEncoder(SlimModule):
 
     def embed(self, tokens: torch.Tensor) -> torch.Tensor:
         """Token ids (n, L) -> embeddings (n, L, width), without positions."""
-        return self._tower.embedding(tokens)
+        embedding = self._tower.embedding
+        return embedding(tokens.to(embedding.weight.device))
 
     def encode(
         self, tokens: torch.Tensor, embeddings: Optional[torch.Tensor] = None

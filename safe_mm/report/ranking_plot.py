@@ -1,4 +1,4 @@
-"""Picture of many methods, whose curves could not be told apart."""
+"""Dot plot for many methods."""
 
 from pathlib import Path
 
@@ -21,9 +21,9 @@ def plot_ranking(mean: pd.DataFrame, title: str, path: Path) -> None:
         title (str): Of the plot.
         path (Path): The PNG to write.
     """
-    wide = mean.iloc[:, 0].unstack()
-    trained = wide.drop(columns=0, errors='ignore').dropna(how='all')
-    names = trained.mean(axis=1, skipna=False).sort_values(na_position='first').index
+    trained = mean[mean.index.get_level_values(1) > 0].dropna(how='all')
+    by_shots = trained.iloc[:, 0].unstack()
+    names = by_shots.mean(axis=1, skipna=False).sort_values(na_position='first').index
     size = (3 + 2.4 * len(mean.columns), 1.6 + 0.2 * len(names))
     figure = Figure(size, layout='constrained')
     panels = figure.subplots(1, len(mean.columns), sharey=True, squeeze=False)[0]

@@ -87,7 +87,7 @@ def train_and_test(cfg: Config) -> Dict[str, Any]:
     runner, chosen = build_runner(cfg), {}
     if cfg.get('new_classes'):
         runner.model.head.check_predicts_new_classes()
-    check_interpolates(runner.model, cfg.get('interpolations', ()))
+    check_interpolates(runner.model, cfg.get('interpolations', ()), runner.hooks)
     if cfg.get('train_cfg'):
         with tqdm(total=cfg.train_cfg.max_iters, leave=False) as bar:
             train(runner, bar)

@@ -3,16 +3,31 @@
 from typing import Callable, Dict, Sequence
 
 import torch
+from mmengine.hooks import Hook
 
 from ..errors import InputError
 from ..models import CLIPClassifier
 from ..models.reparametrize import interpolated
 
 
-def check_interpolates(model: CLIPClassifier, alphas: Sequence[float]) -> None:
-    """Raises an InputError if a model has no weights to interpolate, or alphas are none."""
-    if not all(isinstance(alpha, (int, float)) and 0 <= alpha <= 1 for alpha in alphas):
-        raise InputError(f'interpolations={list(alphas)} should be numbers from 0 to 1.')
+def check_interpolates(
+    model: CLIPClassifier, alphas: Sequence[float], hooks: Sequence[Hook] = ()
+) -> None:
+    """Raises an InputError if a model has no weights to interpolate, or alphas are none.
+
+    Args:
+        model (CLIPClassifier): Before training.
+        alphas (Sequence[float]): From 0, the start, to 1, the trained model.
+        hooks (Sequence[Hook]): Of the run; none may interpolate already.
+    """
+    if alphas and any(getattr(hook, 'interpolate', None) is not None for hook in hooks):
+        raise InputError(
+            'interpolations does not support a FitHook with interpolate, whose weights are between '
+            'start and end already. Use a config without it: full-fine-tune.py, not wise-ft.py.'
+        )
+    listed = isinstance(alphas, (list, tuple))
+    if not listed or not all(isinstance(a, (int, float)) and 0 <= a <= 1 for a in alphas):
+        raise InputError(f'interpolations={alphas} should be a list of numbers from 0 to 1.')
     if alphas and (model.head.fits or not model.trainable):
         raise InputError(
             f'interpolations does not support {type(model.head).__name__}, which is fitted or has '
