@@ -237,6 +237,20 @@ def test_head_takes_classes_from_a_checkpoint(tiny_clip, build):
     assert torch.equal(fresh.eval()(images), trained.eval()(images))
 
 
+@pytest.mark.parametrize(
+    'kind',
+    ['TaskRes', 'CLAP', 'CrossModal', 'GDA', 'LPPlusPlus', 'LinearProbe', 'Cache', 'CLIPCITE'],
+)
+def test_every_head_takes_the_shapes_of_a_checkpoint(tiny_clip, kind):
+    head = MODELS.build(dict(type=f'safe_mm.{kind}Head', clip=tiny_clip, classes=('a', 'b')))
+    if head.fits:
+        head.fit(torch.randn(4, 64), torch.tensor([0, 1, 0, 1]), torch.arange(4))
+    fresh = MODELS.build(dict(type=f'safe_mm.{kind}Head', clip=tiny_clip))
+    fresh.load_state_dict(head.state_dict())
+    for name, value in head.state_dict().items():
+        assert torch.equal(fresh.state_dict()[name], value), name
+
+
 @BOTH
 def test_head_refuses_to_work_without_classes(tiny_clip, build):
     with pytest.raises(InputError, match='has no classes.*model.classes'):

@@ -215,6 +215,25 @@ def test_prograd_steps_along_the_projected_gradient(clip, strength):
     assert projected == [strength == 1, False]  # against the teacher, and with it
 
 
+def test_prograd_leaves_other_gradients_alone(clip):
+    """Those of a pooling layer that is trained with it are of the cross-entropy."""
+    options = dict(num_tokens=3, init='a photo', classes=CLASSES)
+    heads = ProGradHead(CLIP, 1, **options), CoOpHead(CLIP, **options)
+    features = torch.randn(4, clip.embed_dim, requires_grad=True)
+    losses = [head.loss((features,), samples_of([0, 1, 2, 0]))['loss'] for head in heads]
+    own, plain = (torch.autograd.grad(loss, features)[0] for loss in losses)
+    assert plain.abs().max() > 0
+    torch.testing.assert_close(own, plain)
+
+
+def test_tokens_follow_the_device_of_the_encoder():
+    """A prompt's words are embedded before the whole model is on one device."""
+    text, seen = TextEncoder(SplitCLIP(**CLIP)).to('meta'), []
+    text._tower.embedding.register_forward_pre_hook(lambda _, ids: seen.append(ids[0].device.type))
+    text.embed(torch.tensor([1, 2]))
+    assert seen == ['meta']
+
+
 def test_weights_of_a_trained_tower_follow_its_parameters(clip):
     """In eval mode they are computed once for the same parameters."""
     head, calls = TextTowerHead(CLIP, classes=CLASSES).eval(), []
@@ -226,6 +245,11 @@ def test_weights_of_a_trained_tower_follow_its_parameters(clip):
         head.text.clip.text_projection.mul_(torch.rand_like(head.text.clip.text_projection))
     assert not torch.allclose(head.current_weights(), first)
     assert len(calls) == 2
+    frozen = CoOpHead(CLIP, classes=CLASSES).requires_grad_(False).eval()
+    first = frozen.current_weights()
+    frozen.load_state_dict(dict(frozen.state_dict(), context=torch.ones_like(frozen.context)))
+    assert not torch.allclose(frozen.current_weights(), first)
+    assert frozen.double().current_weights().dtype == torch.float64
 
 
 @pytest.mark.parametrize(
@@ -234,6 +258,7 @@ def test_weights_of_a_trained_tower_follow_its_parameters(clip):
         (dict(position='left'), 'should be one of'),
         (dict(num_tokens=0), 'should be at least 1'),
         (dict(num_tokens=None), 'should be at least 1'),
+        (dict(num_tokens=-1), 'should be at least 1'),
         (dict(num_tokens=2, init='a photo of a'), 'has 4 tokens'),
         (dict(num_tokens=73), 'the class .red bee. and 73 context vectors do not fit'),
     ],

@@ -120,6 +120,29 @@ def test_equal_to_clip_at_the_start_and_after_merging(kind, method):
     torch.testing.assert_close(own(images), trained, rtol=1e-4, atol=1e-4)
 
 
+def test_each_layer_drops_inputs_of_its_own():
+    """And merging in training drops none."""
+    model = build('ViT', dict(type='safe_mm.LoRA', dropout=0.5))
+    parts = [m for m in model.modules() if isinstance(m, LoRA)]
+    changes = []
+    for part in parts:
+        part.up.data.fill_(1), part.down.data.fill_(1)
+        changes.append(part.train()(torch.zeros(part.up[:, :, 0].numel(), part.down.shape[-1])))
+    same = [torch.equal(a, b) for a, b in zip(changes, changes[1:]) if a.shape == b.shape]
+    assert same and not any(same)
+    layer = next(m for m in model.modules() if hasattr(m, 'parametrizations'))
+    whole = layer.eval().in_proj_weight.detach().clone()
+    model.train()
+    merge(model)
+    torch.testing.assert_close(layer.in_proj_weight, whole)
+
+
+@pytest.mark.parametrize('wrong', [dict(rank=0), dict(dropout=1)])
+def test_wrong_options_of_lora_are_refused(wrong):
+    with pytest.raises(InputError, match='LoRA: rank=.* should be at least 1'):
+        LoRA(torch.zeros(4, 4), 1, **wrong)
+
+
 def test_both_towers_are_updated():
     """Each attention layer has an update of queries, keys and values."""
     model = build('ViT', dict(type='safe_mm.LoRA', rank=3))

@@ -46,6 +46,14 @@ def test_rows_and_points(drawn, tmp_path):
         assert zero.get_xdata()[0] == 50 - shift
 
 
+def test_a_method_without_the_first_column_has_a_row(drawn, tmp_path):
+    index = pd.MultiIndex.from_tuples([('GDA', 1), ('SAFE', 1)], names=['method', 'shots'])
+    table = pd.DataFrame(dict(average=[float('nan'), 60.0], other=[50.0, 70.0]), index=index)
+    plot_ranking(table, 'a CLIP', tmp_path / 'x.png')
+    names = drawn['x.png'][0].get_yticklabels()
+    assert [name.get_text() for name in names] == ['GDA', 'SAFE']
+
+
 @pytest.mark.parametrize('count', [CURVES - 1, CURVES])
 def test_report_of_many_methods_is_a_ranking(drawn, tmp_path, count):
     """Zero-shot CLIP is one more; others have no training and no curves."""

@@ -1,5 +1,8 @@
 """Text classifiers for SAFE: one prompt, and template mining; and SAFE's penalty."""
 
+import json
+from pathlib import Path
+
 import pytest
 import torch
 from mmengine.config import Config
@@ -74,6 +77,23 @@ def test_several_samples_at_once_are_refused(tmp_path, shapes):
     file = write_config(METHOD, tmp_path, shapes)
     args = ['--clip', 'creatures-rn:seed1', '--shots', 4, '--seeds', 1, 2]
     fails('TemplateMiningHook does not support --seeds', 'train', file, *args)
+
+
+def test_a_head_made_of_class_weights_is_refused(tmp_path, shapes):
+    line = "model['head'] = dict(type='safe_mm.TaskResHead')"
+    file = write_config(METHOD, tmp_path, shapes, line)
+    fails('does not support TaskResHead', 'train', file, *options('--work-dir', tmp_path / 'run'))
+
+
+def test_classes_with_sentences_of_their_own_are_refused(tmp_path, shapes):
+    """Their numbers differ, so that no sentence is that of another class."""
+    names = sorted(path.name for path in Path(shapes, 'shapes').iterdir() if path.is_dir())
+    pool = {name: [f'{name} {i}' for i in range(2 + (name == names[0]))] for name in names}
+    (tmp_path / 'pool.json').write_text(json.dumps(pool))
+    file = write_config(METHOD, tmp_path, shapes, POOL)
+    more = f'--cfg-options custom_hooks.1.pool={tmp_path / "pool.json"}'.split()
+    args = options('--work-dir', tmp_path / 'run', *more)
+    fails('needs the same templates for all classes', 'train', file, *args)
 
 
 @pytest.mark.parametrize('shots', [None, 4])

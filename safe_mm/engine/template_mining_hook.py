@@ -4,6 +4,7 @@ from typing import List, Sequence, Tuple, Union
 
 import torch
 from mmengine.hooks import Hook
+from mmengine.optim import OptimWrapper
 from torch.nn import functional as F
 
 from ..clip import SplitCLIP
@@ -47,21 +48,22 @@ class TemplateMiningHook(Hook):
         keep (int): How many to keep. Defaults to 21.
 
     Raises:
-        InputError: There is no validation, there are several seeds, or the neck has no features of
-            the unchanged CLIP.
+        InputError: There is no validation, there are several seeds, a class has other sentences
+            than the pool's, the head is made of W_c, or the neck has no features of the unchanged
+            CLIP.
     """
 
     priority = 'VERY_LOW'  # when features are cached
 
     def __init__(self, pool: Union[str, Sequence[str]] = 'openai_imagenet', keep: int = 21) -> None:
         self.pool, self.keep = pool, keep
+        self._sentences: List[List[str]] = []
 
-    @torch.no_grad()
-    def before_train_epoch(self, runner) -> None:
-        """Chooses before the first iteration; later, W_c comes from a checkpoint."""
-        model, loop = unwrap(runner.model), runner.train_loop
-        if loop.iter:
+    def before_run(self, runner) -> None:
+        """Checks a training before anything is computed."""
+        if not isinstance(runner.optim_wrapper, OptimWrapper):
             return
+        model = unwrap(runner.model)
         if runner.val_loop is None:
             raise InputError('TemplateMiningHook needs validation images. Remove --no-validate.')
         if model.runs is not None and model.runs.num_seeds > 1:
@@ -69,6 +71,30 @@ class TemplateMiningHook(Hook):
                 'TemplateMiningHook does not support --seeds: each sample has templates of its '
                 'own. Train them one by one, with --seed.'
             )
+        if model.head.class_bound or set(model.head.from_names) != {'class_weights'}:
+            raise InputError(
+                f'TemplateMiningHook does not support {type(model.head).__name__}, which has made '
+                'other tensors of the class weights before they are chosen. Use a TextClsHead.'
+            )
+        own = runner.cfg.model.get('templates') or 'a photo of a {}.'
+        self._sentences = [
+            list(dict.fromkeys(first + second))
+            for first, second in zip(
+                class_prompts(model.classes, own), class_prompts(model.classes, self.pool)
+            )
+        ]
+        if len({len(sentences) for sentences in self._sentences}) > 1:
+            raise InputError(
+                'TemplateMiningHook needs the same templates for all classes. Set model.templates '
+                'to templates with {}, in place of sentences of each class.'
+            )
+
+    @torch.no_grad()
+    def before_train_epoch(self, runner) -> None:
+        """Chooses before the first iteration; later, W_c comes from a checkpoint."""
+        if runner.train_loop.iter:
+            return
+        model, per_class = unwrap(runner.model), self._sentences
         validation = pool_dataset(model, runner.val_loop.dataloader.dataset)
         figures = model.neck.figures(validation.branches)
         if 'zero-shot' not in figures:
@@ -76,13 +102,6 @@ class TemplateMiningHook(Hook):
                 f'TemplateMiningHook needs the unchanged CLIP, which {type(model.neck).__name__} '
                 'has not kept. Use a BlendedAttentionPool.'
             )
-        own = runner.cfg.model.get('templates') or 'a photo of a {}.'
-        per_class = [
-            list(dict.fromkeys(first + second))
-            for first, second in zip(
-                class_prompts(model.classes, own), class_prompts(model.classes, self.pool)
-            )
-        ]
         texts = SplitCLIP(**runner.cfg.model.clip).encode_text(sum(per_class, []))
         texts = texts.unflatten(0, (len(per_class), -1)).transpose(0, 1)
         weights, best = mine(

@@ -35,7 +35,15 @@ class ZeroShotHook(Hook):
 
     def before_train(self, runner: Runner) -> None:
         """Builds the data, before hours of training."""
-        self._loaders = {name: Runner.build_dataloader(cfg) for name, cfg in self._cfg.items()}
+        for name, cfg in self._cfg.items():
+            loader = Runner.build_dataloader(cfg)
+            # One process evaluates all images
+            self._loaders[name] = DataLoader(
+                loader.dataset,
+                loader.batch_size,
+                num_workers=loader.num_workers,
+                collate_fn=loader.collate_fn,
+            )
 
     def after_train_iter(self, runner: Runner, *args, **kwargs) -> None:
         """Evaluates every ``interval``-th and the last iteration."""

@@ -189,5 +189,6 @@ class TextClsHead(Head, ClsHead):
         own = chain(self.named_parameters(recurse=False), self.named_buffers(recurse=False))
         for name, tensor in () if len(self.class_weights) else own:
             loaded = state_dict.get(prefix + name, tensor)
-            tensor.data = tensor.new_empty(loaded.shape)
+            if loaded.shape != tensor.shape:
+                tensor.data = tensor.new_empty(loaded.shape)
         super()._load_from_state_dict(state_dict, prefix, *args)
