@@ -89,6 +89,11 @@ METHODS = [
     Method('safe_template-mining'),
 ]
 RUN = [method for method in METHODS if method.name != 'zero-shot']
+# Those that are resumed, tested and swept in two processes, too
+IN_TWO = {
+    *('linear-probe', 'wise-ft', 'coop', 'cocoop', 'prograd', 'cross-modal-linear', 'calip-fs'),
+    *('clip-adapter', 'clip-cite', 'gda', 'clip-svd'),
+}
 
 
 def write_config(method: Method, folder: Path, data: str, *more: str) -> Path:

@@ -17,9 +17,10 @@ from safe_mm.errors import InputError
 from safe_mm.models.slim import _tensors
 from safe_mm.options import add_common_options
 from safe_mm.registry import MODELS
+from safe_mm.report.results import display_name
 
 from .conftest import fails, run_tool, weights
-from .methods import METHODS, RUN, options, write_config
+from .methods import IN_TWO, METHODS, RUN, options, write_config
 from .two_processes import run_in_two
 
 # What is no parameter of a classifier, and may change; W_c does by template mining
@@ -187,6 +188,33 @@ def test_two_processes_equal_one(method, trained, tmp_path):
         for folder in (work_dir, tmp_path)
     ]
     assert scores[0] == pytest.approx(scores[1], abs=0 if method.exact else 100 / 24)
+    if method.name in IN_TWO:
+        resume_in_two(file, tmp_path, half)
+        check_test_in_two(file, tmp_path)
+
+
+def resume_in_two(file, work_dir, batch_size):
+    """To the same bits, from half its length; what is fitted alone is fitted again."""
+    again = work_dir / 'again'
+    again.mkdir()
+    for half in [*work_dir.glob('iter_5.pth'), *work_dir.glob('best_accuracy*_[05].pth')]:
+        shutil.copy(half, again)
+    more = ('--cfg-options', f'train_dataloader.batch_size={batch_size}')
+    resume = ['--resume'] * any(again.iterdir())
+    run_in_two('train', file, *options('--work-dir', again, *resume, *more))
+    one, two = weights(best(work_dir)), weights(best(again))
+    for key, value in one.items():
+        assert torch.equal(value, two[key]), key
+
+
+def check_test_in_two(file, work_dir):
+    """To the metrics of one process."""
+    found = []
+    for run, out in ((run_tool, 'one.json'), (run_in_two, 'two.json')):
+        args = [file, work_dir, *options()[:2], '--work-dir', work_dir / 'test']
+        run('test', *args, '--out', work_dir / out, '--out-item', 'metrics')
+        found.append(mmengine.load(work_dir / out))
+    assert found[0] == found[1]
 
 
 @named(RUN)
@@ -274,6 +302,18 @@ def test_sweep_agrees_with_test(method, trained, tmp_path, shapes):
     assert {
         k.split('/')[1]: v for k, v in tested.items() if k.startswith('figure/')
     } == pytest.approx(found['test']['test'], abs=1e-4)
+
+
+def test_a_sweep_of_many_methods_in_two_processes(tmp_path, shapes):
+    """Has a result of each, in one report."""
+    chosen = [method for method in METHODS if method.name in IN_TWO]
+    files = [write_config(method, tmp_path, shapes) for method in chosen]
+    common = ['--work-dir', tmp_path / 'out', '--clips', options()[1], '--shots', 4, '--seeds', 1]
+    run_tool('sweep', *files, *common, '--jobs', 2)
+    run_tool('report', tmp_path / 'out', '--out', tmp_path / 'report')
+    text = (tmp_path / 'report' / 'report.md').read_text()
+    costs = text[text.index('## Costs') :]
+    assert all(f'| {display_name(name)} ' in costs for name in IN_TWO)
 
 
 def test_unfinished_and_foreign_checkpoints_are_refused(trained, tmp_path):

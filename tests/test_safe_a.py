@@ -8,6 +8,8 @@ from mmengine.config import Config
 from mmpretrain import get_model
 
 from safe_mm.checkpoint import read_checkpoint
+from safe_mm.pooled import pool_dataset
+from safe_mm.registry import DATASETS
 
 from .caches import train
 from .conftest import CONFIG, fails, run_tool, weights
@@ -74,6 +76,17 @@ def test_safe_a_is_safe_with_a_cache(method, tmp_path):
         moved = (tuned['head.keys'] - one['state_dict']['head.keys']).abs()
         assert moved.max() > 0
     fails('load_from=CHECKPOINT', 'train', file, *options, '--work-dir', tmp_path / 'none')
+
+
+def test_without_validation_keys_are_of_blended_features(method, tmp_path):
+    file, options = method('safe-a')
+    train(file, options, tmp_path, '--no-validate')
+    cfg = str(tmp_path / 'safe-a.py')
+    model = get_model(cfg, pretrained=str(tmp_path / 'best_fitted_iter_10.pth'))
+    pooled = pool_dataset(model, DATASETS.build(Config.fromfile(cfg).train_dataloader.dataset))
+    keys = model.head.keys.clone()
+    model.head.fit(model.neck.combine(pooled.branches), pooled.labels, pooled.images)
+    torch.testing.assert_close(model.head.keys, keys)
 
 
 def test_safe_a_resumes_and_trains_without_its_cache(method, tmp_path):
