@@ -4,11 +4,12 @@
 #       --seed 1 --data-root data
 #
 # Trains 4 * D * D parameters: 4,194,304 for RN50 and 1,048,576 for ViT-B/16.
-# Built from the published description; no public code. Recipe, start and weights
-# of the terms are this library's: AdamW, two fixed views of each image, and
-# few-shot validation chooses the iteration, then the weights. Published (only in
-# SAFE's Table III, selection not stated), 16-shot ImageNet / V2 / Sketch / A / R:
-# RN50 65.8 / 55.9 / 35.4 / 23.4 / 56.7, ViT-B/16 73.1 / 65.1 / 48.3 / 50.4 / 76.6.
+# Built from the published description; no public code. Recipe, start and
+# weights of the terms are this library's, since none is published: AdamW, two
+# fixed views of each image, and few-shot validation chooses the iteration, then
+# the weights. Published (only in SAFE's Table III, selection not stated),
+# 16-shot ImageNet / V2 / Sketch / A / R: RN50 65.8 / 55.9 / 35.4 / 23.4 / 56.7,
+# ViT-B/16 73.1 / 65.1 / 48.3 / 50.4 / 76.6.
 _base_ = ['./_base_/datasets/caltech101.py', './_base_/default_runtime.py']
 model = dict(
     type='safe_mm.CLIPClassifier',

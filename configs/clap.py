@@ -6,7 +6,8 @@
 # Trains N * D parameters (ImageNet: 1,024,000 for RN50, 512,000 for ViT-B/16).
 # As published: SGD with lr 0.1 and no weight decay, batches of 256, cosine,
 # twenty stored views of random crops, a constraint weighted by each class's
-# zero-shot probability. Departs: 600 iterations in place of 300 epochs, and
+# zero-shot probability. Departs (docs/methods.md says why): seven templates for
+# ImageNet (published: eight), 600 iterations in place of 300 epochs, and
 # few-shot validation chooses the iteration (published: the last one, nothing is
 # selected). Published averages were not at hand.
 _base_ = ['./_base_/datasets/caltech101.py', './_base_/default_runtime.py']

@@ -5,15 +5,15 @@
 #
 # Trains 184,320 parameters of ViT-B/16: rank 2, queries, keys and values of all
 # layers. As published: scale 1 / sqrt(rank), dropout 0.25, AdamW with lr 2e-4
-# and weight decay 0.01, batches of 32, cosine, random crops. Departs: 2,000
-# iterations at all shots (published: 500 K), ten stored views of each image,
-# one dropout mask for all tokens of an iteration, float32, the templates of the
-# dataset (published: "a photo of a {}." for all), and few-shot validation
-# chooses the iteration (published: the last one). Not defined for ResNets in the
-# paper; here their attention pool and the text tower are updated: 98,304
-# parameters of RN50, 24,576 and 73,728. Published, ViT-B/16, average of 11
-# datasets, by others: 72.20 / 75.41 / 77.32 / 80.10 / 82.89 at 1/2/4/8/16 shots,
-# nothing selected.
+# and weight decay 0.01, batches of 32, cosine, random crops. Departs
+# (docs/methods.md says why): 2,000 iterations at all shots (published: 500 K),
+# ten stored views of each image, one dropout mask for all tokens of an
+# iteration, float32, the templates of the dataset (published: "a photo of a
+# {}." for all), and few-shot validation chooses the iteration (published: the
+# last one). Not defined for ResNets in the paper; here their attention pool and
+# the text tower are updated: 98,304 parameters of RN50, 24,576 and 73,728.
+# Published, ViT-B/16, average of 11 datasets, by others: 72.20 / 75.41 / 77.32
+# / 80.10 / 82.89 at 1/2/4/8/16 shots, nothing selected.
 _base_ = ['./_base_/datasets/caltech101.py', './_base_/default_runtime.py']
 model = dict(
     type='safe_mm.CLIPClassifier',

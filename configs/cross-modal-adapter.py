@@ -1,4 +1,4 @@
-# Cross-modal adaptation, adapter: a CLIP-Adapter and the classifier behind it
+# Cross-modal adaptation, adapter: a CLIP-Adapter and the classifier after it
 # learn from images and texts.
 #
 #   python tools/train.py configs/cross-modal-adapter.py --dataset caltech101 \

@@ -5,8 +5,9 @@
 #
 # Trains N * D parameters (ImageNet: 1,024,000 for RN50, 512,000 for ViT-B/16).
 # As published: half of a batch of 8 are texts, AdamW, 12,800 iterations, centre
-# crop and mirror image, few-shot validation. Text samples are the sentences of
-# the config's templates. Departs: batches of 8 only (published: or 32). Its
+# crop and horizontal flip, few-shot validation. Text samples are the sentences
+# of the config's templates. Departs: batches of 8 only (published: or 32),
+# since settings of one batch size share the features of an iteration. Its
 # authors: with the head started from the texts, as here and in their scripts,
 # text samples add little. Published by SAFE (Table III, the variant is not
 # named), RN50, ImageNet, 16 shots: 64.5, selected by few-shot validation.

@@ -5,7 +5,7 @@
 #       --shots 16 --seed 1 --data-root data
 #
 # Trains 14,787,584 parameters of RN50, those of SAFE, and 7,482,624 of
-# ViT-B/16, with the norm and the projection behind the last block, and N * D of
+# ViT-B/16, with the norm and the projection after the last block, and N * D of
 # the classifier (ImageNet: 15,811,584 and 7,994,624 in all). The recipe is that
 # of cross-modal-linear.py, with the published grid of this variant; the scale
 # of the logits is exp(4), as in the published scripts. Published by SAFE (Table

@@ -7,10 +7,11 @@
 # ViT-B/16). As in CoOp's evaluation: features of the centre crop, after the
 # projection, not normalised; L-BFGS, at most 1,000 iterations; few-shot
 # validation chooses the strength of L2. Departs: C from 1e-4 to 10 by decades
-# (there 1e-6 to 1e6 in steps of 100, then eight halvings about the best).
-# Published by CoOp, quoted in SAFE (Table III): ImageNet, 16 shots, 55.9 for
-# RN50 and 65.9 for ViT-B/16, selected on few images of CoOp's validation list,
-# which for ImageNet is the test list.
+# (there 1e-6 to 1e6 in steps of 100, then eight halvings about the best), since
+# few validation images cannot tell finer ones. Published by CoOp, quoted in
+# SAFE (Table III): ImageNet, 16 shots, 55.9 for RN50 and 65.9 for ViT-B/16,
+# selected on few images of CoOp's validation list, which for ImageNet is the
+# test list.
 _base_ = [
     './_base_/datasets/caltech101.py',
     './_base_/schedules/fit.py',

@@ -5,10 +5,11 @@
 #
 # Trains 2,097,152 parameters of RN50 and 393,216 of ViT-B/16. As published for
 # use without validation: Adam with eps 1e-4, 300 iterations, lr 1e-5, a penalty
-# of 1/K. Departs: batches of 256 images of ten stored random views (published:
-# all images, 300 views), and few-shot validation chooses the iteration.
-# Published, RN50, average of 11 datasets, ten samples, nothing selected: 64.33
-# / 67.19 / 69.94 / 72.82 / 75.46 at 1/2/4/8/16 shots.
+# of 1/K. Departs (docs/methods.md says why): batches of 256 images of ten
+# stored random views (published: all images, 300 views), and few-shot
+# validation chooses the iteration. Published, RN50, average of 11 datasets, ten
+# samples, nothing selected: 64.33 / 67.19 / 69.94 / 72.82 / 75.46 at 1/2/4/8/16
+# shots.
 _base_ = ['./_base_/datasets/caltech101.py', './_base_/default_runtime.py']
 model = dict(
     type='safe_mm.CLIPClassifier',

@@ -6,9 +6,10 @@
 # Trains nothing; the cache has N * K * D numbers (ImageNet, 16 shots:
 # 16,384,000 for RN50, 8,192,000 for ViT-B/16). As published, a key is the mean
 # feature of ten random views of an image. Departs: few-shot validation chooses
-# alpha and gamma. Published (log of its code), RN50, one seed, average of 11
-# datasets: 62.33 / 64.62 / 66.54 / 68.50 / 70.32 at 1/2/4/8/16 shots, selected
-# on all validation images, for ImageNet on test images.
+# alpha and gamma, as all choices here. Published (log of its code), RN50, one
+# seed, average of 11 datasets: 62.33 / 64.62 / 66.54 / 68.50 / 70.32 at
+# 1/2/4/8/16 shots, selected on all validation images, for ImageNet on test
+# images.
 _base_ = [
     './_base_/datasets/caltech101.py',
     './_base_/schedules/fit.py',

@@ -1,5 +1,5 @@
 # Loaders of a few-shot task: K training images a class, each seen as centre
-# crop and mirror image, and min(K, 4) for validation. --shots and --seed
+# crop and horizontal flip, and min(K, 4) for validation. --shots and --seed
 # choose the sample, a file of datasets/ the images.
 shots = 16
 seed = 1

@@ -84,7 +84,7 @@ def apply_test_options(cfg: Config, args: Namespace) -> None:
 
 
 def add_flip_tta(cfg: Config) -> None:
-    """Averages the scores of each image and its mirror image, unless the config has its own
+    """Averages the scores of each image and its horizontal flip, unless the config has its own
     ``tta_model`` and ``tta_pipeline``.
     """
     dataset = cfg.test_dataloader.dataset

@@ -37,10 +37,10 @@ class FewShotDataset(BaseDataset):
             name], ...], ...}``; or ``classnames.txt`` of ImageNet, or ``variants.txt`` of
             FGVC-Aircraft, see :mod:`safe_mm.datasets.lists`. Without one, the image folder has a
             folder for each class, see :func:`safe_mm.datasets.splits.read_folders`. Defaults to ''.
-        mirror (bool): Whether each image is followed by its mirror image, as a second view.
+        mirror (bool): Whether each image is followed by its horizontal flip, as a second view.
             Defaults to False.
         views (int, optional): Number of random views of each image, in place of the image and its
-            mirror image. Random transforms then draw the same numbers for a view each time, by
+            horizontal flip. Random transforms then draw the same numbers for a view each time, by
             ``seed``, so that features can be cached. Defaults to None.
         templates (str | Sequence[str], optional): Prompt templates for the data, see
             :func:`safe_mm.prompts.class_prompts`. Defaults to None.

@@ -65,7 +65,7 @@ class CLIPCrop(BaseTransform):
 
 @TRANSFORMS.register_module()
 class CLIPRandomCrop(BaseTransform):
-    """A random resized crop, mirrored every other time.
+    """A random resized crop, flipped horizontally with probability 0.5.
 
     The augmentation of few-shot work on CLIP, such as Tip-Adapter's.
 

@@ -43,8 +43,8 @@ class BlendedAttentionPool(Neck, SlimModule):
         clip (dict | SplitCLIP): ``model_name`` and ``pretrained``, see
             :class:`safe_mm.clip.SplitCLIP`.
         beta (float): Weight of AttnPool_O. Defaults to 0.5.
-        tune_projection (bool): Whether to fine-tune also what lies behind the pooling layer proper,
-            its ``projection``: for a ViT, the norm and the projection behind the last block.
+        tune_projection (bool): Whether to fine-tune also what lies after the pooling layer proper,
+            its ``projection``: for a ViT, the norm and the projection after the last block.
             Defaults to False.
         frozen (bool): Whether AttnPool_F comes from a checkpoint and is not trained. Defaults to
             False.

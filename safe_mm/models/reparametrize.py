@@ -87,9 +87,10 @@ def merge(model: nn.Module) -> nn.Module:
 
     They are in the model's state dict then.
     """
-    for module in list(model.modules()):
-        for key in list(getattr(module, 'parametrizations', ())):
-            module.parametrizations[key].eval()  # without dropout
-            parametrize.remove_parametrizations(module, key)
-            getattr(module, key).requires_grad_(True)  # frozen ones are not in a state dict
+    owner: Any
+    for owner in list(model.modules()):
+        for key in list(getattr(owner, 'parametrizations', ())):
+            owner.parametrizations[key].eval()  # without dropout
+            parametrize.remove_parametrizations(owner, key)
+            getattr(owner, key).requires_grad_(True)  # frozen ones are not in a state dict
     return model

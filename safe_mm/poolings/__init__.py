@@ -1,4 +1,4 @@
-"""Pooling layers of CLIP's visual encoders, behind one interface.
+"""Pooling layers of CLIP's visual encoders, with one interface.
 
 Another pooling is another file here and another entry of :data:`POOLINGS`.
 """

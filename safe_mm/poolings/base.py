@@ -17,7 +17,7 @@ class Pooling(nn.Module):
 
     Attributes:
         supports (str): The visual towers it is split from, for messages.
-        projection (Sequence[str]): Names of the submodules and parameters behind the pooling layer
+        projection (Sequence[str]): Names of the submodules and parameters after the pooling layer
             proper. SAFE leaves them frozen unless told otherwise.
         without_effect (Sequence[str]): Names of parameters that never change the output. They are
             frozen.

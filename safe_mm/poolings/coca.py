@@ -16,7 +16,7 @@ class AttentionalPool(TokenPooling):
     """Pooling layer of open_clip's CoCa (``transformer.AttentionalPooler``).
 
     The pooler has many learned queries. The first gives the image feature, the others are for
-    captions and are not computed. SAFE leaves norm and projection behind the pooler frozen, as it
+    captions and are not computed. SAFE leaves norm and projection after the pooler frozen, as it
     does for a ViT.
 
     open_clip's two-pooler variants (``attentional_pool`` is 'parallel' or 'cascade') are not

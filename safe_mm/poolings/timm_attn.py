@@ -23,7 +23,7 @@ class AbsAttentionPool(MapPooling):
 
     The mean token is the query, as in CLIP's ResNets. Positions are resampled to the grid of the
     dense features. The layer has an output projection, which SAFE tunes with it. open_clip's
-    ``timm_proj`` behind it, if any, stays frozen.
+    ``timm_proj`` after it, if any, stays frozen.
 
     Args:
         head (nn.Sequential): open_clip's head, the timm layer ``pool`` first.

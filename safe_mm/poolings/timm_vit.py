@@ -18,7 +18,7 @@ class TimmLastBlockPool(TokenPooling):
 
     The same as :class:`safe_mm.poolings.LastBlockPool`, for trunks of timm pooled by their class
     token, such as MobileCLIP-B; registers may follow the class token. SAFE leaves norm and head
-    behind the block frozen.
+    after the block frozen.
 
     Args:
         visual (open_clip.timm_model.TimmModel): Whose last block, norm and head are taken over.

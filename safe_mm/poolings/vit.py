@@ -15,7 +15,7 @@ class LastBlockPool(TokenPooling):
     """Last block of a ViT, as the pooling layer (SAFE, Sec. IV-A).
 
     The class token is the query; the residual and the MLP belong to the block, of which only the
-    class token is computed. Norm and projection behind the block follow.
+    class token is computed. Norm and projection after the block follow.
 
     Args:
         visual (open_clip.transformer.VisionTransformer): Whose last block, norm and projection are
