@@ -86,6 +86,8 @@ METHODS = [
     Method('safe_prolip'),
     Method('safe_coop', starts_at_zero_shot=False, joint=False),
     Method('safe_tuned-head'),
+    Method('safe_class-name', starts_at_zero_shot=False),
+    Method('safe_one-template', starts_at_zero_shot=False),
     Method('safe_template-mining'),
 ]
 RUN = [method for method in METHODS if method.name != 'zero-shot']

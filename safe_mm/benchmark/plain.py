@@ -5,7 +5,7 @@ context, one image at a time, a low-rank branch or both factors in each layer.
 """
 
 import copy
-from typing import Any, Dict, Type
+from typing import Any, Dict, Sequence, Type, Union
 
 import torch
 from mmengine.config import Config
@@ -14,6 +14,7 @@ from torch.nn import functional as F
 
 from ..clip.loading import load_clip
 from ..methods.clip_cite import contrast_other_classes, distance_to_original
+from ..methods.cross_modal import draw
 from ..models import CLIPClassifier
 from .layers import Factored, LowRank, linear, replace_attention
 
@@ -31,7 +32,7 @@ class Plain(nn.Module):
     def __init__(self, cfg: Config, model: CLIPClassifier) -> None:
         super().__init__()
         self.clip = load_clip(**cfg.model.clip).requires_grad_(False).eval()
-        self.tokens: Any = model.head.tokens
+        self.tokens: Any = getattr(model.head, 'tokens', None)
         self.scale = self.clip.logit_scale.exp().item()
 
     def loss(self, inputs: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
@@ -146,6 +147,50 @@ class CLIPSVD(BothTowers):
                     setattr(block.mlp, name, Factored(old.weight, old.bias))
 
 
+class FullFineTuning(Plain):
+    """The visual encoder and a classifier, on images."""
+
+    def __init__(self, cfg: Config, model: CLIPClassifier) -> None:
+        super().__init__(cfg, model)
+        head: Any = model.head
+        self.weight, self.scale = nn.Parameter(head.weight.detach().clone()), head.scale
+        for part in self.tuned():
+            part.requires_grad_(True)
+
+    def tuned(self) -> Sequence[Union[nn.Module, nn.Parameter]]:
+        return (self.clip.visual,)
+
+    def logits(self, inputs: torch.Tensor) -> torch.Tensor:
+        return self.scale * F.normalize(self.clip.visual(inputs), dim=-1) @ self.weight.T
+
+
+class CrossModalPartial(FullFineTuning):
+    """The pooling layer and a classifier, on dense features and as many texts."""
+
+    def __init__(self, cfg: Config, model: CLIPClassifier) -> None:
+        super().__init__(cfg, model)
+        self.texts: Any = model.head.texts
+        self.text_labels: Any = model.head.text_labels
+
+    def tuned(self) -> Sequence[Union[nn.Module, nn.Parameter]]:
+        visual = self.clip.visual
+        if hasattr(visual, 'attnpool'):
+            return (visual.attnpool,)
+        return visual.transformer.resblocks[-1], visual.ln_post, visual.proj
+
+    def pool(self, dense: torch.Tensor) -> torch.Tensor:
+        visual = self.clip.visual
+        if hasattr(visual, 'attnpool'):
+            return visual.attnpool(dense)
+        return visual.ln_post(visual.transformer.resblocks[-1](dense)[:, 0]) @ visual.proj
+
+    def loss(self, inputs: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
+        picked = draw(0, len(inputs), len(self.texts))
+        samples = torch.cat([F.normalize(self.pool(inputs), dim=-1), self.texts[picked]])
+        labels = torch.cat([labels, self.text_labels[picked]])
+        return F.cross_entropy(self.scale * samples @ self.weight.T, labels)
+
+
 class CLIPCITE(Plain):
     """Both towers, and the unchanged CLIP beside them, on images and the texts of their classes."""
 
@@ -178,4 +223,6 @@ PLAIN: Dict[str, Type[Plain]] = {
     'clip-lora': CLIPLoRA,
     'clip-svd': CLIPSVD,
     'clip-cite': CLIPCITE,
+    'full-fine-tune': FullFineTuning,
+    'cross-modal-partial': CrossModalPartial,
 }
