@@ -12,11 +12,11 @@ from torch.nn.functional import cross_entropy
 from safe_mm.engine import enable_joint_training, expand_grid
 from safe_mm.engine.joint_loops import MeanLoss
 from safe_mm.evaluation import evaluate
-from safe_mm.models import JointRuns, use_copy
+from safe_mm.models import JointRuns, add_joint_runs, use_copy
 from safe_mm.pooled import pool_dataset
 from safe_mm.registry import MODELS
 
-from .conftest import CONFIG, config, fails, run_tool, short, training, weights
+from .conftest import CONFIG, TINY_RN, config, fails, run_tool, short, training, weights
 
 GRID = ['grid.lr=[1e-2,1e-3,0]', 'grid.weight_decay=[0.5,0]']
 
@@ -59,6 +59,40 @@ def test_copies_are_as_if_alone(tiny_clip, dtype, seeds):
         for mine, theirs in zip(own.parameters(), alone.parameters()):
             if mine.requires_grad:
                 torch.testing.assert_close(mine.grad, theirs.grad, rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize('kind', ['LoRA', 'SingularValues'])
+def test_copies_have_reparametrized_weights_of_their_own(kind):
+    """In the losses and in the predictions of the whole classifier."""
+    torch.manual_seed(0)
+    model = MODELS.build(
+        dict(
+            type='safe_mm.CLIPClassifier',
+            clip=dict(model_name=TINY_RN, pretrained=None),
+            classes=['a', 'b'],
+            neck=dict(type='safe_mm.FineTunedPool'),
+            head=dict(type='safe_mm.TextTowerHead'),
+            reparametrize=dict(type=f'safe_mm.{kind}'),
+        )
+    )
+    features = model.dense(torch.rand(3, 3, 64, 64)).detach()
+    samples = [DataSample().set_gt_label(i % 2) for i in range(3)]
+    add_joint_runs(model, [{}] * 2, 1)
+    for parameter in model.runs.parameters():
+        if parameter.requires_grad:
+            parameter.data += 0.1 * torch.randn_like(parameter)
+    runs = model.eval().runs
+    losses = model(features, samples, mode='loss', start='dense')
+    together = runs.predict(features, samples, 'dense', 0)
+    model.runs = None
+    for number in range(2):
+        model.backbone.tuned, model.neck, model.head = runs.copies[number].values()
+        alone = model(features, samples, mode='loss', start='dense')['loss']
+        torch.testing.assert_close(losses[f'loss_{number}'], alone)
+        predicted = model(features, samples, mode='predict', start='dense')
+        for one, two in zip(together[number], predicted):
+            torch.testing.assert_close(one.pred_score, two.pred_score)
+    assert losses['loss_0'] != losses['loss_1']
 
 
 def test_copies_share_what_is_frozen(tiny_clip):

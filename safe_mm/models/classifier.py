@@ -155,6 +155,8 @@ class CLIPClassifier(ImageClassifier):
             mode (str): 'tensor', 'loss' or 'predict'.
             start (str): The stage of ``inputs``. Defaults to 'image'.
         """
+        if mode == 'loss' and self.runs is not None:
+            return self.runs.loss(self.stem(inputs, start), data_samples, start)
         with parametrize.cached():  # a weight is computed once
             return self._forward(inputs, data_samples, mode, start)
 
@@ -163,8 +165,6 @@ class CLIPClassifier(ImageClassifier):
     ):
         if mode == 'predict':
             return self.predict(inputs, data_samples, start)
-        if mode == 'loss' and self.runs is not None:
-            return self.runs.loss(self.stem(inputs, start), data_samples, start)
         features = self.neck.combine(self.pool(inputs, start))
         if mode == 'loss':
             unchanged = [] if self.original is None else [self.original(inputs, start)]

@@ -7,6 +7,7 @@ from typing import Any, Callable, Dict, List
 import torch
 from mmpretrain.structures import DataSample
 from torch import nn
+from torch.nn.utils import parametrize
 
 from .classifier import CLIPClassifier
 from .part import losses
@@ -53,9 +54,11 @@ class JointRuns(nn.Module):
         for number, own in enumerate(self.copies):
             first = number // len(self.settings) * size
             part = inputs[first : first + size]
-            branches = part.transpose(0, 1) if start == 'pooled' else own.neck.pool(own.tuned(part))
-            features = (own.neck.combine(branches),)
-            terms = losses(own.neck, own.head, features, data_samples[first : first + size])
+            with parametrize.cached():  # of one copy: torch takes a copy's weights for its model's
+                pooled = start == 'pooled'
+                branches = part.transpose(0, 1) if pooled else own.neck.pool(own.tuned(part))
+                features = (own.neck.combine(branches),)
+                terms = losses(own.neck, own.head, features, data_samples[first : first + size])
             parts = [value for name, value in terms.items() if 'loss' in name]
             found[f'loss_{number}'] = torch.stack(parts).sum()
         return found
@@ -72,12 +75,13 @@ class JointRuns(nn.Module):
         predictions = []
         first = seed * len(self.settings)
         for own in self.copies[first : first + len(self.settings)]:
-            if start == 'pooled':
-                branches = inputs.transpose(0, 1)
-            else:
-                branches = own.neck.pool(once(own.tuned, inputs), once)
-            features = (own.neck.combine(branches),)
-            predictions.append(own.head.predict(features, copy.deepcopy(data_samples)))
+            with parametrize.cached():
+                if start == 'pooled':
+                    branches = inputs.transpose(0, 1)
+                else:
+                    branches = own.neck.pool(once(own.tuned, inputs), once)
+                features = (own.neck.combine(branches),)
+                predictions.append(own.head.predict(features, copy.deepcopy(data_samples)))
         return predictions
 
 
