@@ -12,7 +12,7 @@ demo: $(INSTALLED)
 	$(BIN)/python tools/demo.py configs/safe_creatures.py
 
 test: $(INSTALLED)
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest tests -n 2 --dist loadfile
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest tests -n 2 --dist loadgroup
 
 bench: $(INSTALLED)
 	$(BIN)/python tools/benchmark.py --out work_dirs/benchmark.json

@@ -49,6 +49,14 @@ def short(iters: int, *more: str) -> list:
     ]
 
 
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items):
+    """What shares fixtures runs in one process: a file, or a method of the matrix."""
+    for item in items:
+        method = item.callspec.params.get('method') if hasattr(item, 'callspec') else None
+        item.add_marker(pytest.mark.xdist_group(getattr(method, 'name', item.path.name)))
+
+
 @pytest.fixture(autouse=True)
 def mmpretrain_scope():
     init_default_scope('mmpretrain')
