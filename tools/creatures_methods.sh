@@ -44,12 +44,15 @@ sweep cross-modal-adapter $(train 1e-4 3200 1)
 sweep wise-head $(train 1e-4 3200 1)
 sweep cross-modal-partial $(train 3e-4 300 1)
 sweep fine-tune $SAFE
-sweep clip-lora $(train 2e-2 300 0) $CROPS
+sweep clip-lora $(train 2e-3 300 0) $CROPS
 sweep clip-svd $(train 5e-3 300 0) $CROPS
 sweep coop-m4 $(train 2e-1 300 1) $CROPS
 sweep cocoop $(train 2e-2 300 1) $CROPS
 sweep prograd $(train 2e-2 300 1) $CROPS
 sweep coop-csc $(train 2e-2 300 1) $CROPS
 sweep coop $(train 2e-3 300 1) $CROPS
+# The curve of WiSE-FT at 16 shots, and its usual alpha at all
+OPTIONS+=(--shots 16)
 sweep full-fine-tune $(train 1e-4 300 1) "interpolations=[0,0.25,0.5,0.75,1]"
-sweep wise-ft $(train 1e-4 300 1)
+OPTIONS=("$@")
+sweep full-fine-tune $(train 1e-4 300 1) "interpolations=[0.5]"
