@@ -225,6 +225,15 @@ def test_variants_beside_the_paper():
     assert both.number['ImageNet']['SAFE-A', 16] == 1
 
 
+def test_wise_ft_of_full_fine_tuning():
+    """Where it has no results of its own."""
+    results = [result('full-fine-tune', seed=seed, accuracy=80.0) for seed in (1, 2)]
+    results[0]['test']['test']['alpha=0.5'] = 85.0
+    assert table_of(results[:1]).mean['Caltech101']['WiSE-FT', 1] == 85
+    own = [result('wise-ft', seed=2, accuracy=70.0)]
+    assert table_of(results + own).mean['Caltech101']['WiSE-FT', 1] == 70
+
+
 def test_gains():
     """Of the runs with an accuracy at zero."""
     results = [result(safe=70.0), result(shots=4, safe=80.0), result(shots=8, safe=90.0)]

@@ -60,6 +60,8 @@ NAMES = {
     'safe-a': 'SAFE-A',
     'safe-a-f': 'SAFE-A, trained keys',
 }
+# Method -> another whose results have it, and their figure; None for that of SAFE's blend
+WITHIN = {'SAFE': ('SAFE-A', None), 'WiSE-FT': ('full fine-tuning', 'alpha=0.5')}
 Result = Dict[str, Any]
 
 
@@ -203,8 +205,8 @@ def blend_of(frame: pd.DataFrame, beta: float) -> str:
 def accuracies(frame: pd.DataFrame, blend: str) -> pd.DataFrame:
     """One row for each run and test variant.
 
-    All results have zero-shot CLIP's figures, and SAFE-A's have SAFE's. These are used where the
-    method has no results of its own on a CLIP and dataset.
+    All results have zero-shot CLIP's figures, those of ``WITHIN`` another method's. These are used
+    where the method has no results of its own on a CLIP and dataset.
     """
     plain = frame.method.map(plain_name)
     # A blend comes before the accuracy at the config's beta
@@ -214,9 +216,12 @@ def accuracies(frame: pd.DataFrame, blend: str) -> pd.DataFrame:
 
     zero = frame[frame.figure == 'zero-shot'].assign(method='zero-shot CLIP', shots=0, seed=0)
     zero = zero.drop_duplicates(['clip', 'dataset', 'variant'], keep='last')
-    safe = frame[plain.eq('SAFE-A') & frame.figure.eq(blend)]
-    safe = safe.assign(method=safe.method.str.replace('SAFE-A', 'SAFE', regex=False))
-    others = pd.concat([zero, safe])
+    found = [zero]
+    for name, (within, figure) in WITHIN.items():
+        part = frame[plain.eq(within) & frame.figure.eq(figure or blend)]
+        part = part.assign(method=part.method.str.replace(within, name, regex=False))
+        found.append(part)
+    others = pd.concat(found)
     others[COSTS] = nan
     others = others[~places(others).isin(places(own))]
     return pd.concat([own, others], ignore_index=True)
