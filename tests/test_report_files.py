@@ -30,7 +30,13 @@ def test_files(tmp_path, capsys):
                 clip='creatures-rn:seed1',
                 safe=70.0,
                 attention=dict(attn_pool_o=2.0, attn_pool_f=4.0, combined=3.0),
-            )
+            ),
+            result(
+                'fine-tune',
+                'ears',
+                clip='creatures-rn:seed1',
+                attention=dict(attn_pool_f=5.0, combined=5.0),
+            ),
         ]
     )
     runs, collected = tmp_path / 'runs', tmp_path / 'all.jsonl'
@@ -51,6 +57,7 @@ def test_files(tmp_path, capsys):
     assert '| SAFE | 1 | – | 89.5 ± 0.7 | –' in text
     assert '| SAFE, difference | 1 | – | -0.6 | –' in text
     assert '| SAFE | ears | 1 | 2.0 | 4.0 | 3.0 |' in text
+    assert '| fine-tuning | ears | 1 | – | 5.0 | 5.0 |' in text
     assert '| SAFE | lr=0.0001 | 90.0 | 2 |' in text
     for title in ('Accuracy in percent, mean', 'Accuracy in percent by test variant'):
         table, note = text.split(title)[1].split('\n\n')[1:3]

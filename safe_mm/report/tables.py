@@ -108,7 +108,11 @@ def gain_table(frame: pd.DataFrame, variant: str, scalar: str = 'beta') -> Table
 def attention_table(results: List[Result]) -> Table:
     """Attention on the part that defines the class, by pooling."""
     rows = [
-        dict(r, method=r['name'], **{POOLINGS[name]: r['attention'][name] for name in POOLINGS})
+        dict(
+            r,
+            method=r['name'],
+            **{title: r['attention'].get(name, nan) for name, title in POOLINGS.items()},
+        )
         for r in results
     ]
     wide = pd.DataFrame(rows).set_index(['method', 'dataset', 'shots', 'seed'])
