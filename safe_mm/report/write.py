@@ -33,7 +33,7 @@ def write_report(results: List[Result], beta: float, folder: Path) -> str:
     data = accuracies(frame, blend_of(frame, beta))
     folder.mkdir(parents=True, exist_ok=True)
     parts = []
-    for clip in frame['clip'].unique():
+    for clip in sorted(frame['clip'].unique()):
         parts.append(f'## {clip}')
         of_clip = data[data['clip'] == clip]
         halves = base_to_new.is_of_halves(of_clip)
