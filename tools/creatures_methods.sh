@@ -46,6 +46,7 @@ sweep cross-modal-partial $(train 3e-4 300 1)
 sweep fine-tune $SAFE
 sweep clip-lora $(train 2e-3 300 0) $CROPS
 sweep clip-svd $(train 5e-2 300 0) $CROPS
+sweep clip-cite $(train 5e-5 100 0) $CROPS train_cfg.val_interval=25
 sweep coop-m4 $(train 2e-1 300 1) $CROPS
 sweep cocoop $(train 2e-2 300 1) $CROPS
 sweep prograd $(train 2e-2 300 1) $CROPS
