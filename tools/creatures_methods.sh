@@ -1,8 +1,8 @@
 #!/usr/bin/env bash
 # Methods on the creatures, for docs/comparison.md:
 #   bash tools/creatures_methods.sh [options of tools/sweep.py, such as --jobs 2]
-# The small CLIP needs learning rates of its own. Each was chosen once, by the
-# mean validation accuracy of the four tasks at 4 shots, sample 1.
+# The small CLIP needs learning rates of its own, chosen by the mean validation
+# accuracy of the four tasks at 4 shots, sample 1.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 OPTIONS=("$@")

@@ -2,7 +2,7 @@
 
 import copy
 from functools import lru_cache
-from typing import Callable, Optional
+from typing import Any, Callable, Optional
 
 import torch
 from timm.layers import to_2tuple
@@ -25,6 +25,18 @@ def parts(name: str) -> SplitCLIP:
     return SplitCLIP(name, None)
 
 
+def pooling_layer(visual: Any) -> nn.Module:
+    """The attention pool of open_clip's ResNet, or the last block of its ViT."""
+    is_vit = hasattr(visual, 'transformer')
+    return visual.transformer.resblocks[-1] if is_vit else visual.attnpool
+
+
+def pool(visual: Any, dense: torch.Tensor) -> torch.Tensor:
+    """Dense features -> image features (B, D), by open_clip's own modules."""
+    pooled = pooling_layer(visual)(dense)
+    return pooled if dense.dim() == 4 else visual.ln_post(pooled[:, 0]) @ visual.proj
+
+
 class Baseline(nn.Module):
     """open_clip's visual encoder, frozen except for the pooling layer.
 
@@ -33,11 +45,8 @@ class Baseline(nn.Module):
 
     def __init__(self, name: str) -> None:
         super().__init__()
-        visual = build(name, False).visual.requires_grad_(False)
-        is_vit = hasattr(visual, 'transformer')
-        self.visual = visual
-        self.layer = visual.transformer.resblocks[-1] if is_vit else visual.attnpool
-        self.layer.requires_grad_(True)
+        self.visual = build(name, False).visual.requires_grad_(False)
+        pooling_layer(self.visual).requires_grad_(True)
         self.eval()
 
     def forward(self, images: torch.Tensor) -> torch.Tensor:
@@ -45,10 +54,7 @@ class Baseline(nn.Module):
 
     def pool(self, features: torch.Tensor) -> torch.Tensor:
         """The pooling layer alone, on dense features."""
-        pooled = self.layer(features)
-        if features.dim() == 4:
-            return pooled
-        return self.visual.ln_post(pooled[:, 0]) @ self.visual.proj
+        return pool(self.visual, features)
 
 
 def tuned_pool(name: str) -> nn.Module:

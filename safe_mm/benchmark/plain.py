@@ -16,6 +16,7 @@ from ..clip.loading import load_clip
 from ..methods.clip_cite import contrast_other_classes, distance_to_original
 from ..methods.cross_modal import draw
 from ..models import CLIPClassifier
+from .encoders import pool, pooling_layer
 from .layers import Factored, LowRank, linear, replace_attention
 
 
@@ -174,19 +175,14 @@ class CrossModalPartial(FullFineTuning):
 
     def tuned(self) -> Sequence[Union[nn.Module, nn.Parameter]]:
         visual = self.clip.visual
-        if hasattr(visual, 'attnpool'):
-            return (visual.attnpool,)
-        return visual.transformer.resblocks[-1], visual.ln_post, visual.proj
-
-    def pool(self, dense: torch.Tensor) -> torch.Tensor:
-        visual = self.clip.visual
-        if hasattr(visual, 'attnpool'):
-            return visual.attnpool(dense)
-        return visual.ln_post(visual.transformer.resblocks[-1](dense)[:, 0]) @ visual.proj
+        after = (visual.ln_post, visual.proj) if hasattr(visual, 'transformer') else ()
+        return (pooling_layer(visual), *after)
 
     def loss(self, inputs: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
         picked = draw(0, len(inputs), len(self.texts))
-        samples = torch.cat([F.normalize(self.pool(inputs), dim=-1), self.texts[picked]])
+        samples = torch.cat(
+            [F.normalize(pool(self.clip.visual, inputs), dim=-1), self.texts[picked]]
+        )
         labels = torch.cat([labels, self.text_labels[picked]])
         return F.cross_entropy(self.scale * samples @ self.weight.T, labels)
 

@@ -48,9 +48,9 @@ class TemplateMiningHook(Hook):
         keep (int): How many to keep. Defaults to 21.
 
     Raises:
-        InputError: There is no validation, there are several seeds, a class has other sentences
-            than the pool's, the head is made of W_c, or the neck has no features of the unchanged
-            CLIP.
+        InputError: There is no validation, there are several seeds, classes have different numbers
+            of sentences, the head has other tensors that follow from W_c, or the neck has no
+            features of the unchanged CLIP.
     """
 
     priority = 'VERY_LOW'  # when features are cached
@@ -73,8 +73,8 @@ class TemplateMiningHook(Hook):
             )
         if model.head.class_bound or set(model.head.from_names) != {'class_weights'}:
             raise InputError(
-                f'TemplateMiningHook does not support {type(model.head).__name__}, which has made '
-                'other tensors of the class weights before they are chosen. Use a TextClsHead.'
+                f'TemplateMiningHook does not support {type(model.head).__name__}, which has other '
+                'tensors that follow from the class weights. Use a TextClsHead.'
             )
         own = runner.cfg.model.get('templates') or 'a photo of a {}.'
         self._sentences = [
@@ -85,8 +85,8 @@ class TemplateMiningHook(Hook):
         ]
         if len({len(sentences) for sentences in self._sentences}) > 1:
             raise InputError(
-                'TemplateMiningHook needs the same templates for all classes. Set model.templates '
-                'to templates with {}, in place of sentences of each class.'
+                'TemplateMiningHook needs the same templates for all classes, but some have more '
+                'sentences than others. Set model.templates and pool to templates with {}.'
             )
 
     @torch.no_grad()

@@ -65,7 +65,7 @@ class LoRA(Reparametrization):
         super().__init__()
         if rank < 1 or not 0 <= dropout < 1:
             raise InputError(
-                f'LoRA: rank={rank} should be at least 1, dropout={dropout} from 0 to below 1.'
+                f'LoRA: rank={rank} should be at least 1, and dropout={dropout} in [0, 1).'
             )
         rows, columns = weight.shape
         self.scale, self.dropout = alpha / sqrt(rank), dropout

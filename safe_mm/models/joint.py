@@ -54,7 +54,8 @@ class JointRuns(nn.Module):
         for number, own in enumerate(self.copies):
             first = number // len(self.settings) * size
             part = inputs[first : first + size]
-            with parametrize.cached():  # of one copy: torch takes a copy's weights for its model's
+            # One cache a copy: torch's does not tell a copy from the module it was copied from
+            with parametrize.cached():
                 pooled = start == 'pooled'
                 branches = part.transpose(0, 1) if pooled else own.neck.pool(own.tuned(part))
                 features = (own.neck.combine(branches),)

@@ -21,8 +21,8 @@ class Reparametrization(nn.Module):
         patterns (Sequence[str]): Glob patterns for the names of the weights it is meant for, those
             of open_clip, timm and Hugging Face.
         trainable (Sequence[str]): Names of its parameters.
-        interpolated (Sequence[str]): Those of which the weight is a linear function, with the
-            others as trained. An interpolation of them is one of weights.
+        interpolated (Sequence[str]): Names of the parameters that WiSE-FT mixes with the start. The
+            weight must be linear in them while the other parameters keep their trained values.
     """
 
     patterns: Sequence[str]

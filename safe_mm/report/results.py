@@ -60,7 +60,7 @@ NAMES = {
     'safe-a': 'SAFE-A',
     'safe-a-f': 'SAFE-A, trained keys',
 }
-# Method -> another whose results have it, and their figure; None for that of SAFE's blend
+# Method -> the method whose results contain it, and the figure; None is SAFE's blend
 WITHIN = {'SAFE': ('SAFE-A', None), 'WiSE-FT': ('full fine-tuning', 'alpha=0.5')}
 Result = Dict[str, Any]
 
@@ -205,8 +205,8 @@ def blend_of(frame: pd.DataFrame, beta: float) -> str:
 def accuracies(frame: pd.DataFrame, blend: str) -> pd.DataFrame:
     """One row for each run and test variant.
 
-    All results have zero-shot CLIP's figures, those of ``WITHIN`` another method's. These are used
-    where the method has no results of its own on a CLIP and dataset.
+    All results contain zero-shot CLIP's figures, and some those of another method (``WITHIN``).
+    They are used where that method has no results of its own on a CLIP and dataset.
     """
     plain = frame.method.map(plain_name)
     # A blend comes before the accuracy at the config's beta

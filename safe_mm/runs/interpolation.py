@@ -11,9 +11,9 @@ from ..models.reparametrize import interpolated
 
 
 def check_interpolates(
-    model: CLIPClassifier, alphas: Sequence[float], hooks: Sequence[Hook] = ()
+    model: CLIPClassifier, alphas: Sequence[float], hooks: Sequence[Hook]
 ) -> None:
-    """Raises an InputError if a model has no weights to interpolate, or alphas are none.
+    """Raises an InputError if a run has no weights to interpolate, or alphas are wrong.
 
     Args:
         model (CLIPClassifier): Before training.
@@ -22,8 +22,8 @@ def check_interpolates(
     """
     if alphas and any(getattr(hook, 'interpolate', None) is not None for hook in hooks):
         raise InputError(
-            'interpolations does not support a FitHook with interpolate, whose weights are between '
-            'start and end already. Use a config without it: full-fine-tune.py, not wise-ft.py.'
+            'interpolations does not support a FitHook with interpolate, which interpolates '
+            'already. Use a config without it, such as full-fine-tune.py in place of wise-ft.py.'
         )
     listed = isinstance(alphas, (list, tuple))
     if not listed or not all(isinstance(a, (int, float)) and 0 <= a <= 1 for a in alphas):
