@@ -10,6 +10,7 @@ from pathlib import Path
 
 import open_clip
 import pytest
+import torch
 from mmengine.config import Config
 from mmengine.logging import MessageHub, MMLogger
 from mmengine.registry import init_default_scope
@@ -28,6 +29,9 @@ TINY_VIT = str(ROOT / 'tests' / 'data' / 'tiny-vit.json')
 TINY = {'ResNet': TINY_RN, 'ViT': TINY_VIT}
 CONFIG = str(ROOT / 'tests' / 'data' / 'tiny.py')
 
+# On a GPU, too, two runs are compared to the digit.
+torch.backends.cudnn.deterministic = True
+torch.backends.cudnn.allow_tf32 = False
 # Tests start many short runs: no worker processes, and a schedule to match.
 SHORT = [
     'train_dataloader.num_workers=0',
@@ -90,6 +94,12 @@ def free_port() -> int:
         return probe.getsockname()[1]
 
 
+def require_two_devices() -> None:
+    """Skips a test of two processes on a single GPU, which they cannot share."""
+    if torch.cuda.device_count() == 1:
+        pytest.skip('there is one GPU, not two')
+
+
 @pytest.fixture(scope='session')
 def shapes(tmp_path_factory) -> str:
     """Data root with drawn pictures of six classes."""
@@ -105,8 +115,9 @@ def shallow(tmp_path_factory):
 
     def register(name: str) -> str:
         cfg = open_clip.get_model_config(name)
-        deep = cfg['vision_cfg']['layers']
-        cfg['vision_cfg']['layers'] = [1] * 4 if isinstance(deep, list) else 2
+        deep = cfg['vision_cfg'].get('layers')
+        if deep:
+            cfg['vision_cfg']['layers'] = [1] * 4 if isinstance(deep, list) else 2
         cfg['text_cfg'].update(layers=1, vocab_size=49408)
         file = folder / f'shallow-{name}.json'
         file.write_text(json.dumps(cfg))

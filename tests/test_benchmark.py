@@ -10,7 +10,6 @@ from safe_mm.benchmark.encoders import Baseline, operations, random_images, tune
 from safe_mm.benchmark.layers import Factored, LowRank
 from safe_mm.benchmark.plain import PLAIN
 from safe_mm.clip import SplitCLIP
-from safe_mm.registry import MODELS
 
 from .conftest import ROOT, TINY, run_tool
 
@@ -73,7 +72,7 @@ def test_operations_of_attention_are_counted():
 def test_both_sides_compute_the_same(name):
     baseline, candidate, x = Baseline(name), tuned_pool(name), random_images(name)
     with torch.no_grad():
-        features = SplitCLIP(name, None).trunk.eval()(x)
+        features = SplitCLIP(name, None).trunk.eval().to(x.device)(x)
         torch.testing.assert_close(candidate(features), baseline.pool(features))
         torch.testing.assert_close(candidate(features), baseline(x))
 
@@ -85,11 +84,11 @@ def layer_parameters(model, plain):
         for chain in getattr(module, 'parametrizations', {}).values():
             own = [getattr(chain[0], name) for name in chain[0].trainable]
             for number, weight in enumerate(chain.original.unflatten(0, (len(own[0]), -1))):
-                blocks[weight.numpy().tobytes()] = [(one, number) for one in own]
+                blocks[weight.cpu().numpy().tobytes()] = [(one, number) for one in own]
     for layer in plain.modules():
         if isinstance(layer, (LowRank, Factored)):
             names = ('down', 'up') if isinstance(layer, LowRank) else ('sigma',)
-            for name, (own, number) in zip(names, blocks.pop(layer.weight.numpy().tobytes())):
+            for name, (own, number) in zip(names, blocks.pop(layer.weight.cpu().numpy().tobytes())):
                 yield own, number, getattr(layer, name)
     assert not blocks
 
@@ -118,8 +117,8 @@ def test_a_plain_method_computes_the_same(method, name, monkeypatch):
     if method == 'clip-lora':
         cfg.model.reparametrize.dropout = 0.0
     torch.manual_seed(0)
-    model = MODELS.build(cfg.model).train()
-    plain = PLAIN[method](cfg, model)
+    model = methods.build(cfg)
+    plain = PLAIN[method](cfg, model).to(methods.DEVICE)
     inputs, labels = methods.batch(cfg, model)
     model, plain, inputs = model.double(), plain.double(), inputs.double()
     pairs = list((layer_parameters if reparametrized else named_parameters)(model, plain))

@@ -13,11 +13,12 @@ from safetensors.torch import load_file
 
 from safe_mm.registry import MODELS
 
-from .conftest import CONFIG, ROOT, config, free_port, run_tool, short, weights
+from .conftest import CONFIG, ROOT, config, free_port, require_two_devices, run_tool, short, weights
 
 
 def launch(tool: str, *args: str, config: str = CONFIG) -> None:
     """Runs a tool in two processes of one thread each."""
+    require_two_devices()
     env = dict(
         os.environ,
         PORT=str(free_port()),

@@ -5,7 +5,7 @@ import os
 
 import torch
 
-from .conftest import free_port, run_tool
+from .conftest import free_port, require_two_devices, run_tool
 
 CONTEXT = multiprocessing.get_context('forkserver')
 PACKAGE = ('safe_mm.engine', 'safe_mm.methods', 'safe_mm.datasets')
@@ -14,6 +14,7 @@ CONTEXT.set_forkserver_preload([*PACKAGE, 'tests.conftest', 'sklearn.linear_mode
 
 def run_in_two(tool: str, *args: str) -> None:
     """As tools/dist_train.sh does, with less to start."""
+    require_two_devices()
     port = free_port()
     ranks = [CONTEXT.Process(target=run_rank, args=(rank, port, tool, args)) for rank in (0, 1)]
     for rank in ranks:

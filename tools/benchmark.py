@@ -2,7 +2,7 @@
 python tools/benchmark.py --out benchmark.json
 
 The baseline is open_clip's own forward pass with torch.optim.AdamW. Weights are random; speed does
-not depend on them.
+not depend on them. Both sides run on the GPU if there is one.
 """
 
 import json
@@ -19,7 +19,7 @@ from tqdm import tqdm
 
 from safe_mm.benchmark import methods, modules, runs
 from safe_mm.benchmark.encoders import Costs
-from safe_mm.benchmark.timing import Machine, table
+from safe_mm.benchmark.timing import DEVICE, Machine, table
 from safe_mm.errors import exit_on_input_error
 
 CONFIGS = Path(__file__).parents[1] / 'configs'
@@ -65,8 +65,9 @@ def main() -> None:
     about = dict(
         date=time.strftime('%Y-%m-%d'),
         torch=torch.__version__,
-        machine=f'{platform.machine()}, {torch.get_num_threads()} threads of '
-        f'{os.cpu_count()} cores',
+        machine=torch.cuda.get_device_name()
+        if DEVICE == 'cuda'
+        else f'{platform.machine()}, {torch.get_num_threads()} threads of {os.cpu_count()} cores',
         matmul_gflops=machine.flops / 1e9,
         copy_gb_per_s=machine.bandwidth / 1e9,
     )

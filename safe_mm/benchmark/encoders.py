@@ -14,7 +14,7 @@ from ..clip import SplitCLIP
 from ..clip.loading import build
 from ..hardware import has_fused_adamw
 from ..methods.zero_shot import text_logits
-from .timing import Work
+from .timing import DEVICE, Work
 
 BATCH, CLASSES = 8, 100
 
@@ -22,7 +22,10 @@ BATCH, CLASSES = 8, 100
 @lru_cache(maxsize=1)
 def parts(name: str) -> SplitCLIP:
     """A CLIP with random weights, in eval mode; copy what you change."""
-    return SplitCLIP(name, None)
+    clip = SplitCLIP(name, None)
+    clip.trunk.to(DEVICE)
+    clip.pool.to(DEVICE)
+    return clip
 
 
 def pooling_layer(visual: Any) -> nn.Module:
@@ -47,7 +50,7 @@ class Baseline(nn.Module):
         super().__init__()
         self.visual = build(name, False).visual.requires_grad_(False)
         pooling_layer(self.visual).requires_grad_(True)
-        self.eval()
+        self.eval().to(DEVICE)
 
     def forward(self, images: torch.Tensor) -> torch.Tensor:
         return self.visual(images)
@@ -66,7 +69,7 @@ def tuned_pool(name: str) -> nn.Module:
 
 
 def random_images(name: str, batch: int = BATCH) -> torch.Tensor:
-    return torch.randn(batch, 3, *to_2tuple(parts(name).image_size))
+    return torch.randn(batch, 3, *to_2tuple(parts(name).image_size), device=DEVICE)
 
 
 @torch.no_grad()
@@ -90,8 +93,10 @@ def candidate_step(name: str, classes: int = CLASSES) -> Callable:
 
 def text_loss(name: str, encode: Callable, classes: int = CLASSES) -> Callable:
     """Inputs of ``encode`` -> cross-entropy of their similarity to random texts."""
-    labels, scale = torch.arange(BATCH) % classes, torch.tensor(100.0)
-    class_weights = F.normalize(torch.randn(classes, parts(name).embed_dim), dim=-1)
+    labels = torch.arange(BATCH, device=DEVICE) % classes
+    scale = torch.tensor(100.0, device=DEVICE)
+    weights = torch.randn(classes, parts(name).embed_dim, device=DEVICE)
+    class_weights = F.normalize(weights, dim=-1)
     return lambda inputs: F.cross_entropy(text_logits(encode(inputs), class_weights, scale), labels)
 
 

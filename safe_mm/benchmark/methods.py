@@ -16,7 +16,7 @@ from ..options import add_common_options
 from ..registry import MODELS
 from .encoders import BATCH, dense, operations, parts, random_images
 from .plain import PLAIN, Plain
-from .timing import Row, compare_seconds
+from .timing import DEVICE, Row, compare_seconds
 
 COLOURS = ('red', 'blue', 'green', 'black', 'white', 'grey', 'brown', 'yellow', 'pink', 'striped')
 ANIMALS = ('fox', 'bear', 'bird', 'cat', 'dog', 'fish', 'frog', 'horse', 'mouse', 'snake')
@@ -32,10 +32,10 @@ def measure(name: str, folder: Path, turns: int) -> Iterator[Row]:
 
 def compare_method(method: str, cfg: Config, turns: int) -> Row:
     """The row of a method."""
-    model = MODELS.build(cfg.model).train()
+    model = build(cfg)
     inputs, labels = batch(cfg, model)
     sides = dict(
-        baseline=plain_step(cfg, PLAIN[method](cfg, model), inputs, labels),
+        baseline=plain_step(cfg, PLAIN[method](cfg, model).to(DEVICE), inputs, labels),
         candidate=candidate_step(cfg, model, inputs, labels),
     )
     figures = compare_seconds(sides, max(2, turns // 5))  # of seconds each
@@ -54,6 +54,10 @@ def method_config(file: Path, name: str) -> Config:
     return load_config(args)
 
 
+def build(cfg: Config) -> CLIPClassifier:
+    return MODELS.build(cfg.model).train().to(DEVICE)
+
+
 def batch(cfg: Config, model: CLIPClassifier) -> tuple:
     """Random inputs of the model's frozen stage, as many as in the config, and labels.
 
@@ -61,20 +65,20 @@ def batch(cfg: Config, model: CLIPClassifier) -> tuple:
     """
     size, name = cfg.train_dataloader.batch_size, cfg.model.clip.model_name
     if model.frozen_stage == 'pooled':
-        inputs = torch.randn(size, 1, parts(name).embed_dim)
+        inputs = torch.randn(size, 1, parts(name).embed_dim, device=DEVICE)
     elif model.frozen_stage == 'dense':
         inputs = dense(name, size)
     else:
         size = min(size, BATCH)
         inputs = random_images(name, size)
-    return inputs, torch.arange(size) % len(model.classes)
+    return inputs, torch.arange(size, device=DEVICE) % len(model.classes)
 
 
 def candidate_loss(
     model: CLIPClassifier, inputs: torch.Tensor, labels: torch.Tensor
 ) -> torch.Tensor:
     """Of a batch, as a Runner computes it."""
-    samples = [DataSample().set_gt_label(label) for label in labels]
+    samples = [DataSample().set_gt_label(label).to(DEVICE) for label in labels]
     losses = model(inputs, samples, mode='loss', start=model.frozen_stage)
     return model.parse_losses(losses)[0]
 

@@ -9,7 +9,7 @@ from ..methods.safe import blend
 from ..models import CLIPClassifier, JointRuns
 from . import encoders
 from .encoders import BATCH, CLASSES, Baseline, Costs, dense, parts, random_images, tuned_pool
-from .timing import Row, compare_seconds
+from .timing import DEVICE, Row, compare_seconds
 
 BETAS = (0.0, 0.25, 0.5, 0.75, 1.0)
 BLOCK = 4  # runs of a side before the other's turn
@@ -56,6 +56,7 @@ def joint_training(name: str, costs: Costs, turns: int) -> Iterator[Row]:
         head=dict(type='safe_mm.TextClsHead'),
     ).train()
     model.head.class_weights = torch.randn(CLASSES, parts(name).embed_dim)
+    model.to(DEVICE)
     for title, (settings, seeds) in JOINT.items():
         sides = single_and_joint(model, dense(name, seeds * BATCH), settings, seeds)
         figures = compare_seconds(sides, turns, BLOCK)
@@ -79,7 +80,8 @@ def single_and_joint(
 
 def joint_step(runs: JointRuns) -> Callable:
     """A training step of all runs on dense features."""
-    samples = [DataSample().set_gt_label(i % CLASSES) for i in range(BATCH * runs.num_seeds)]
+    labels = torch.arange(BATCH * runs.num_seeds) % CLASSES
+    samples = [DataSample().set_gt_label(label).to(DEVICE) for label in labels]
     return encoders.training_step(lambda x: sum(runs.loss(x, samples, 'dense').values()), runs)
 
 

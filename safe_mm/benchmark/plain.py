@@ -18,6 +18,7 @@ from ..methods.cross_modal import draw
 from ..models import CLIPClassifier
 from .encoders import pool, pooling_layer
 from .layers import Factored, LowRank, linear, replace_attention
+from .timing import DEVICE
 
 
 class Plain(nn.Module):
@@ -32,7 +33,7 @@ class Plain(nn.Module):
 
     def __init__(self, cfg: Config, model: CLIPClassifier) -> None:
         super().__init__()
-        self.clip = load_clip(**cfg.model.clip).requires_grad_(False).eval()
+        self.clip = load_clip(**cfg.model.clip).requires_grad_(False).eval().to(DEVICE)
         self.tokens: Any = getattr(model.head, 'tokens', None)
         self.scale = self.clip.logit_scale.exp().item()
 

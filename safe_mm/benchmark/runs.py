@@ -22,7 +22,7 @@ from ..feature_cache import cache_features
 from ..options import add_common_options
 from ..registry import DATASETS, MODELS
 from .encoders import BATCH, Costs, baseline_step, candidate_step, dense, random_images
-from .timing import Row, compare, compare_seconds, seconds
+from .timing import DEVICE, Row, compare, compare_seconds, seconds
 
 BLOCK = 20  # iterations of a side before the other's turn
 LENGTH = 12800  # iterations of the paper's schedule
@@ -44,7 +44,7 @@ def iterations(name: str, costs: Costs, config: str, folder: str, count: int) ->
     parser = ArgumentParser()
     add_common_options(parser)
     cfg = load_config(parser.parse_args([config, '--clip', f'{name}:None', '--shots', '16']))
-    model = MODELS.build(cfg.model).eval()
+    model = MODELS.build(cfg.model).eval().to(DEVICE)
     images = DATASETS.build(cfg.train_dataloader.dataset)
     start = timer()
     features = cache_features(model, images, 'dense', Path(folder), num_workers=2)
@@ -60,7 +60,7 @@ def iterations(name: str, costs: Costs, config: str, folder: str, count: int) ->
         return iteration_seconds(loader, lambda batch: step(preprocess(batch)['inputs']), count)
 
     def from_features() -> float:
-        return iteration_seconds(cached, lambda batch: safe_step(batch['inputs']), count)
+        return iteration_seconds(cached, lambda batch: safe_step(batch['inputs'].to(DEVICE)), count)
 
     figures = compare(dict(baseline=from_images, candidate=from_features), max(1, count // BLOCK))
     yield 'iteration, images against cached features', figures, costs.step()
@@ -119,13 +119,15 @@ def memory(name: str, side: str) -> float:
 
 
 def peak_memory(name: str, side: str) -> float:
-    """Peak memory of this process in GB after a few training steps."""
+    """Peak memory of this process in GB after a few training steps; on a GPU, the GPU's."""
     if side == 'baseline':
         step, inputs = baseline_step(name), random_images(name)
     else:
         step = candidate_step(name)
-        inputs = torch.randn(BATCH, *dense(name, 1).shape[1:])
+        inputs = torch.randn(BATCH, *dense(name, 1).shape[1:], device=DEVICE)
     for _ in range(3):
         step(inputs)
+    if DEVICE == 'cuda':
+        return torch.cuda.max_memory_allocated() / 1e9
     status = Path('/proc/self/status').read_text().split()
     return int(status[status.index('VmHWM:') + 1]) / 1e6

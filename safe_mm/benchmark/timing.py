@@ -6,9 +6,11 @@ from typing import Callable, Dict, List, Mapping, Tuple
 
 import pandas as pd
 import torch
+from mmengine.device import get_device
 from torch.utils.benchmark import timer
 from tqdm import tqdm
 
+DEVICE = get_device()  # where both sides run
 Work = List[Tuple[float, float]]  # operations, and bytes of float32, of each piece
 Row = Tuple[str, Dict[str, float], Work]  # title, figures, and the work that the floor is for
 
@@ -59,7 +61,7 @@ class Machine:
     flops = bandwidth = 0.0
 
     def measure(self) -> None:
-        a, big = torch.randn(1536, 1536), torch.randn(2**25)
+        a, big = torch.randn(1536, 1536, device=DEVICE), torch.randn(2**25, device=DEVICE)
         other = torch.empty_like(big)
         took = compare_seconds(dict(matmul=lambda: a @ a, copy=lambda: other.copy_(big)), 9)
         self.flops = max(self.flops, 2 * 1536**3 / took['matmul'])

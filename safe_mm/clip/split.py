@@ -71,14 +71,17 @@ class SplitCLIP:
     def encode_text(self, texts: List[str], normalize: bool = True) -> torch.Tensor:
         """Sentences -> text features of unit length, (number, embed_dim).
 
-        They are computed on the GPU if there is one, and returned on the CPU.
+        They are computed on the GPU if there is one, and returned on the CPU. The encoder stays
+        where it was.
         """
         device = 'cuda' if torch.cuda.is_available() else 'cpu'
+        before = self.text.logit_scale.device
         encoder = self.text.to(device).eval()
         starts, features = range(0, len(texts), TEXTS_PER_BATCH), []
         for i in tqdm(starts, 'text encoder', disable=len(starts) == 1):
             tokens = self.tokenize(texts[i : i + TEXTS_PER_BATCH]).to(device)
             features.append(encoder.encode_text(tokens, normalize=normalize).cpu())
+        self.text.to(before)
         return torch.cat(features)
 
 

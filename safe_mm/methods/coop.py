@@ -154,7 +154,7 @@ class CoOpHead(TextTowerHead):
             generator = torch.Generator().manual_seed(INIT_SEED)
             shape = num_tokens or 0, self.text.width
             return INIT_STD * torch.randn(shape, generator=generator)
-        words = self.text.embed(word_ids(clip, init)).detach().cpu()
+        words = self.text.embed(word_ids(clip, init)).detach()
         missing = (num_tokens or len(words)) - len(words)
         if missing < 0:
             raise InputError(

@@ -103,7 +103,8 @@ class CrossModalHead(TextClsHead):
         picked = draw(int(self.step), world * count, len(self.texts))
         picked = picked[get_rank() * count :][:count].to(features.device)
         self.step += 1
-        texts = [DataSample().set_gt_label(label) for label in self.text_labels[picked]]
+        labels = self.text_labels[picked]
+        texts = [DataSample().set_gt_label(label).to(features.device) for label in labels]
         return super().loss(
             (torch.cat([features, self.texts[picked]]),), [*data_samples, *texts], **kwargs
         )

@@ -82,8 +82,7 @@ class TextEncoder(SlimModule):
 
     def embed(self, tokens: torch.Tensor) -> torch.Tensor:
         """Token ids (n, L) -> embeddings (n, L, width), without positions."""
-        embedding = self._tower.embedding
-        return embedding(tokens.to(embedding.weight.device))
+        return self._tower.embedding(tokens)
 
     def encode(
         self, tokens: torch.Tensor, embeddings: Optional[torch.Tensor] = None

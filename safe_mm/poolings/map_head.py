@@ -93,6 +93,7 @@ def head_of(visual: TimmModel) -> nn.Sequential:
 def without_head(visual: TimmModel) -> TimmModel:
     """Makes timm's ViT return all tokens."""
     visual.trunk.reset_classifier(0, global_pool='')
+    visual.trunk.attn_pool = None  # which Eva keeps in timm before 1.0.31
     visual.trunk.fc_norm = visual.trunk.head_drop = nn.Identity()
     visual.head = nn.Identity()
     return visual
