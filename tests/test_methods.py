@@ -252,8 +252,10 @@ def test_joint_training_equals_alone_or_is_refused(method, tmp_path, shapes):
 def test_trains_in_mixed_precision(method, trained, tmp_path):
     """With weights in float32 and nearly the same losses; bfloat16 on a CPU, float16 on a GPU."""
     file, work_dir = trained(method)
-    scale = ['--cfg-options', 'optim_wrapper.loss_scale=512.']  # one that skips no steps
-    amp = ['--amp', *(scale if torch.cuda.is_available() else [])]
+    amp = ['--amp']
+    if torch.cuda.is_available():  # a loss scale that skips no steps
+        wrapper = ('type=AmpOptimWrapper', 'loss_scale=512.')
+        amp += ['--cfg-options', *(f'optim_wrapper.{option}' for option in wrapper)]
     run_tool('train', file, *options('--work-dir', tmp_path, *amp))
     assert {value.dtype for value in weights(tmp_path / 'iter_10.pth').values()} <= {
         value.dtype for value in weights(work_dir / 'iter_10.pth').values()

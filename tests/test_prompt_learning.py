@@ -228,14 +228,6 @@ def test_prograd_leaves_other_gradients_alone(clip):
     torch.testing.assert_close(own, plain)
 
 
-def test_tokens_follow_the_device_of_the_encoder():
-    """A prompt's words are embedded before the whole model is on one device."""
-    text, seen = TextEncoder(SplitCLIP(**CLIP)).to('meta'), []
-    text._tower.embedding.register_forward_pre_hook(lambda _, ids: seen.append(ids[0].device.type))
-    text.embed(torch.tensor([1, 2]))
-    assert seen == ['meta']
-
-
 def test_weights_of_a_trained_tower_follow_its_parameters(clip):
     """In eval mode they are computed once for the same parameters."""
     head, calls = TextTowerHead(CLIP, classes=CLASSES).eval(), []

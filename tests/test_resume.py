@@ -29,8 +29,10 @@ TRAIN = [
 ]
 
 
-def test_killed_and_resumed_run_ends_the_same(shapes, tmp_path):
+def test_killed_and_resumed_run_ends_the_same(shapes, tmp_path, monkeypatch):
     """SIGKILL at a random iteration; final and best weights bit by bit."""
+    for flag, default in dict(deterministic=False, allow_tf32=True).items():
+        monkeypatch.setattr(torch.backends.cudnn, flag, default)  # as in a process of its own
     whole, broken = tmp_path / 'whole', tmp_path / 'broken'
     data = ['--data-root', shapes, '--work-dir']
     run_tool('train', *TRAIN[2:], *data, whole)

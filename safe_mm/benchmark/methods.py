@@ -3,7 +3,7 @@
 from argparse import ArgumentParser
 from itertools import product
 from pathlib import Path
-from typing import Callable, Iterator
+from typing import Callable, Iterator, List
 
 import torch
 from mmengine.config import Config
@@ -39,7 +39,7 @@ def compare_method(method: str, cfg: Config, turns: int) -> Row:
         candidate=candidate_step(cfg, model, inputs, labels),
     )
     figures = compare_seconds(sides, max(2, turns // 5))  # of seconds each
-    flops = operations(lambda: candidate_loss(model, inputs, labels).backward())
+    flops = operations(lambda: candidate_loss(model, inputs, samples_of(labels)).backward())
     trained = 4 * sum(p.numel() for p in model.parameters() if p.requires_grad)
     title = f'step of {method} on {len(labels)} {STAGES[model.frozen_stage]}'
     return title, figures, [(flops, 10 * trained)]
@@ -74,11 +74,14 @@ def batch(cfg: Config, model: CLIPClassifier) -> tuple:
     return inputs, torch.arange(size, device=DEVICE) % len(model.classes)
 
 
+def samples_of(labels: torch.Tensor) -> List[DataSample]:
+    return [DataSample().set_gt_label(label).to(DEVICE) for label in labels]
+
+
 def candidate_loss(
-    model: CLIPClassifier, inputs: torch.Tensor, labels: torch.Tensor
+    model: CLIPClassifier, inputs: torch.Tensor, samples: List[DataSample]
 ) -> torch.Tensor:
     """Of a batch, as a Runner computes it."""
-    samples = [DataSample().set_gt_label(label).to(DEVICE) for label in labels]
     losses = model(inputs, samples, mode='loss', start=model.frozen_stage)
     return model.parse_losses(losses)[0]
 
@@ -87,8 +90,9 @@ def candidate_step(
     cfg: Config, model: CLIPClassifier, inputs: torch.Tensor, labels: torch.Tensor
 ) -> Callable[[], None]:
     """An iteration of training, with the optimizer of the config."""
+    samples = samples_of(labels)
     optimizer = build_optim_wrapper(model, cfg.optim_wrapper)
-    return lambda: optimizer.update_params(candidate_loss(model, inputs, labels))
+    return lambda: optimizer.update_params(candidate_loss(model, inputs, samples))
 
 
 def plain_step(

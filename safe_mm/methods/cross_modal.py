@@ -4,7 +4,7 @@ Lin et al., Multimodality Helps Unimodality: Cross-Modal Few-Shot Learning with 
 CVPR 2023.
 """
 
-from typing import Dict, List, Mapping, Optional, Sequence, Union
+from typing import Any, Dict, List, Mapping, Optional, Sequence, Union
 
 import torch
 from mmengine.dist import get_rank, get_world_size
@@ -64,6 +64,7 @@ class CrossModalHead(TextClsHead):
     """
 
     class_bound = ('weight',)
+    loss_module: Any
     texts: torch.Tensor
     text_labels: torch.Tensor
     step: torch.Tensor
@@ -103,11 +104,10 @@ class CrossModalHead(TextClsHead):
         picked = draw(int(self.step), world * count, len(self.texts))
         picked = picked[get_rank() * count :][:count].to(features.device)
         self.step += 1
-        labels = self.text_labels[picked]
-        texts = [DataSample().set_gt_label(label).to(features.device) for label in labels]
-        return super().loss(
-            (torch.cat([features, self.texts[picked]]),), [*data_samples, *texts], **kwargs
-        )
+        labels = [*(sample.gt_label for sample in data_samples), self.text_labels[picked]]
+        scores = self((torch.cat([features, self.texts[picked]]),))
+        loss = self.loss_module(scores, torch.cat(labels), avg_factor=len(scores), **kwargs)
+        return dict(loss=loss)
 
     def logits(self, features: torch.Tensor) -> torch.Tensor:
         unit = F.normalize(features, dim=-1)
