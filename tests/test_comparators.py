@@ -1,5 +1,7 @@
 """The equations of LP++, TaskRes, CLAP, ProLIP and Cross-Modal, against independent references."""
 
+import json
+
 import pytest
 import torch
 from mmpretrain.structures import DataSample
@@ -138,16 +140,22 @@ def no_projection(self) -> nn.Linear:
 def test_interpolation_is_the_mean_of_weights_before_and_after(tmp_path, shapes):
     """WiSE-FT: alpha 0 gives the start, 0.5 the mean of start and best weights."""
     method = next(m for m in METHODS if m.name == 'wise-head')
-    found = {}
+    found, trained, validated = {}, {}, {}
     for alpha in (0, 0.5, 1):
         hooks = f'[dict(type="safe_mm.FitHook", interpolate={alpha})]'
         file = write_config(method, tmp_path / str(alpha), shapes, f'custom_hooks = {hooks}')
         run_tool('train', file, *options('--work-dir', file.parent / 'run'))
         state = weights(next((file.parent / 'run').glob('best_fitted*.pth')))
         found[alpha] = state['head.weight']
+        (best,) = (file.parent / 'run').glob('best_accuracy*.pth')
+        trained[alpha] = weights(best)['head.weight']
+        (log,) = file.parent.glob('run/*/vis_data/scalars.json')
+        lines = [json.loads(line) for line in log.read_text().splitlines()]
+        validated[alpha] = {line['accuracy/top1'] for line in lines if 'accuracy/top1' in line}
+    assert len(validated[0]) == 1 and validated[0] != validated[1]  # what is saved is validated
     assert torch.equal(found[0], state['head.class_weights'])
     assert not torch.equal(found[0], found[1])
-    torch.testing.assert_close(found[0.5], (found[0] + found[1]) / 2)
+    torch.testing.assert_close(found[0.5], (found[0] + trained[0.5]) / 2)
     fails(
         'interpolate=2 should be between 0 and 1',
         'train',

@@ -1,7 +1,7 @@
 """What happens after training: fit, search, save."""
 
 from pathlib import Path
-from typing import Dict, Optional
+from typing import Dict, List, Optional, Tuple
 
 import mmengine
 import torch
@@ -9,10 +9,11 @@ from mmengine.dist import barrier, is_main_process
 from mmengine.hooks import Hook
 from mmengine.optim import OptimWrapper
 from mmpretrain.datasets import BaseDataset
+from torch import nn
 
 from ..checkpoint import read_checkpoint
 from ..errors import InputError
-from ..models import CLIPClassifier
+from ..models import CLIPClassifier, use_copy
 from ..models.reparametrize import interpolated
 from ..pooled import Pooled, pool_dataset
 from ..registry import HOOKS
@@ -34,7 +35,7 @@ class FitHook(Hook):
     Args:
         interpolate (float, optional): Weight alpha of what was trained in alpha * trained +
             (1 - alpha) * start, an interpolation of weights (WiSE-FT, Wortsman et al., 2022) that
-            comes before the fit; None for none. Defaults to None.
+            comes before the fit, and in each validation; None for none. Defaults to None.
 
     Raises:
         InputError: ``interpolate`` is not between 0 and 1, or the head is fitted before training;
@@ -49,6 +50,7 @@ class FitHook(Hook):
             raise InputError(f'FitHook: interpolate={interpolate} should be between 0 and 1.')
         self.interpolate = interpolate
         self._initial_weights: Dict[str, torch.Tensor] = {}
+        self._trained: List[Tuple[nn.Parameter, torch.Tensor]] = []
         self._initial_values: dict = {}
         self._space: dict = {}
         self._applies = False
@@ -108,6 +110,24 @@ class FitHook(Hook):
             fit(model, self._pool(runner, 'train'))
         rewrap(runner)  # sizes of parameters have changed
 
+    def before_val_epoch(self, runner) -> None:
+        """Interpolates, for validation is of what is saved in the end."""
+        if not self._initial_weights:
+            return
+        model = unwrap(runner.model)
+        for number in range(len(model.runs.copies) if model.runs else 0):
+            use_copy(model, number)
+            self._interpolate(model)
+        if not model.runs:
+            self._interpolate(model)
+
+    def after_val_epoch(self, runner, metrics: Optional[Dict[str, float]] = None) -> None:
+        """Goes on with what is trained, before a checkpoint is saved."""
+        with torch.no_grad():
+            for parameter, trained in self._trained:
+                parameter.copy_(trained)
+        self._trained = []
+
     def after_train(self, runner) -> None:
         """Fits the head with the best weights, searches, and saves."""
         if not self._applies:
@@ -142,7 +162,9 @@ class FitHook(Hook):
     def _interpolate(self, model: CLIPClassifier) -> None:
         own, alpha = dict(model.named_parameters()), self.interpolate or 0
         for name, start in self._initial_weights.items():
-            own[name].copy_(torch.lerp(start.to(own[name]), own[name], alpha))
+            trained = own[name].clone()
+            self._trained.append((own[name], trained))
+            own[name].copy_(torch.lerp(start.to(trained), trained, alpha))
 
     def _pool(self, runner, part: str) -> Pooled:
         loader = (runner.train_loop if part == 'train' else runner.val_loop).dataloader

@@ -136,11 +136,11 @@ class JointValLoop(ValLoop):
         self.runner.call_hook('before_val_epoch')
         self.runner.model.eval()
         loaders = getattr(self.dataloader, 'loaders', [self.dataloader])
-        for seed, (prefix, loader) in enumerate(zip(self.prefixes, loaders)):
-            found = self._evaluate(loader, seed)
-            best = self._choose(prefix, found)
+        found = [self._evaluate(loader, seed) for seed, loader in enumerate(loaders)]
+        for seed, (prefix, own) in enumerate(zip(self.prefixes, found)):
+            best = self._choose(prefix, own)
             use_copy(model, seed * len(self.settings) + best)
-            metrics = {prefix + key: value for key, value in found[best].items()}
+            metrics = {prefix + key: value for key, value in own[best].items()}
             self.runner.call_hook('after_val_epoch', metrics=metrics)
         self.runner.call_hook('after_val')
         if self.runner.iter >= self.runner.max_iters:
