@@ -19,7 +19,7 @@ model = dict(
     head=dict(type='safe_mm.CALIPFSHead'),
 )
 default_hooks = dict(feature_cache=dict(type='safe_mm.FeatureCacheHook'))
-search = dict(beta_2=[0, 0.25, 0.5, 1, 2], beta_3=[0, 0.25, 0.5, 1, 2])
+search = dict(beta_2=[0, 0.25, 0.5, 1, 2, 4, 8], beta_3=[0, 0.25, 0.5, 1, 2])
 
 train_dataloader = dict(batch_size=32)
 optim_wrapper = dict(type='OptimWrapper', optimizer=dict(type='AdamW', lr=1e-4, weight_decay=0.01))

@@ -26,5 +26,5 @@ model = dict(
     head=dict(type='safe_mm.LPPlusPlusHead'),
 )
 default_hooks = dict(feature_cache=dict(type='safe_mm.FeatureCacheHook'))
-search = dict(epochs=[10, 30, 100, 300])
+search = dict(epochs=[1, 3, 10, 30, 100, 300])
 train_dataloader = dict(dataset=dict(mirror=False, views=1, pipeline={{_base_.random_pipeline}}))

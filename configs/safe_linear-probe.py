@@ -11,4 +11,4 @@
 _base_ = './safe.py'
 
 model = dict(head=dict(type='safe_mm.LinearProbeHead', text=True))
-search = dict(C=[1e-4, 1e-3, 1e-2, 0.1, 1, 10])
+search = dict(C=[1e-4, 1e-3, 1e-2, 0.1, 1, 10, 100, 1e3, 1e4])

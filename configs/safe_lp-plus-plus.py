@@ -10,4 +10,4 @@
 _base_ = './safe.py'
 
 model = dict(head=dict(type='safe_mm.LPPlusPlusHead'))
-search = dict(epochs=[10, 30, 100, 300])
+search = dict(epochs=[1, 3, 10, 30, 100, 300])

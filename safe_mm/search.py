@@ -139,11 +139,9 @@ def summary(choice: Choice) -> List[str]:
         ),
         choice.ties + '.',
     ]
-    edges = [
-        name
-        for name, value in choice.chosen.items()
-        if len(choice.tried[name]) > 1 and value == max(choice.tried[name])
-    ]
-    if edges:
-        lines.append(f'The largest {" and ".join(edges)} was chosen: a wider range may be better.')
+    for name, value in choice.chosen.items():
+        tried = choice.tried[name]
+        if value and len(tried) > 1 and value in (min(tried), max(tried)):
+            end = 'smallest' if value == min(tried) else 'largest'
+            lines.append(f'The {end} {name} was chosen: a wider range may be better.')
     return lines
