@@ -6,7 +6,7 @@
 # Trains 92,160 parameters of ViT-B/16: those of six matrices in each block. As
 # published: AdamW with lr 5e-4 and weight decay 0.01, batches of 32, cosine,
 # random crops. Departs (docs/methods.md says why): 2,000 iterations at all
-# shots (published: 200 K), ten stored views of each image, float32, seven
+# shots (published: 200 times K), ten stored views of each image, float32, seven
 # templates for ImageNet (published: one), and few-shot validation chooses the
 # iteration (published: the last one). Not defined for ResNets in the paper;
 # here their attention pool and the text tower are decomposed: 44,032 parameters

@@ -8,7 +8,9 @@
 # the classifier (ImageNet: 39,338,848 and 86,704,640 in all). BatchNorms keep
 # their statistics. Images are read in each iteration: no stage is frozen. The
 # schedule is SAFE's; lr 1e-5 and weight decay 0.1 are those of FLYP; few-shot
-# runs there take 1e-6 to 1e-5. There are no published figures of this setting.
+# runs there take 1e-6 to 1e-5. Published by CLIP-CITE for a plain fine-tuning
+# whose recipe is not given, 16-shot ImageNet / V2 / Sketch / A / R, ViT-B/16:
+# 68.2 / 61.9 / 46.8 / 46.4 / 75.1, selection not stated.
 _base_ = [
     './_base_/datasets/caltech101.py',
     './_base_/schedules/safe_12800i.py',

@@ -58,7 +58,7 @@ def pytest_collection_modifyitems(items):
     """What shares fixtures runs in one process: a file, or a method of the matrix."""
     for item in items:
         method = item.callspec.params.get('method') if hasattr(item, 'callspec') else None
-        item.add_marker(pytest.mark.xdist_group(getattr(method, 'name', item.path.name)))
+        item.add_marker(pytest.mark.xdist_group(getattr(method, 'id', item.path.name)))
 
 
 @pytest.fixture(autouse=True)

@@ -1,11 +1,13 @@
 """Every method on coloured shapes and a small CLIP, for tests."""
 
+import json
 from pathlib import Path
 from typing import NamedTuple
 
 from mmengine.config import Config
 
 from .conftest import ROOT
+from .shapes import COLORS
 
 SHAPES = """
 _base_ = '{config}'
@@ -28,6 +30,9 @@ train_cfg = dict(max_iters=10, val_interval=5)
 """
 
 
+CLIP, VIT = 'creatures-rn:seed1', 'creatures-vit:seed1'
+
+
 class Method(NamedTuple):
     """What a test must know of a method.
 
@@ -38,6 +43,7 @@ class Method(NamedTuple):
         starts_at_zero_shot (bool): Whether its predictions before training are those of zero-shot
             CLIP.
         joint (bool): Whether settings can be trained side by side.
+        clip (str): The small CLIP.
         exact (bool): Whether a repeated fit gives the same weights; L-BFGS stops at a tolerance.
     """
 
@@ -47,6 +53,11 @@ class Method(NamedTuple):
     starts_at_zero_shot: bool = True
     exact: bool = True
     joint: bool = True
+    clip: str = CLIP
+
+    @property
+    def id(self) -> str:
+        return self.name if self.clip == CLIP else f'{self.name} {self.clip}'
 
 
 METHODS = [
@@ -89,6 +100,11 @@ METHODS = [
     Method('safe_class-name', starts_at_zero_shot=False),
     Method('safe_one-template', starts_at_zero_shot=False),
     Method('safe_template-mining'),
+    Method('safe_cupl', starts_at_zero_shot=False),
+    # Of a ViT, these train the trunk
+    Method('clip-lora', joint=False, clip=VIT),
+    Method('clip-svd', joint=False, clip=VIT),
+    Method('clip-cite', joint=False, clip=VIT),
 ]
 RUN = [method for method in METHODS if method.name != 'zero-shot']
 # Those that are resumed, tested and swept in two processes, too
@@ -107,6 +123,7 @@ def write_config(method: Method, folder: Path, data: str, *more: str) -> Path:
         data (str): Data root.
         more (str): Lines to add.
     """
+    folder.mkdir(parents=True, exist_ok=True)
     source = ROOT / 'configs' / f'{method.name}.py'
     text = SHAPES.format(config=source, data=data, root=folder / 'cache')
     text += 'test_dataloader = dict(num_workers=0, dataset=dataset)\n'
@@ -114,13 +131,16 @@ def write_config(method: Method, folder: Path, data: str, *more: str) -> Path:
         own = Config.fromfile(source).train_dataloader  # as the method has it, but less
         views, batch = own.dataset.get('views'), max(2, min(24, own.batch_size))
         text += LOADERS.format(batch=batch, views=views and 2)
+    if method.name == 'safe_cupl':
+        sentences = {f'{color} shape': [f'It is {color}.', f'{color} all over'] for color in COLORS}
+        (folder / 'sentences.json').write_text(json.dumps(sentences))
+        text += f"model['templates'] = '{folder}/sentences.json'\n"
     text += TRAIN if method.trains and method.name != 'zero-shot' else ''
     file = folder / f'{method.name}.py'
-    folder.mkdir(parents=True, exist_ok=True)
     file.write_text(text + '\n'.join(more))
     return file
 
 
-def options(*more: str) -> list:
+def options(*more: str, clip: str = CLIP) -> list:
     """Options of tools: a small CLIP, four shots."""
-    return ['--clip', 'creatures-rn:seed1', '--shots', 4, *more]
+    return ['--clip', clip, '--shots', 4, *more]

@@ -97,13 +97,16 @@ def named_parameters(model, plain):
     """The same of parameters that both sides have as a whole."""
     twins, visual = dict(plain.named_parameters()), plain.clip.visual
     is_resnet = hasattr(visual, 'attnpool')
-    last = 'attnpool' if is_resnet else f'transformer.resblocks.{visual.transformer.layers - 1}'
+    blocks = 0 if is_resnet else visual.transformer.layers
+    last = 'attnpool' if is_resnet else f'transformer.resblocks.{blocks - 1}'
+    before = 'layer4' if is_resnet else f'transformer.resblocks.{blocks - 2}'
     for name, own in model.named_parameters():
         twin = name.replace('backbone.trunk.', 'clip.visual.').replace('head.', '')
+        twin = twin.replace('backbone.tuned.0', f'clip.visual.{before}')
         twin = twin.replace('text.clip.', 'clip.')
         twin = twin.replace('neck.attn_pool_f.block', f'clip.visual.{last}')
         twin = twin.replace('neck.attn_pool_f', f'clip.visual{".attnpool" * is_resnet}')
-        if own.requires_grad and twin in twins:
+        if own.requires_grad:
             yield own, ..., twins[twin]
 
 

@@ -46,14 +46,14 @@ def test_gda_needs_views_that_differ():
 
 
 def test_gda_head_adds_alpha_times_the_discriminant(tiny_clip):
-    head = GDAHead(tiny_clip, alpha=0.5, classes=CLASSES)
+    head = GDAHead(tiny_clip, alpha=0.5, classes=CLASSES).double()
     width = head.class_weights.shape[1]
     features, labels = samples(width=width)
-    features = 7 * features.float()  # not of unit length
+    features = 7 * features  # not of unit length
     text = head.text_logits(features)
     head.fit(features, labels, torch.arange(len(labels)))
-    weight, bias = discriminant(F.normalize(features.double(), dim=-1), labels, 3)
-    expected = text + 0.5 * (F.normalize(features, dim=-1) @ weight.float().T + bias.float())
+    weight, bias = discriminant(F.normalize(features, dim=-1), labels, 3)
+    expected = text + 0.5 * (F.normalize(features, dim=-1) @ weight.T + bias)
     torch.testing.assert_close(head.logits(*head.prepare(features)), expected)
     head.reset_fit()
     torch.testing.assert_close(head.logits(*head.prepare(features)), text)

@@ -10,6 +10,7 @@ import pytest
 import torch
 from mmengine.config import Config
 from mmpretrain import get_model
+from timm.layers import to_2tuple
 
 from safe_mm.checkpoint import read_checkpoint
 from safe_mm.config import load_config
@@ -20,7 +21,7 @@ from safe_mm.registry import MODELS
 from safe_mm.report.results import display_name
 
 from .conftest import fails, run_tool, weights
-from .methods import IN_TWO, METHODS, RUN, options, write_config
+from .methods import CLIP, IN_TWO, METHODS, RUN, options, write_config
 from .two_processes import run_in_two
 
 # What is no parameter of a classifier, and may change; W_c does by template mining
@@ -28,14 +29,19 @@ STATE = {'labels', 'constraint_weights', 'class_weights', 'step', 'finished'}
 
 
 def named(methods: list):
-    return pytest.mark.parametrize('method', methods, ids=lambda m: m.name)
+    return pytest.mark.parametrize('method', methods, ids=lambda m: m.id)
+
+
+def of(method, *more):
+    """Options with the CLIP of a method."""
+    return options(*more, clip=method.clip)
 
 
 def build(method, folder, shapes):
     parser = ArgumentParser()
     add_common_options(parser)
     file = write_config(method, folder, shapes)
-    args = [str(file), *map(str, options()[:2])]
+    args = [str(file), '--clip', method.clip]
     return MODELS.build(load_config(parser.parse_args(args)).model)
 
 
@@ -45,12 +51,12 @@ def trained(shapes, tmp_path_factory):
     known = {}
 
     def train(method):
-        if method.name not in known:
+        if method.id not in known:
             folder = tmp_path_factory.mktemp(method.name)
             file = write_config(method, folder, shapes)
-            run_tool('train', file, *options('--work-dir', folder / 'run'))
-            known[method.name] = file, folder / 'run'
-        return known[method.name]
+            run_tool('train', file, *of(method, '--work-dir', folder / 'run'))
+            known[method.id] = file, folder / 'run'
+        return known[method.id]
 
     return train
 
@@ -65,10 +71,10 @@ def best(work_dir):
 @named([m for m in METHODS if m.starts_at_zero_shot])
 def test_starts_at_zero_shot(method, tmp_path, shapes):
     """Logits before training point to the same classes, with equal margins."""
-    zero = build(METHODS[0], tmp_path, shapes).eval()
+    zero = build(METHODS[0]._replace(clip=method.clip), tmp_path, shapes).eval()
     model = build(method, tmp_path, shapes).eval()
     model.head.in_training = True
-    images = torch.rand(4, 3, 160, 160)
+    images = torch.rand(4, 3, *to_2tuple(model.backbone.image_size))
     with torch.no_grad():
         torch.testing.assert_close(model(images), zero(images), rtol=1e-4, atol=1e-4)
 
@@ -101,7 +107,7 @@ def test_cached_equals_streamed(method, trained, tmp_path, shapes):
     run_tool(
         'train',
         file,
-        *options('--work-dir', tmp_path, '--cfg-options', 'default_hooks.feature_cache=None'),
+        *of(method, '--work-dir', tmp_path, '--cfg-options', 'default_hooks.feature_cache=None'),
     )
     assert best(cached).name == best(tmp_path).name
     one, two = weights(best(cached)), weights(best(tmp_path))
@@ -124,7 +130,8 @@ def test_save_load_and_test_agree(method, trained, tmp_path, shapes):
         'test',
         file,
         work_dir,
-        *options()[:2],
+        '--clip',
+        method.clip,
         '--work-dir',
         tmp_path,
         '--out',
@@ -163,7 +170,7 @@ def test_killed_run_resumes(method, trained, tmp_path):
     shutil.copy(work_dir / 'iter_5.pth', tmp_path)
     for half in work_dir.glob('best_accuracy*_[05].pth'):
         shutil.copy(half, tmp_path)
-    run_tool('train', file, *options('--work-dir', tmp_path, '--resume'))
+    run_tool('train', file, *of(method, '--work-dir', tmp_path, '--resume'))
     whole, resumed = weights(best(work_dir)), weights(best(tmp_path))
     for key, value in whole.items():
         assert torch.equal(value, resumed[key]), key
@@ -177,7 +184,7 @@ def test_two_processes_equal_one(method, trained, tmp_path):
     run_in_two(
         'train',
         file,
-        *options('--work-dir', tmp_path, '--cfg-options', f'train_dataloader.batch_size={half}'),
+        *of(method, '--work-dir', tmp_path, '--cfg-options', f'train_dataloader.batch_size={half}'),
     )
     one, two = weights(best(work_dir)), weights(best(tmp_path))
     for key, value in one.items():
@@ -189,11 +196,11 @@ def test_two_processes_equal_one(method, trained, tmp_path):
     ]
     assert scores[0] == pytest.approx(scores[1], abs=0 if method.exact else 100 / 24)
     if method.name in IN_TWO:
-        resume_in_two(file, tmp_path, half)
-        check_test_in_two(file, tmp_path)
+        resume_in_two(method, file, tmp_path, half)
+        check_test_in_two(method, file, tmp_path)
 
 
-def resume_in_two(file, work_dir, batch_size):
+def resume_in_two(method, file, work_dir, batch_size):
     """To the same bits, from half its length; what is fitted alone is fitted again."""
     again = work_dir / 'again'
     again.mkdir()
@@ -201,17 +208,17 @@ def resume_in_two(file, work_dir, batch_size):
         shutil.copy(half, again)
     more = ('--cfg-options', f'train_dataloader.batch_size={batch_size}')
     resume = ['--resume'] * any(again.iterdir())
-    run_in_two('train', file, *options('--work-dir', again, *resume, *more))
+    run_in_two('train', file, *of(method, '--work-dir', again, *resume, *more))
     one, two = weights(best(work_dir)), weights(best(again))
     for key, value in one.items():
         assert torch.equal(value, two[key]), key
 
 
-def check_test_in_two(file, work_dir):
+def check_test_in_two(method, file, work_dir):
     """To the metrics of one process."""
     found = []
     for run, out in ((run_tool, 'one.json'), (run_in_two, 'two.json')):
-        args = [file, work_dir, *options()[:2], '--work-dir', work_dir / 'test']
+        args = [file, work_dir, '--clip', method.clip, '--work-dir', work_dir / 'test']
         run('test', *args, '--out', work_dir / out, '--out-item', 'metrics')
         found.append(mmengine.load(work_dir / out))
     assert found[0] == found[1]
@@ -222,7 +229,7 @@ def test_joint_training_equals_alone_or_is_refused(method, tmp_path, shapes):
     file = write_config(
         method, tmp_path, shapes, 'grid = dict(lr=[1e-2, 1e-3], weight_decay=[0.01])'
     )
-    args = options('--work-dir', tmp_path / 'joint', '--grid')
+    args = of(method, '--work-dir', tmp_path / 'joint', '--grid')
     if not (method.trains and method.joint):
         fails('--grid and --seeds do not support', 'train', file, *args)
         return
@@ -234,7 +241,8 @@ def test_joint_training_equals_alone_or_is_refused(method, tmp_path, shapes):
     run_tool(
         'train',
         file,
-        *options(
+        *of(
+            method,
             '--work-dir',
             tmp_path / 'alone',
             '--cfg-options',
@@ -256,7 +264,7 @@ def test_trains_in_mixed_precision(method, trained, tmp_path):
     if torch.cuda.is_available():  # a loss scale that skips no steps
         wrapper = ('type=AmpOptimWrapper', 'loss_scale=512.')
         amp += ['--cfg-options', *(f'optim_wrapper.{option}' for option in wrapper)]
-    run_tool('train', file, *options('--work-dir', tmp_path, *amp))
+    run_tool('train', file, *of(method, '--work-dir', tmp_path, *amp))
     assert {value.dtype for value in weights(tmp_path / 'iter_10.pth').values()} <= {
         value.dtype for value in weights(work_dir / 'iter_10.pth').values()
     }
@@ -278,7 +286,7 @@ def test_sweep_agrees_with_test(method, trained, tmp_path, shapes):
         '--work-dir',
         tmp_path / 'sweep',
         '--clips',
-        options()[1],
+        method.clip,
         '--shots',
         4,
         '--seeds',
@@ -291,7 +299,8 @@ def test_sweep_agrees_with_test(method, trained, tmp_path, shapes):
         'test',
         file,
         *own,
-        *options()[:2],
+        '--clip',
+        method.clip,
         '--work-dir',
         tmp_path,
         '--out',
@@ -310,9 +319,9 @@ def test_sweep_agrees_with_test(method, trained, tmp_path, shapes):
 
 def test_a_sweep_of_many_methods_in_two_processes(tmp_path, shapes):
     """Has a result of each, in one report."""
-    chosen = [method for method in METHODS if method.name in IN_TWO]
+    chosen = [method for method in METHODS if method.id in IN_TWO]
     files = [write_config(method, tmp_path, shapes) for method in chosen]
-    common = ['--work-dir', tmp_path / 'out', '--clips', options()[1], '--shots', 4, '--seeds', 1]
+    common = ['--work-dir', tmp_path / 'out', '--clips', CLIP, '--shots', 4, '--seeds', 1]
     run_tool('sweep', *files, *common, '--jobs', 2)
     run_tool('report', tmp_path / 'out', '--out', tmp_path / 'report')
     text = (tmp_path / 'report' / 'report.md').read_text()
@@ -322,7 +331,7 @@ def test_a_sweep_of_many_methods_in_two_processes(tmp_path, shapes):
 
 def test_unfinished_and_foreign_checkpoints_are_refused(trained, tmp_path):
     """By the model itself, so for all who load one."""
-    by_name = {method.name: method for method in RUN}
+    by_name = {method.id: method for method in RUN}
     file, work_dir = trained(by_name['safe-a'])
     cfg = str(work_dir / 'safe-a.py')
     unfinished = get_model(cfg, pretrained=str(work_dir / 'iter_10.pth'))

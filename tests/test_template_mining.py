@@ -43,7 +43,7 @@ def test_one_prompt_in_place_of_the_datasets(name, template):
 
 def test_best_templates_alone_make_the_weights():
     """Template 2 errs on all images, 0 and 1 on none, 3 on one."""
-    images = torch.eye(3)
+    images = torch.eye(3, dtype=torch.float64)
     texts = torch.stack([images, images + 0.1, images.roll(1, 0), images[[0, 1, 1]]])
     texts = F.normalize(texts, dim=-1)
     found, best = mine(texts, images, torch.arange(3), 3)

@@ -14,14 +14,19 @@ from ..config import load_config
 from ..models import CLIPClassifier
 from ..options import add_common_options
 from ..registry import MODELS
-from .encoders import BATCH, dense, operations, parts, random_images
+from .encoders import BATCH, operations, parts, random_images
 from .plain import PLAIN, Plain
 from .timing import DEVICE, Row, compare_seconds
 
 COLOURS = ('red', 'blue', 'green', 'black', 'white', 'grey', 'brown', 'yellow', 'pink', 'striped')
 ANIMALS = ('fox', 'bear', 'bird', 'cat', 'dog', 'fish', 'frog', 'horse', 'mouse', 'snake')
 NAMES = [' '.join(words) for words in product(COLOURS, ANIMALS)]
-STAGES = dict(image='images', dense='dense features', pooled='pooled features')
+STAGES = dict(
+    image='images',
+    stem='features before the block',
+    dense='dense features',
+    pooled='pooled features',
+)
 
 
 def measure(name: str, folder: Path, turns: int) -> Iterator[Row]:
@@ -66,11 +71,12 @@ def batch(cfg: Config, model: CLIPClassifier) -> tuple:
     size, name = cfg.train_dataloader.batch_size, cfg.model.clip.model_name
     if model.frozen_stage == 'pooled':
         inputs = torch.randn(size, 1, parts(name).embed_dim, device=DEVICE)
-    elif model.frozen_stage == 'dense':
-        inputs = dense(name, size)
-    else:
+    elif model.frozen_stage == 'image':
         size = min(size, BATCH)
         inputs = random_images(name, size)
+    else:
+        with torch.no_grad():
+            inputs = model.stem(random_images(name, size))
     return inputs, torch.arange(size, device=DEVICE) % len(model.classes)
 
 

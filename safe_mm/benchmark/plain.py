@@ -5,7 +5,7 @@ context, one image at a time, a low-rank branch or both factors in each layer.
 """
 
 import copy
-from typing import Any, Dict, Sequence, Type, Union
+from typing import Any, Dict, Sequence, Type, Union, cast
 
 import torch
 from mmengine.config import Config
@@ -75,6 +75,18 @@ class CoOp(Plain):
 
     def logits(self, inputs: torch.Tensor) -> torch.Tensor:
         return self.scale * F.normalize(inputs[:, 0], dim=-1) @ self.texts(self.context).T
+
+
+class SAFEWithCoOp(CoOp):
+    """Context vectors and the pooling layer, on dense features."""
+
+    def __init__(self, cfg: Config, model: CLIPClassifier) -> None:
+        super().__init__(cfg, model)
+        pooling_layer(self.clip.visual).requires_grad_(True)
+
+    def logits(self, inputs: torch.Tensor) -> torch.Tensor:
+        features = F.normalize(pool(self.clip.visual, inputs), dim=-1)
+        return self.scale * features @ self.texts(self.context).T
 
 
 class CoCoOp(CoOp):
@@ -166,6 +178,31 @@ class FullFineTuning(Plain):
         return self.scale * F.normalize(self.clip.visual(inputs), dim=-1) @ self.weight.T
 
 
+def pooling_parts(visual: Any) -> Sequence[Union[nn.Module, nn.Parameter]]:
+    """The pooling layer and what follows it."""
+    after = (visual.ln_post, visual.proj) if hasattr(visual, 'transformer') else ()
+    return (pooling_layer(visual), *after)
+
+
+class FineTuning(Plain):
+    """The last block before the pooling layer, and what follows, on the features before."""
+
+    weight: torch.Tensor
+
+    def __init__(self, cfg: Config, model: CLIPClassifier) -> None:
+        super().__init__(cfg, model)
+        visual, head = self.clip.visual, cast(Any, model.head)
+        self.register_buffer('weight', head.class_weights)
+        is_vit = hasattr(visual, 'transformer')
+        self.block: Any = visual.transformer.resblocks[-2] if is_vit else visual.layer4
+        for part in (self.block, *pooling_parts(visual)):
+            part.requires_grad_(True)
+
+    def logits(self, inputs: torch.Tensor) -> torch.Tensor:
+        features = F.normalize(pool(self.clip.visual, self.block(inputs)), dim=-1)
+        return self.scale * features @ self.weight.T
+
+
 class CrossModalPartial(FullFineTuning):
     """The pooling layer and a classifier, on dense features and as many texts."""
 
@@ -175,9 +212,7 @@ class CrossModalPartial(FullFineTuning):
         self.text_labels: Any = model.head.text_labels
 
     def tuned(self) -> Sequence[Union[nn.Module, nn.Parameter]]:
-        visual = self.clip.visual
-        after = (visual.ln_post, visual.proj) if hasattr(visual, 'transformer') else ()
-        return (pooling_layer(visual), *after)
+        return pooling_parts(self.clip.visual)
 
     def loss(self, inputs: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
         picked = draw(0, len(inputs), len(self.texts))
@@ -221,5 +256,7 @@ PLAIN: Dict[str, Type[Plain]] = {
     'clip-svd': CLIPSVD,
     'clip-cite': CLIPCITE,
     'full-fine-tune': FullFineTuning,
+    'fine-tune': FineTuning,
+    'safe_coop': SAFEWithCoOp,
     'cross-modal-partial': CrossModalPartial,
 }

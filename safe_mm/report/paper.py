@@ -33,6 +33,13 @@ NAMES = {
         'CoOp(M=16)': 'CoOp, M = 4',
     },
 }
+RENAMED = {name for names in NAMES.values() for name in names.values()}
+ROWS = (
+    'Rows of the paper under other names here: its WiSE-FT interpolates classifiers on a frozen '
+    'encoder, which is the WiSE head. Its Cross-Modal names no variant; by the figures, it is '
+    'partial in Table I and linear in Table III. In Table III its CoOp(M=4) and CoOp(M=16) are '
+    "exchanged, by CoOp's own tables."
+)
 # Beside the difference of zero-shot CLIP on ImageNet. 60.32 is from the log of Tip-Adapter's code.
 PROMPTS = (
     "The paper's zero-shot CLIP is that of one prompt on ImageNet (RN50: 58.18). This library's "

@@ -57,6 +57,7 @@ NAMES = {
     'safe_class-name': 'SAFE, class names',
     'safe_one-template': 'SAFE, one template',
     'safe_template-mining': 'SAFE, mined templates',
+    'safe_cupl': 'SAFE, CuPL',
     'safe-a': 'SAFE-A',
     'safe-a-f': 'SAFE-A, trained keys',
 }

@@ -75,7 +75,7 @@ def write_accuracy(data: pd.DataFrame, clip: str, folder: Path) -> List[str]:
             continue
         path = folder / file_name('accuracy', clip, *suffix)
         beside = tables.accuracy_table(first, columns, published)
-        parts += [beside.write(path), *prompts_note(beside)]
+        parts += [beside.write(path), *notes(beside)]
         table = tables.accuracy_table(first, columns)
         if any(shots for _, shots in table.mean.index):  # anything was trained
             mean = table.mean[['average', *columns.values()]].dropna(axis=1, how='all')
@@ -86,7 +86,7 @@ def write_accuracy(data: pd.DataFrame, clip: str, folder: Path) -> List[str]:
         table = tables.variant_table(own, names, paper.read_table('III', clip))
         kind = 'transfer' if names[0] in set(own.dataset) else 'variants'
         path = folder / file_name(kind, clip, names[0])
-        parts += [table.write(path), *prompts_note(table)]
+        parts += [table.write(path), *notes(table)]
         own_methods = tables.variant_table(own, names).mean
         if is_ranking(own_methods):
             plot_ranking(own_methods, clip, path.with_name(f'{path.name}.png'))
@@ -106,14 +106,16 @@ def draw(mean: pd.DataFrame, title: str, path: Path, std: Optional[pd.DataFrame]
         plot_accuracy(mean, title, path, std)
 
 
-def prompts_note(table: Table) -> List[str]:
-    """What the paper's zero-shot row is of, where a table has the difference on ImageNet."""
+def notes(table: Table) -> List[str]:
+    """What the paper's rows are of, where a table has them."""
+    beside = {name.split(', paper')[0] for name, _ in table.mean.index if name.endswith(', paper')}
     of_zero_shot = [
         name.startswith('zero-shot CLIP') and name.endswith(', difference')
         for name, _ in table.mean.index
     ]
     on_imagenet = table.mean[of_zero_shot].iloc[:, 0]  # the first column
-    return [paper.PROMPTS] if on_imagenet.notna().any() else []
+    prompts = [paper.PROMPTS] if on_imagenet.notna().any() else []
+    return prompts + ([paper.ROWS] if beside & paper.RENAMED else [])
 
 
 def write_gains(frame: pd.DataFrame, clip: str, folder: Path, scalar: str, title: str) -> List[str]:
