@@ -7,8 +7,8 @@
 # As published: half of a batch of 8 are texts, AdamW, 12,800 iterations, centre
 # crop and horizontal flip, few-shot validation. Text samples are the sentences
 # of the config's templates. Departs: batches of 8 only (published: or 32),
-# since settings of one batch size share the features of an iteration. Its
-# authors: with the head started from the texts, as here and in their scripts,
+# since settings of one batch size share the features of an iteration; W_c as
+# elsewhere (docs/methods.md says why). Its authors: with the head started from the texts, as here and in their scripts,
 # text samples add little. Published by SAFE (Table III, the variant is not
 # named), RN50, ImageNet, 16 shots: 64.5, selected by few-shot validation.
 _base_ = [

@@ -13,7 +13,7 @@ from ..clip import SplitCLIP, get_clip
 from ..errors import InputError
 from ..models.text_encoder import TextEncoder
 from ..registry import MODELS
-from .zero_shot import CROSS_ENTROPY, TextClsHead, sentences_of
+from .zero_shot import CROSS_ENTROPY, TextClsHead, class_means, sentences_of
 
 
 @MODELS.register_module()
@@ -62,8 +62,7 @@ class TextTowerHead(TextClsHead):
         """The rows of W of a few classes, shape (len(classes), D)."""
         groups = self.tokens.split(self.counts)
         features = self.text.encode(torch.cat([groups[c] for c in classes]))
-        means = [f.mean(0) for f in features.split([self.counts[c] for c in classes])]
-        return F.normalize(torch.stack(means), dim=-1)
+        return F.normalize(class_means(features, [self.counts[c] for c in classes]), dim=-1)
 
     def check_classes(self) -> None:
         """Raises an InputError if the head was built without classes."""

@@ -34,8 +34,12 @@ def text_class_weights(prompts: Sequence[List[str]], encode: Callable) -> torch.
         normalised again.
     """
     features = encode([text for texts in prompts for text in texts])
-    means = [f.mean(0) for f in features.split([len(t) for t in prompts])]
-    return F.normalize(torch.stack(means), dim=-1)
+    return F.normalize(class_means(features, [len(texts) for texts in prompts]), dim=-1)
+
+
+def class_means(features: torch.Tensor, counts: Sequence[int]) -> torch.Tensor:
+    """Mean of the first ``counts[0]`` rows, of the next ``counts[1]``, and so on."""
+    return torch.stack([own.mean(0) for own in features.split(list(counts))])
 
 
 def sentences_of(
@@ -69,7 +73,7 @@ def mean_text_features(
         return torch.empty(0, clip.embed_dim)
     sentences = sentences_of(classes)
     features = clip.encode_text([t for texts in sentences for t in texts], normalize=False)
-    return torch.stack([f.mean(0) for f in features.split([len(t) for t in sentences])])
+    return class_means(features, [len(texts) for texts in sentences])
 
 
 def text_logits(
