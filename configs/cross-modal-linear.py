@@ -8,9 +8,10 @@
 # crop and horizontal flip, few-shot validation. Text samples are the sentences
 # of the config's templates. Departs: batches of 8 only (published: or 32),
 # since settings of one batch size share the features of an iteration; W_c as
-# elsewhere (docs/methods.md says why). Its authors: with the head started from the texts, as here and in their scripts,
-# text samples add little. Published by SAFE (Table III, the variant is not
-# named), RN50, ImageNet, 16 shots: 64.5, selected by few-shot validation.
+# elsewhere (docs/methods.md says why). Its authors: with the head started from
+# the texts, as here and in their scripts, text samples add little. Published by
+# SAFE (Table III, the variant is not named), RN50, ImageNet, 16 shots: 64.5,
+# selected by few-shot validation.
 _base_ = [
     './_base_/datasets/caltech101.py',
     './_base_/schedules/safe_12800i.py',
