@@ -126,6 +126,8 @@ def test_each_config(path):
         assert cfg.model.classes == cfg.dataset
         cfg.model.clip = dict(model_name='creatures-rn', pretrained='seed1')
         cfg.model.classes = ['a', 'b']
+    if path.stem == 'safe_cupl':
+        cfg.model.templates = '{}'  # the file is the user's
     assert MODELS.build(cfg.model) is not None
 
 
