@@ -6,9 +6,9 @@
 # Trains 184,320 parameters of ViT-B/16: rank 2, queries, keys and values of all
 # layers. As published: scale 1 / sqrt(rank), dropout 0.25, AdamW with lr 2e-4
 # and weight decay 0.01, batches of 32, cosine, random crops. Departs
-# (docs/methods.md says why): 2,000 iterations at all shots (published: 500 times K),
-# ten stored views of each image, one dropout mask for all tokens of an
-# iteration, float32, the templates of the dataset (published: "a photo of a
+# (docs/methods.md says why): 2,000 iterations at all shots (published: 500
+# times K), ten stored views of each image, one dropout mask for all tokens of
+# an iteration, float32, the templates of the dataset (published: "a photo of a
 # {}." for all), and few-shot validation chooses the iteration (published: the
 # last one). Not defined for ResNets in the paper; here their attention pool and
 # the text tower are updated: 98,304 parameters of RN50, 24,576 and 73,728.

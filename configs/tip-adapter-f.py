@@ -8,12 +8,11 @@
 # batches of 256, cosine. Departs (docs/methods.md says why): 200 iterations on
 # ten stored views of each image in place of 20 epochs of new ones; alpha 1 and
 # gamma 5.5 while training, the start of Tip-Adapter here (published: an alpha
-# for each dataset, gamma 1);
-# few-shot validation chooses the iteration, then alpha and gamma. Published
-# (log of its code), RN50, one seed, average of 11 datasets: 64.60 / 66.65 /
-# 69.67 / 72.45 / 75.83 at 1/2/4/8/16 shots, the epoch selected on test images,
-# alpha and gamma as for Tip-Adapter. With few-shot validation (SAFE, Table I):
-# 63.26 / 65.93 / 68.98 / 72.15 / 75.10.
+# for each dataset, gamma 1); few-shot validation chooses the iteration, then
+# alpha and gamma. Published (log of its code), RN50, one seed, average of 11
+# datasets: 64.60 / 66.65 / 69.67 / 72.45 / 75.83 at 1/2/4/8/16 shots, the epoch
+# selected on test images, alpha and gamma as for Tip-Adapter. With few-shot
+# validation (SAFE, Table I): 63.26 / 65.93 / 68.98 / 72.15 / 75.10.
 _base_ = './tip-adapter.py'
 
 model = dict(head=dict(train_keys=True))

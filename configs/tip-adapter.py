@@ -8,10 +8,9 @@
 # feature of ten random views of an image. Departs: few-shot validation chooses
 # alpha and gamma, as all choices here, from 10 and 7 values for all datasets
 # (published: 20 x 200, in ranges of each dataset), since few images cannot tell
-# finer ones. Published (log of its code), RN50, one
-# seed, average of 11 datasets: 62.33 / 64.62 / 66.54 / 68.50 / 70.32 at
-# 1/2/4/8/16 shots, selected on all validation images, for ImageNet on test
-# images.
+# finer ones. Published (log of its code), RN50, one seed, average of 11
+# datasets: 62.33 / 64.62 / 66.54 / 68.50 / 70.32 at 1/2/4/8/16 shots, selected
+# on all validation images, for ImageNet on test images.
 _base_ = [
     './_base_/datasets/caltech101.py',
     './_base_/schedules/fit.py',

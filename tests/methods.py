@@ -43,8 +43,8 @@ class Method(NamedTuple):
         starts_at_zero_shot (bool): Whether its predictions before training are those of zero-shot
             CLIP.
         joint (bool): Whether settings can be trained side by side.
-        clip (str): The small CLIP.
         exact (bool): Whether a repeated fit gives the same weights; L-BFGS stops at a tolerance.
+        clip (str): The small CLIP.
     """
 
     name: str

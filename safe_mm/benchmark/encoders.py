@@ -2,9 +2,10 @@
 
 import copy
 from functools import lru_cache
-from typing import Any, Callable, Optional
+from typing import Any, Callable, List, Optional
 
 import torch
+from mmpretrain.structures import DataSample
 from timm.layers import to_2tuple
 from torch import nn
 from torch.nn import functional as F
@@ -70,6 +71,10 @@ def tuned_pool(name: str) -> nn.Module:
 
 def random_images(name: str, batch: int = BATCH) -> torch.Tensor:
     return torch.randn(batch, 3, *to_2tuple(parts(name).image_size), device=DEVICE)
+
+
+def samples_of(labels: torch.Tensor) -> List[DataSample]:
+    return [DataSample().set_gt_label(label).to(DEVICE) for label in labels]
 
 
 @torch.no_grad()

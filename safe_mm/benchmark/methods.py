@@ -14,7 +14,7 @@ from ..config import load_config
 from ..models import CLIPClassifier
 from ..options import add_common_options
 from ..registry import MODELS
-from .encoders import BATCH, operations, parts, random_images
+from .encoders import BATCH, operations, parts, random_images, samples_of
 from .plain import PLAIN, Plain
 from .timing import DEVICE, Row, compare_seconds
 
@@ -78,10 +78,6 @@ def batch(cfg: Config, model: CLIPClassifier) -> tuple:
         with torch.no_grad():
             inputs = model.stem(random_images(name, size))
     return inputs, torch.arange(size, device=DEVICE) % len(model.classes)
-
-
-def samples_of(labels: torch.Tensor) -> List[DataSample]:
-    return [DataSample().set_gt_label(label).to(DEVICE) for label in labels]
 
 
 def candidate_loss(

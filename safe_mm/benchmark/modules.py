@@ -3,7 +3,6 @@
 from typing import Callable, Dict, Iterator, List
 
 import torch
-from mmpretrain.structures import DataSample
 
 from ..methods.safe import blend
 from ..models import CLIPClassifier, JointRuns
@@ -80,8 +79,7 @@ def single_and_joint(
 
 def joint_step(runs: JointRuns) -> Callable:
     """A training step of all runs on dense features."""
-    labels = torch.arange(BATCH * runs.num_seeds) % CLASSES
-    samples = [DataSample().set_gt_label(label).to(DEVICE) for label in labels]
+    samples = encoders.samples_of(torch.arange(BATCH * runs.num_seeds) % CLASSES)
     return encoders.training_step(lambda x: sum(runs.loss(x, samples, 'dense').values()), runs)
 
 

@@ -142,6 +142,7 @@ class FitHook(Hook):
             model.load_state_dict(best, strict=False)
         model.eval()  # a neck may pool otherwise in training
         self._interpolate(model)
+        self._trained = []  # these weights stay
         training = None
         if model.head.fits == 'after':
             training = self._pool(runner, 'train')
