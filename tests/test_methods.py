@@ -68,6 +68,11 @@ def best(work_dir):
     return file
 
 
+def tolerance(method):
+    """Of validation accuracy: rounding may move a fit that stops early by one of 24 images."""
+    return 1e-3 if method.exact else 100 / 24 + 1e-3
+
+
 @named([m for m in METHODS if m.starts_at_zero_shot])
 def test_starts_at_zero_shot(method, tmp_path, shapes):
     """Logits before training point to the same classes, with equal margins."""
@@ -119,7 +124,7 @@ def test_cached_equals_streamed(method, trained, tmp_path, shapes):
         read_checkpoint(str(best(folder)))['message_hub']['runtime_info']['best_score']
         for folder in (cached, tmp_path)
     ]
-    assert scores[0] == pytest.approx(scores[1])
+    assert scores[0] == pytest.approx(scores[1], abs=tolerance(method))
 
 
 @named(RUN)
@@ -194,7 +199,7 @@ def test_two_processes_equal_one(method, trained, tmp_path):
         read_checkpoint(str(best(folder)))['message_hub']['runtime_info']['best_score']
         for folder in (work_dir, tmp_path)
     ]
-    assert scores[0] == pytest.approx(scores[1], abs=0 if method.exact else 100 / 24)
+    assert scores[0] == pytest.approx(scores[1], abs=tolerance(method))
     if method.name in IN_TWO:
         resume_in_two(method, file, tmp_path, half)
         check_test_in_two(method, file, tmp_path)
