@@ -25,5 +25,5 @@ lint: $(INSTALLED)
 $(INSTALLED): setup.py requirements/constraints.txt
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/pip install --constraint requirements/constraints.txt \
-	    --editable ".[openmmlab,mmcv-lite,tests]"
+	    --editable ".[openmmlab,photos,tests]"
 	touch $@

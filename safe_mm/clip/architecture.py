@@ -12,6 +12,7 @@ import open_clip
 from mmengine.logging import print_log
 
 from ..errors import InputError
+from .parts import PACKAGED, packaged
 
 QUICKGELU = '-quickgelu'
 REQUIRED = ('embed_dim', 'vision_cfg', 'text_cfg')
@@ -54,8 +55,10 @@ def base_name(model_name: str) -> str:
 def model_config(model_name: str) -> dict:
     """open_clip's configuration of an architecture.
 
+    A name ``package:PACKAGE/PATH`` of a text tower becomes the folder in that package.
+
     Raises:
-        InputError: open_clip has none of that name.
+        InputError: open_clip has none of that name, or its package is not installed.
     """
     name = open_clip_name(model_name)
     cfg = open_clip.get_model_config(name)
@@ -65,6 +68,11 @@ def model_config(model_name: str) -> dict:
             f'clip.model_name={model_name!r} is not an open_clip model. Near matches: '
             f'{", ".join(near) or "none"}. A path of an open_clip JSON file is accepted too.'
         )
+    cfg.pop('preprocess_cfg', None)  # of :mod:`safe_mm.clip.preprocess`
+    text = cfg['text_cfg']
+    for key in ('hf_model_name', 'hf_tokenizer_name'):
+        if str(text.get(key)).startswith(PACKAGED):
+            text[key] = str(packaged(text[key][len(PACKAGED) :]))
     return cfg
 
 

@@ -11,6 +11,7 @@ from torch import nn
 
 from ..errors import InputError, first_line
 from .architecture import SHIPPED, base_name, choose_activation, model_config, require_transformers
+from .parts import read_parts
 from .preprocess import sidecar
 from .torchscript import is_torchscript
 from .weights import find_weights, read_state_dict
@@ -36,7 +37,8 @@ def load_clip(model_name: str, pretrained: Optional[str]) -> CLIPModel:
     path = find_weights(base_name(model_name), pretrained)
     needed = needs_quick_gelu(model_name, pretrained, path)
     clip = build(model_name, choose_activation(model_name, needed, pretrained))
-    fill(clip, read_state_dict(path), path, model_name)
+    parts = read_parts(model_name, list(clip.state_dict()))
+    fill(clip, {**parts, **read_state_dict(path)}, path, model_name)
     return clip
 
 

@@ -8,7 +8,7 @@ import open_clip
 from open_clip.transform import PreprocessCfg, merge_preprocess_dict
 
 from ..errors import InputError
-from .architecture import base_name, model_config
+from .architecture import base_name, model_config, open_clip_name
 
 
 def sidecar(pretrained: Optional[str]) -> dict:
@@ -34,7 +34,8 @@ def preprocess_cfg(model_name: str, pretrained: Optional[str]) -> PreprocessCfg:
     """
     cfg = model_config(model_name)
     tag_cfg = pretrained and open_clip.get_pretrained_cfg(base_name(model_name), pretrained)
-    overlay = tag_cfg or sidecar(pretrained).get('preprocess_cfg', {})
+    own = open_clip.get_model_config(open_clip_name(model_name)).get('preprocess_cfg', {})
+    overlay = tag_cfg or sidecar(pretrained).get('preprocess_cfg', own)
     size = cfg['vision_cfg'].get('image_size', PreprocessCfg.size)
     size = size if isinstance(size, int) else tuple(size)  # JSON has lists
     return PreprocessCfg(**{**merge_preprocess_dict(PreprocessCfg(), overlay), 'size': size})

@@ -4,6 +4,7 @@ from pathlib import Path
 from typing import Callable
 
 import open_clip
+from open_clip.tokenizer import HFTokenizer
 
 from ..errors import InputError, first_line
 from .architecture import SHIPPED, model_config, open_clip_name, require_transformers
@@ -31,7 +32,11 @@ def get_tokenizer(model_name: str) -> Callable:
         return open_clip.get_tokenizer(name, **kwargs)
     require_transformers(f'the tokenizer of {model_name}')
     try:
-        return open_clip.get_tokenizer(name, **kwargs)
+        if not Path(source).is_dir():
+            return open_clip.get_tokenizer(name, **kwargs)
+        # Perhaps in a package, whose place open_clip does not know
+        more = {key: cfg[key] for key in ('context_length', 'tokenizer_mode') if key in cfg}
+        return HFTokenizer(source, **more, **kwargs)
     except Exception as error:  # transformers and the hub raise many types
         raise InputError(
             f'the tokenizer of {model_name} ({source}, of Hugging Face) cannot be loaded: '

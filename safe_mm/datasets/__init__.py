@@ -1,8 +1,16 @@
 import mmpretrain.datasets  # noqa: F401  registers mmpretrain's, which configs name too
 
+from .captioned import CaptionedPhotos
 from .creature_pairs import CreaturePairs
 from .creatures import CreatureDataset
 from .few_shot import FewShotDataset
 from .transforms import CLIPCrop, CLIPRandomCrop
 
-__all__ = ['CLIPCrop', 'CLIPRandomCrop', 'CreatureDataset', 'CreaturePairs', 'FewShotDataset']
+__all__ = [
+    'CLIPCrop',
+    'CLIPRandomCrop',
+    'CaptionedPhotos',
+    'CreatureDataset',
+    'CreaturePairs',
+    'FewShotDataset',
+]

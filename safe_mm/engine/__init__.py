@@ -7,9 +7,11 @@ from .early_stopping_hook import ResumableEarlyStoppingHook
 from .feature_cache_hook import FeatureCacheHook
 from .fit_hook import FitHook
 from .freeze_hook import FreezeHook
+from .held_out_hook import HeldOutHook
 from .initial_validation_hook import InitialValidationHook
 from .joint import JointOptimWrapperConstructor, enable_joint_training, expand_grid
 from .joint_loops import JointTrainLoop, JointValLoop
+from .mean_pool_start_hook import MeanPoolStartHook
 from .schedulers import WarmupLR
 from .template_mining_hook import TemplateMiningHook
 from .zero_shot_hook import ZeroShotHook
@@ -20,10 +22,12 @@ __all__ = [
     'FeatureCacheHook',
     'FitHook',
     'FreezeHook',
+    'HeldOutHook',
     'InitialValidationHook',
     'JointOptimWrapperConstructor',
     'JointTrainLoop',
     'JointValLoop',
+    'MeanPoolStartHook',
     'ResumableEarlyStoppingHook',
     'SlimCheckpointHook',
     'TemplateMiningHook',

@@ -53,6 +53,24 @@ class AbsAttentionPool(MapPooling):
         # Convolutions are faster where a pixel's channels lie side by side
         return visual.to(memory_format=torch.channels_last), pool
 
+    @torch.no_grad()
+    def start_as_mean(self, weight: torch.Tensor, bias: torch.Tensor) -> None:
+        """Sets weights with which the layer averages the dense features and projects the mean.
+
+        Attention is uniform, since the query is zero; keys stay random, so that it can be learned.
+
+        Args:
+            weight (Tensor): Of the projection, shape (embed_dim, C).
+            bias (Tensor): Shape (embed_dim, ).
+        """
+        query, _, value = self.layer.qkv.weight.chunk(3)
+        nn.init.zeros_(query)
+        nn.init.eye_(value)
+        nn.init.zeros_(self.layer.qkv.bias)
+        nn.init.zeros_(self.layer.pos_embed)
+        self.layer.proj.weight.copy_(weight)
+        self.layer.proj.bias.copy_(bias)
+
     def attend(self, dense: torch.Tensor) -> Tuple[torch.Tensor, torch.Tensor]:
         layer = self.layer
         tokens = self.with_mean(dense) + resample_abs_pos_embed(

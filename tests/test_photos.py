@@ -1,0 +1,99 @@
+"""The CLIP of photos, from parts that packages bring."""
+
+from copy import deepcopy
+from importlib.util import find_spec
+
+import pytest
+import timm
+import torch
+from safetensors.torch import save_file
+from torch.nn import functional as F
+
+from safe_mm.clip import SplitCLIP, get_tokenizer, preprocess_cfg
+from safe_mm.clip.loading import build, load_clip
+from safe_mm.clip.parts import PARTS, packaged, read, read_parts, trunk_classifier
+from safe_mm.errors import InputError
+
+TEXTS = ['a photo of a cat.', 'Two men are playing football on the grass, and one is winning.']
+
+needs_photos = pytest.mark.skipif(
+    not all(find_spec(part.file.partition('/')[0]) for part in PARTS['photos']),
+    reason='needs the extra photos',
+)
+
+
+@pytest.fixture(scope='module')
+def clip(tmp_path_factory):
+    """With what is trained at random."""
+    file = tmp_path_factory.mktemp('photos') / 'photos_new.safetensors'
+    state = build('photos', False).state_dict()
+    parts = read_parts('photos', list(state))
+    save_file({key: value for key, value in state.items() if key not in parts}, file)
+    return SplitCLIP('photos', str(file))
+
+
+@needs_photos
+def test_what_is_trained_is_small():
+    state = build('photos', False).state_dict()
+    parts = read_parts('photos', list(state))
+    trained = state.keys() - parts.keys()
+    prefixes = ('logit_scale', 'visual.head.pool.', 'text.proj.')
+    assert trained and all(key.startswith(prefixes) for key in trained)
+    assert sum(2 * state[key].numel() for key in trained) <= 14e6  # bytes in float16
+
+
+@needs_photos
+def test_trunk_is_timms(clip):
+    trunk = timm.create_model('tf_efficientnet_lite0').eval()
+    own = deepcopy(clip.trunk).double()
+    weights = read(PARTS['photos'][0].file).values()
+    trunk.load_state_dict(dict(zip(trunk.state_dict(), weights)))
+    view = preprocess_cfg('photos', None)
+    assert tuple(view.mean) == trunk.pretrained_cfg['mean']
+    assert tuple(view.std) == trunk.pretrained_cfg['std']
+    trunk, images = trunk.double(), torch.randn(2, 3, 224, 224).double()
+    with torch.no_grad():
+        dense = own(images)
+        torch.testing.assert_close(dense, trunk.forward_features(images), rtol=0, atol=1e-5)
+        weight, bias = (x.double() for x in trunk_classifier('photos'))
+        logits = F.linear(dense.mean((2, 3)), weight, bias)
+        torch.testing.assert_close(logits, trunk(images), rtol=0, atol=1e-5)
+
+
+@needs_photos
+def test_text_encoder_is_sentence_transformers(clip):
+    transformers = pytest.importorskip('sentence_transformers')
+    folder = packaged(PARTS['photos'][1].file).parent
+    expected = transformers.SentenceTransformer(str(folder), device='cpu').encode(TEXTS)
+    tower = clip.text.text
+    tokens = get_tokenizer('photos')(TEXTS)
+    assert tokens.shape == (2, 77)
+    mask = (tokens != tower.config.pad_token_id).long()
+    with torch.no_grad():
+        found = tower.pooler(tower.transformer(input_ids=tokens, attention_mask=mask), mask)
+        torch.testing.assert_close(
+            F.normalize(found, dim=-1), torch.tensor(expected), rtol=0, atol=1e-5
+        )
+        projected = F.normalize(tower.proj(found), dim=-1)
+    torch.testing.assert_close(clip.encode_text(TEXTS), projected)
+
+
+@pytest.mark.parametrize('part', PARTS['photos'], ids=lambda part: part.prefix)
+def test_a_part_is_missing(part, monkeypatch, tmp_path):
+    package = part.file.partition('/')[0]
+    save_file(dict(logit_scale=torch.zeros(())), tmp_path / 'some.safetensors')
+    monkeypatch.setattr(
+        'safe_mm.clip.parts.find_spec', lambda name: None if name == package else find_spec(name)
+    )
+    with pytest.raises(InputError, match=rf'{package.replace("_", "-")}.*safe-mm\[photos\]'):
+        load_clip('photos', str(tmp_path / 'some.safetensors'))
+
+
+def test_a_file_of_a_part_is_missing():
+    with pytest.raises(InputError, match='no-such-file.*missing.*photos'):
+        packaged('timm/no-such-file')
+
+
+def test_only_packaged_encoders_have_a_classifier():
+    with pytest.raises(InputError, match='creatures-rn has no classifier'):
+        trunk_classifier('creatures-rn')
