@@ -195,6 +195,7 @@ def test_stored_sentences_are_the_towers(root):
     texts = ['a cat.', 'a photo of a much longer sentence, with many more words.', 'a cat.']
     with torch.no_grad():
         expected = model.text.encode_text(model.tokenize(texts), normalize=True)
+        model.train()
         torch.testing.assert_close(model.encode_text(texts), expected, rtol=0, atol=1e-5)
     before = dict(model.stored._known)
     model.encode_text(texts)

@@ -35,6 +35,7 @@ class StoredSentences:
     @torch.no_grad()
     def _compute(self, sentences: List[str]) -> torch.Tensor:
         tower = self.tower
+        tower.transformer.eval()  # no dropout, whatever the rest of the model does
         tokens = self.tokenize(sentences).to(next(tower.transformer.parameters()).device)
         mask = tokens != tower.config.pad_token_id
         length = int(mask.any(0).nonzero().max()) + 1
