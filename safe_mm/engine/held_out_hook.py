@@ -1,4 +1,4 @@
-"""How well a CLIP that is pretrained on photos knows what it was not told."""
+"""Evaluation on held-out captions and class names while a CLIP is pretrained."""
 
 from typing import Dict, List, Tuple
 
@@ -54,7 +54,7 @@ class HeldOutHook(Hook):
     def _evaluate(self, runner: Runner, step: int) -> None:
         model = unwrap(runner.model)
         model.eval()
-        values = {**retrieval(model, self._loader)}
+        values = retrieval(model, self._loader)
         if isinstance(runner.train_dataloader.dataset, CachedFeatures):
             values.update(naming(model, runner.train_dataloader.dataset))
         model.train()
@@ -106,9 +106,8 @@ def agreement(
     model: CLIPPretrainer, pooled: torch.Tensor, targets: list, among: List[Group]
 ) -> float:
     """How often the nearest of some classes or terms is the target, where that is among them."""
-    vocabulary = model.posterior_loss.vocabulary
-    names = [vocabulary.words(group)[0] for group in among]
-    texts = model.encode_text([TEMPLATE.replace('{}', name) for name in names])
+    sentences = model.posterior_loss.vocabulary.sentences(among, TEMPLATE)
+    texts = model.encode_text(sentences)
     nearest = (pooled @ texts.T).argmax(-1).tolist()
     hits = [among[n] == target for n, target in zip(nearest, targets) if target in among]
     return 100 * sum(hits) / len(hits)

@@ -1,4 +1,4 @@
-"""Where the training of a CLIP between two pretrained encoders starts."""
+"""Closed-form initialisation of a CLIP between two pretrained encoders."""
 
 import torch
 from mmengine.hooks import Hook
@@ -7,7 +7,6 @@ from tqdm import tqdm
 from ..errors import InputError
 from ..feature_cache import CachedFeatures
 from ..models import CLIPPretrainer
-from ..poolings import AbsAttentionPool
 from ..registry import HOOKS
 from .unwrap import unwrap
 
@@ -34,8 +33,6 @@ class MeanPoolStartHook(Hook):
         model, features = unwrap(runner.model), runner.train_dataloader.dataset
         if not isinstance(model, CLIPPretrainer) or model.posterior_loss is None:
             raise InputError('MeanPoolStartHook needs a CLIPPretrainer with posterior > 0.')
-        if not isinstance(model.pool, AbsAttentionPool):
-            raise InputError(f'MeanPoolStartHook needs {AbsAttentionPool.supports}.')
         if not isinstance(features, CachedFeatures):
             raise InputError('MeanPoolStartHook needs a FeatureCacheHook, whose features it reads.')
         if runner.iter == 0:

@@ -27,7 +27,7 @@ def soft_cross_entropy(logits: torch.Tensor, targets: torch.Tensor) -> torch.Ten
 
 
 class PosteriorLoss(nn.Module):
-    """Cross-entropy of CLIP's probabilities of sentences from the image encoder's own ones.
+    """Cross-entropy between class probabilities of the image encoder's classifier and CLIP's.
 
     The sentences name ImageNet's classes, or groups of them, whose probabilities are summed.
 
@@ -98,7 +98,7 @@ class PosteriorLoss(nn.Module):
         rest = rest - rest @ basis @ basis.T
         variation = torch.linalg.eigh(rest.T @ rest)[1].flip(1)  # the largest first
         basis = torch.cat([basis, variation[:, : width - basis.shape[1]]], dim=1)
-        names = [stored(self.vocabulary.class_sentences(labels, t)) for t in TEMPLATES]
+        names = [stored(self.vocabulary.sentences(labels, t)) for t in TEMPLATES]
         texts = torch.cat(names)
         targets = F.normalize(rows @ basis, dim=-1).repeat(len(TEMPLATES), 1)
         strength = RIDGE * texts.square().sum(0).mean() * torch.eye(texts.shape[1]).to(texts)

@@ -119,9 +119,9 @@ class Vocabulary:
         name = open_clip.IMAGENET_CLASSNAMES[group]
         return [name, *(word for word in words if word != name)]
 
-    def class_sentences(self, labels: Sequence[int], template: str) -> List[str]:
-        """One sentence for each class, with its usual name."""
-        return [template.replace('{}', self.words(label)[0]) for label in labels]
+    def sentences(self, groups: Sequence[Group], template: str) -> List[str]:
+        """One sentence for each class or term, with its usual name."""
+        return [template.replace('{}', self.words(group)[0]) for group in groups]
 
     def draw(self) -> Tuple[List[int], List[str]]:
         """Classes or groups of them, each with a sentence.

@@ -68,6 +68,20 @@ class Pooling(nn.Module):
             'or a VisionTransformer.'
         )
 
+    def start_as_mean(self, weight: torch.Tensor, bias: torch.Tensor) -> None:
+        """Sets weights with which the layer averages the dense features and projects the mean.
+
+        Args:
+            weight (Tensor): Of the projection, shape (embed_dim, C).
+            bias (Tensor): Shape (embed_dim, ).
+
+        Raises:
+            InputError: The pooling layer cannot average.
+        """
+        raise InputError(
+            f"{type(self).__name__} cannot start as a mean. Use a CLIP with timm_pool 'abs_attn'."
+        )
+
     def attend(self, dense: torch.Tensor) -> Tuple[torch.Tensor, torch.Tensor]:
         """Attention of the query token (SAFE, Eq. 2).
 

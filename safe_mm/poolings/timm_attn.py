@@ -55,13 +55,9 @@ class AbsAttentionPool(MapPooling):
 
     @torch.no_grad()
     def start_as_mean(self, weight: torch.Tensor, bias: torch.Tensor) -> None:
-        """Sets weights with which the layer averages the dense features and projects the mean.
+        """See :meth:`Pooling.start_as_mean`.
 
         Attention is uniform, since the query is zero; keys stay random, so that it can be learned.
-
-        Args:
-            weight (Tensor): Of the projection, shape (embed_dim, C).
-            bias (Tensor): Shape (embed_dim, ).
         """
         query, _, value = self.layer.qkv.weight.chunk(3)
         nn.init.zeros_(query)
@@ -98,6 +94,7 @@ class RotAttentionPool(AbsAttentionPool):
 
     supports = "a timm model with timm_pool 'rot_attn'"
     layer_type = RotAttentionPool2d
+    start_as_mean = MapPooling.start_as_mean
 
     def attend(self, dense: torch.Tensor) -> Tuple[torch.Tensor, torch.Tensor]:
         layer, tokens = self.layer, self.with_mean(dense)
