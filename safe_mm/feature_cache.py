@@ -103,6 +103,14 @@ class CachedFeatures(Dataset):
         self._chunks: Dict[int, torch.Tensor] = {}
         self._sample = lru_cache(SAMPLES)(self._pack)
 
+    @classmethod
+    def of(
+        cls, model: Any, dataset: BaseDataset, stage: str, dtype: torch.dtype, root: Path
+    ) -> 'CachedFeatures':
+        """The features of a dataset below a folder, whether they are there or not."""
+        key = cache_key(model, dataset, stage, dtype)
+        return cls(root / key[:32], key, stage, dataset)
+
     def get_data_info(self, index: int) -> dict:
         return self.dataset.get_data_info(index)
 
@@ -168,7 +176,8 @@ def cache_features(
     """Features of a dataset, computed unless they are on disk already.
 
     The processes of a distributed run share the work. A run that was killed continues where it was,
-    since each file is written completely or not. The model needs ``extractor`` and
+    since each file is written completely or not. Pooled features are computed from the dense ones
+    of the same images, where those are on disk in float32. The model needs ``extractor`` and
     ``data_preprocessor``. With torch.bfloat16, features are also computed in it.
 
     Raises:
@@ -176,8 +185,7 @@ def cache_features(
             ``root``.
     """
     check_cacheable(model, dataset)
-    key = cache_key(model, dataset, stage, dtype)
-    cached = CachedFeatures(root / key[:32], key, stage, dataset)
+    cached = CachedFeatures.of(model, dataset, stage, dtype, root)
     try:
         cached.folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
@@ -208,8 +216,13 @@ def _compute(
 ) -> None:
     """Computes and writes the features of some chunks."""
     extract = model.extractor(cached.stage)
+    source = cached.dataset
+    if cached.stage == 'pooled' and dtype == torch.float32:
+        dense = CachedFeatures.of(model, cached.dataset, 'dense', dtype, cached.folder.parent)
+        if not dense.missing():
+            source, extract, num_workers = dense, extract.from_dense, 0
     loader = DataLoader(
-        cached.dataset,
+        source,
         batch_sampler=[list(cached.images(c)) for c in chunks],
         num_workers=num_workers,
         collate_fn=default_collate,

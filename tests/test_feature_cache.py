@@ -79,6 +79,17 @@ def test_second_use_computes_nothing(images, tmp_path, monkeypatch):
     assert len(cached(images, tmp_path)) == 120
 
 
+def test_pooled_features_come_from_dense_ones_on_disk(images, tmp_path, monkeypatch):
+    model, _ = images
+    expected = cached(images, tmp_path / 'alone', 'pooled').features(range(120))
+    cached(images, tmp_path, dtype=torch.float16)  # not exact, so not used
+    cached(images, tmp_path)
+    monkeypatch.setattr(model.backbone, 'forward', None)
+    with pytest.raises(TypeError):
+        cached(images, tmp_path, 'pooled', dtype=torch.float16)
+    assert torch.equal(cached(images, tmp_path, 'pooled').features(range(120)), expected)
+
+
 def test_another_trunk_picture_or_view_is_another_cache(images, tmp_path):
     model, dataset = images
     folders = {cached(images, tmp_path).folder}

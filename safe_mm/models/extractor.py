@@ -31,4 +31,8 @@ class Extractor(nn.Module):
         """Images (B, 3, H, W) -> dense, or pooled (B, branches, D)."""
         dense = self.trunk(images)
         dense = dense[-1] if isinstance(dense, (tuple, list)) else dense
-        return dense if self.pool is None else self.pool(dense).transpose(0, 1)
+        return dense if self.pool is None else self.from_dense(dense)
+
+    def from_dense(self, dense: torch.Tensor) -> torch.Tensor:
+        """Dense features -> pooled (B, branches, D)."""
+        return self.pool(dense).transpose(0, 1)
