@@ -65,6 +65,7 @@ METHODS = [
     Method('tip-adapter', trains=False, fits=True),
     Method('tip-adapter-f', fits=True, joint=False),
     Method('linear-probe', trains=False, fits=True, starts_at_zero_shot=False, exact=False),
+    Method('linear-probe_trunk', trains=False, fits=True, starts_at_zero_shot=False, exact=False),
     Method('gda', trains=False, fits=True),
     Method('clip-adapter', starts_at_zero_shot=False),
     Method('safe'),

@@ -10,7 +10,7 @@ from .coop import CoOpHead
 from .cross_modal import CrossModalHead
 from .fine_tune import FineTunedPool
 from .gda import GDAHead
-from .linear_probe import LinearProbeHead
+from .linear_probe import LinearProbeHead, MeanPool
 from .lora import LoRA
 from .lp_plus_plus import LPPlusPlusHead
 from .prograd import ProGradHead
@@ -39,6 +39,7 @@ __all__ = [
     'LPPlusPlusHead',
     'LinearProbeHead',
     'LoRA',
+    'MeanPool',
     'ProGradHead',
     'ProLIPPool',
     'SingularValues',

@@ -5,13 +5,16 @@ strength chosen on validation images. As in CoOp's evaluation, features follow t
 are not normalised.
 """
 
-from typing import TYPE_CHECKING, Mapping, Optional, Sequence, Tuple, Union
+from typing import TYPE_CHECKING, Dict, Mapping, Optional, Sequence, Tuple, Union
 
 import numpy as np
 import torch
+from torch import nn
 from torch.nn import functional as F
 
-from ..clip import SplitCLIP
+from ..clip import SplitCLIP, get_clip
+from ..models.part import Neck
+from ..poolings import Pooling
 from ..registry import MODELS
 from .zero_shot import CROSS_ENTROPY, TextClsHead
 
@@ -40,6 +43,45 @@ def logistic_regression(
         weight = np.concatenate([-weight / 2, weight / 2])
         bias = np.concatenate([-bias / 2, bias / 2])
     return weight, bias
+
+
+class PatchMean(nn.Module):
+    """Dense features -> their mean over the patch grid, (B, C).
+
+    Args:
+        pooling (Pooling): Knows where the patches are.
+    """
+
+    def __init__(self, pooling: Pooling) -> None:
+        super().__init__()
+        self.patches = pooling.patch_features
+
+    def forward(self, dense: torch.Tensor) -> torch.Tensor:
+        return self.patches(dense).mean(1)
+
+
+@MODELS.register_module()
+class MeanPool(Neck):
+    """The trunk's features averaged, in the place of CLIP's pooling layer: no text fits to them.
+
+    What a linear probe reaches on them tells how much the pooling layer leaves out.
+
+    Args:
+        clip (dict | SplitCLIP): ``model_name`` and ``pretrained``, see
+            :class:`safe_mm.clip.SplitCLIP`.
+    """
+
+    poolings = ('mean',)
+
+    def __init__(self, clip: Union[dict, SplitCLIP]) -> None:
+        super().__init__()
+        self.mean = PatchMean(get_clip(clip).pool)
+
+    def combine(self, branches: torch.Tensor) -> torch.Tensor:
+        return branches[0]
+
+    def figures(self, branches: torch.Tensor) -> Dict[str, torch.Tensor]:
+        return {}
 
 
 @MODELS.register_module()
@@ -84,7 +126,7 @@ class LinearProbeHead(TextClsHead):
         self.add_hyperparameter('C', C)
         # In a search, a fit starts from that of the value before
         self._solver = LogisticRegression(max_iter=MAX_ITER, warm_start=True)
-        width = self.class_weights.shape[1]
+        width = self.class_weights.shape[1] if text else 0  # 0 until the fit, or a checkpoint
         self.register_buffer('weight', torch.zeros(len(classes), width))
         self.register_buffer('bias', torch.zeros(len(classes)))
         self.register_buffer('finished', torch.tensor(False))
