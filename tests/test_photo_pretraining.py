@@ -212,7 +212,9 @@ def test_captioned_photos(root):
     paths = [{d.get_data_info(i)['img_path'] for i in range(len(d))} for d in (without, only)]
     assert not paths[0] & paths[1] and [len(p) for p in paths] == [22, 2]
     assert all(only.get_data_info(i)['captions'] for i in range(2))
-    assert len(CaptionedPhotos(str(root), views=3)) == 72
+    views = CaptionedPhotos(str(root), mirror=True, repeats=3)
+    seen = Counter((d['img_path'], d['mirror']) for d in map(views.get_data_info, range(64)))
+    assert len(views) == 2 * (20 + 3 * 4) and len(seen) == 48 and set(seen.values()) == {1, 3}
 
 
 @pytest.mark.parametrize(
@@ -242,7 +244,7 @@ def test_recipe(root, tmp_path, monkeypatch):
     options = ['--cfg-options', 'train_cfg.max_iters=2', 'param_scheduler.0.end=1']
     options += ['param_scheduler.1.begin=1', 'param_scheduler.1.end=2']
     options += ['train_dataloader.batch_size=24', 'custom_hooks.2.interval=2']
-    options += ['default_hooks.checkpoint.interval=2', 'train_dataloader.dataset.views=2']
+    options += ['default_hooks.checkpoint.interval=2']
     held = ['model.vocabulary.held_out=True']
     run_tool('train', config, '--data-root', root, '--work-dir', work_dir, *options, *held)
     log = next(work_dir.rglob('*.log')).read_text()

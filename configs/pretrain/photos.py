@@ -26,8 +26,11 @@ model = dict(
     bf16=False,
 )
 
-pack = dict(type='PackInputs', algorithm_keys=['captions'])
-load = dict(type='LoadImageFromFile', imdecode_backend='pillow')
+pipeline = [
+    dict(type='LoadImageFromFile', imdecode_backend='pillow'),
+    dict(type='safe_mm.CLIPCrop', size=224),
+    dict(type='PackInputs', algorithm_keys=['captions']),
+]
 train_dataloader = dict(
     batch_size=256,
     num_workers=2,
@@ -38,8 +41,9 @@ train_dataloader = dict(
         type='safe_mm.CaptionedPhotos',
         data_root=data_root,
         held_out='without',
-        views=3,
-        pipeline=[load, dict(type='safe_mm.CLIPRandomCrop', size=224, scale=(0.3, 1)), pack],
+        mirror=True,
+        repeats=3,
+        pipeline=pipeline,
     ),
 )
 held_out = dict(
@@ -49,10 +53,7 @@ held_out = dict(
     collate_fn=dict(type='default_collate'),
     sampler=dict(type='DefaultSampler', shuffle=False),
     dataset=dict(
-        type='safe_mm.CaptionedPhotos',
-        data_root=data_root,
-        held_out='only',
-        pipeline=[load, dict(type='safe_mm.CLIPCrop', size=224), pack],
+        type='safe_mm.CaptionedPhotos', data_root=data_root, held_out='only', pipeline=pipeline
     ),
 )
 

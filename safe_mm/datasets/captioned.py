@@ -10,7 +10,6 @@ from mmpretrain.datasets import BaseDataset
 
 from ..errors import InputError
 from ..registry import DATASETS
-from .few_shot import fixed_draws
 from .splits import EXTENSIONS
 
 HELD_OUT = ('without', 'only')
@@ -27,9 +26,8 @@ class CaptionedPhotos(BaseDataset):
             for each caption. ``image`` is the name of a photo's file. Defaults to 'captions.csv'.
         held_out (str, optional): A tenth of the captioned photos is held out: 'without' is the rest
             and all photos without captions, 'only' the tenth. None is all. Defaults to None.
-        views (int): Number of views of each photo. Random transforms draw the same numbers for a
-            view each time, by ``seed``, so that features can be cached. Defaults to 1.
-        seed (int): Of the views. Defaults to 1.
+        mirror (bool): Whether photos come a second time, flipped. Defaults to False.
+        repeats (int): How often photos without captions come, where they are few. Defaults to 1.
         pipeline (Sequence): Transforms. Defaults to an empty tuple.
 
     Raises:
@@ -41,13 +39,13 @@ class CaptionedPhotos(BaseDataset):
         data_root: str,
         ann_file: str = 'captions.csv',
         held_out: Optional[str] = None,
-        views: int = 1,
-        seed: int = 1,
+        mirror: bool = False,
+        repeats: int = 1,
         pipeline: Sequence = (),
     ) -> None:
         if held_out not in (None, *HELD_OUT):
             raise InputError(f'held_out={held_out!r} should be one of {HELD_OUT}, or None.')
-        self.held_out, self.views, self.seed = held_out, views, seed
+        self.held_out, self.mirror, self.repeats = held_out, mirror, repeats
         root = str(Path(data_root).expanduser())
         super().__init__(ann_file=ann_file, data_root=root, pipeline=pipeline)
 
@@ -66,15 +64,11 @@ class CaptionedPhotos(BaseDataset):
             tenth = set(random.Random(0).sample(captioned, round(SHARE * len(captioned))))
             photos = [file for file in photos if (file in tenth) == (self.held_out == 'only')]
         return [
-            dict(img_path=str(file), captions=captions.get(file.name, []), view=view)
-            for view in range(self.views)
+            dict(img_path=str(file), captions=captions.get(file.name, []), mirror=mirror)
+            for mirror in ((False, True) if self.mirror else (False,))
             for file in photos
+            for _ in range(1 if file.name in captions else self.repeats)
         ]
-
-    def prepare_data(self, idx: int) -> dict:
-        """Runs the pipeline, with the draws of this view."""
-        with fixed_draws(self.seed, idx):
-            return super().prepare_data(idx)
 
 
 def read_captions(path: Path) -> Dict[str, List[str]]:

@@ -25,9 +25,10 @@ class HeldOutHook(Hook):
 
     ``names`` and ``terms`` are of classes and more general terms that were never named, see
     :class:`safe_mm.models.vocabulary.Vocabulary`: on training photos that the image encoder's own
-    classifier is sure of, how often CLIP chooses the same class among those held out, or the term
-    above it among the terms held out. ``known`` is the same of the named classes. ``image_to_text``
-    and ``text_to_image`` are the recall at 1 of photos with captions, each with its first one.
+    classifier is sure of, each once, how often CLIP chooses the same class among those held out, or
+    the term above it among the terms held out. ``known`` is the same of the named classes.
+    ``image_to_text`` and ``text_to_image`` are the recall at 1 of photos with captions, each with
+    its first one.
 
     Args:
         dataloader (dict): Config of a dataloader of held-out photos with captions.
@@ -81,9 +82,11 @@ def retrieval(model: CLIPPretrainer, loader) -> Dict[str, float]:
 def naming(model: CLIPPretrainer, features: CachedFeatures) -> Dict[str, float]:
     """Agreement with the image encoder's own classifier, in percent, on each photo's first view."""
     vocabulary = model.posterior_loss.vocabulary
-    photos = range(len(features) // features.dataset.views)
+    paths = [features.get_data_info(i)['img_path'] for i in range(len(features))]
+    first = {path: i for i, path in reversed(list(enumerate(paths)))}
+    photos = sorted(first.values())
     classes, parts = [], []
-    for i in photos[::BATCH]:
+    for i in range(0, len(photos), BATCH):
         dense = features.features(photos[i : i + BATCH]).float().to(model.text.logit_scale.device)
         sure, label = model.posterior_loss.posterior(dense).max(-1)
         classes.append(label.where(sure > SURE, -1))
