@@ -1,6 +1,6 @@
 """The part of a model that computes the features of a stage."""
 
-from typing import Optional
+from typing import Any, Optional
 
 import torch
 from torch import nn
@@ -18,7 +18,7 @@ class Extractor(nn.Module):
     def __init__(self, trunk: nn.Module, neck: Optional[Neck] = None) -> None:
         super().__init__()
         self.trunk = trunk
-        self.pool = neck.pool if neck else None
+        self.pool: Any = neck.pool if neck else None
         self.with_positions = bool(neck and neck.with_positions)
         self.poolings = nn.ModuleList(
             [getattr(neck, name) for name in neck.poolings] if neck else []
