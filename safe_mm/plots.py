@@ -80,7 +80,8 @@ def plot_attention(
 
     Args:
         images (list[ndarray]): RGB, uint8, shape (H, W, 3).
-        masks (list[ndarray]): True on the part that defines the class, shape (H, W); outlined.
+        masks (list[ndarray]): True on the part that defines the class, shape (H, W), to be
+            outlined; none for pictures without.
         maps (dict[str, list[ndarray]]): Column -> attention over each picture, shape (h, w).
         names (list[str]): Of the rows.
         path (Path): The PNG to write.
@@ -89,11 +90,12 @@ def plot_attention(
     figure = Figure((2.2 * len(columns), 2.2 * len(images)), layout='constrained')
     grid = figure.subplots(len(images), len(columns), squeeze=False)
     top = max(m.max() for column in maps.values() for m in column)
-    for row, (image, mask) in enumerate(zip(images, masks)):
-        height, width = mask.shape
+    for row, image in enumerate(images):
+        height, width = image.shape[:2]
         for panel, column in zip(grid[row], columns):
             panel.imshow(image)
-            panel.contour(mask, [0.5], colors='white', linewidths=0.8)
+            if masks:
+                panel.contour(masks[row], [0.5], colors='white', linewidths=0.8)
             panel.set(xticks=[], yticks=[])
             if row == 0:
                 panel.set_title(column)

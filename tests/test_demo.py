@@ -52,6 +52,24 @@ def test_demo(monkeypatch, tmp_path, capsys):
         assert str(tmp_path / 'demo' / f'{name}.png') in table
 
 
+def test_demo_of_a_folder(tmp_path, capsys):
+    """Photos without masks of parts, of other sizes than the crop."""
+    folder = tmp_path / 'photos'
+    for kind, box in (('wide', (90, 40)), ('high', (40, 90))):
+        (folder / kind).mkdir(parents=True)
+        for i in range(10):
+            Image.effect_noise(box, 20 + 5 * i).save(folder / kind / f'{i}.png')
+    options = ['train_cfg.max_iters=2', 'train_cfg.val_interval=1']
+    options += [f'{part}_dataloader.num_workers=0' for part in ('train', 'val', 'test')]
+    options += [f'default_hooks.feature_cache.root={tmp_path}/cache']
+    args = ['--dataset', 'folder', '--data-root', folder, '--shots', 2, '--seed', 1]
+    run_tool('demo', CONFIG, *args, '--work-dir', tmp_path / 'demo', '--cfg-options', *options)
+    table = capsys.readouterr().out
+    assert 'Dataset folder: accuracy in percent, mean of 1 seed\n' in table
+    assert 'test images' in table and 'Attention on the part' not in table
+    assert np.array(Image.open(tmp_path / 'demo' / 'attention.png')).std() > 10
+
+
 @pytest.mark.parametrize(
     'name, beta', [('beta=0', 0.0), ('beta=0.5', 0.5), ('beta=2', 2.0), ('zero-shot', 1e9)]
 )

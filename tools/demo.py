@@ -1,5 +1,6 @@
 """SAFE at 1, 4 and 16 shots, as a table and two plots:
 python tools/demo.py configs/safe_creatures.py --work-dir DIR
+python tools/demo.py configs/safe_photos.py --data-root FOLDER --shots 4
 """
 
 from argparse import ArgumentParser, Namespace
@@ -8,12 +9,11 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import torch
-from PIL import Image
+from mmpretrain.datasets import BaseDataset
 from tqdm import tqdm
 
 from safe_mm.attention import attention_maps
-from safe_mm.datasets import CreatureDataset
-from safe_mm.errors import InputError, exit_on_input_error
+from safe_mm.errors import exit_on_input_error
 from safe_mm.models import CLIPClassifier
 from safe_mm.options import add_common_options
 from safe_mm.plots import plot_accuracy, plot_attention
@@ -22,7 +22,12 @@ from safe_mm.runs.run import Run, run_config
 
 SHOTS = (1, 4, 16)
 SEEDS = (1, 2, 3)
-VARIANTS = {'seen': 'seen grounds', 'grounds': 'new grounds', 'rendering': 'negative rendering'}
+TITLES = {
+    'seen': 'seen grounds',
+    'grounds': 'new grounds',
+    'rendering': 'negative rendering',
+    'test': 'test images',
+}
 FIGURES = {'zero-shot': 'zero-shot', 'beta=0': 'SAFE, beta 0', 'beta=0.5': 'SAFE, beta 0.5'}
 POOLINGS = dict(attn_pool_o='AttnPool_O', attn_pool_f='AttnPool_F', combined='blend')
 SHOWN = 4  # test pictures with attention
@@ -32,19 +37,15 @@ def run_all(args: Namespace) -> tuple:
     """Trains and tests every run.
 
     Returns:
-        tuple: Accuracy by method and shots, a column for each variant; attention by pooling, a
-        column for each number of shots; both in percent, means over seeds. The test images of the
-        first variant, and the last model.
+        tuple: Name of the dataset. Accuracy by method and shots, a column for each variant;
+        attention by pooling, a column for each number of shots, empty if the data has no masks of
+        parts; both in percent, means over seeds. The test images of the first variant, and the last
+        model.
     """
     shots = SHOTS if args.shots is None else [args.shots]
     seeds = SEEDS if args.seed is None else [args.seed]
     runs = [Run(args.config, args.dataset, args.clip, k, s) for k in shots for s in seeds]
     first = run_config(args, runs[0])
-    if set(first.get('variants', ())) != set(VARIANTS):
-        raise InputError(
-            f'{args.config} does not test on drawn creatures: it lacks the variants '
-            f'{", ".join(VARIANTS)}.'
-        )
     datasets, accuracy, attention = test_datasets(first), [], []
     with tqdm(total=first.train_cfg.max_iters * len(runs), unit='it') as bar:
         for run in runs:
@@ -53,44 +54,47 @@ def run_all(args: Namespace) -> tuple:
             train(runner, bar)
             found = test(runner, datasets)
             for figure, method in FIGURES.items():
-                row = {title: found['test'][name][figure] for name, title in VARIANTS.items()}
+                row = {TITLES.get(name, name): found['test'][name][figure] for name in datasets}
                 trained_on = 0 if figure == 'zero-shot' else run.shots
                 accuracy.append(dict(row, method=method, shots=trained_on))
             attention.append(dict(found['attention'], shots=run.shots))
     return (
+        first.get('dataset_name', 'custom'),
         pd.DataFrame(accuracy).groupby(['method', 'shots'], sort=False).mean(),
-        pd.DataFrame(attention).groupby('shots').mean()[list(POOLINGS)].T,
-        datasets['seen'],
+        pd.DataFrame(attention).groupby('shots').mean().T.reindex(POOLINGS).dropna(),
+        next(iter(datasets.values())),
         runner.model,
     )
 
 
-def print_tables(task: str, seeds: int, accuracy: pd.DataFrame, attention: pd.DataFrame) -> None:
-    print(f'\nDataset {task}: accuracy in percent, mean of {seeds} seeds\n')
+def print_tables(name: str, seeds: int, accuracy: pd.DataFrame, attention: pd.DataFrame) -> None:
+    print(f'\nDataset {name}: accuracy in percent, mean of {seeds} seed{"s" * (seeds > 1)}\n')
     width = max(map(len, accuracy)) + 2
     print(' ' * 24 + ''.join(f'{title:>{width}}' for title in accuracy))
     for (method, shots), row in accuracy.iterrows():
         label = f'{shots:2} shots  {method}' if shots else method
         print(f'{label:24}' + ''.join(f'{value:{width}.1f}' for value in row))
-    shots = ', '.join(map(str, attention))
-    print(f'\nAttention on the part that defines the class, in percent, at {shots} shots')
+    if len(attention):
+        shots = ', '.join(map(str, attention))
+        print(f'\nAttention on the part that defines the class, in percent, at {shots} shots')
     for pooling, row in attention.iterrows():
         print(f'{POOLINGS[pooling]:24}' + ''.join(f'{value:7.1f}' for value in row))
 
 
-def draw_attention(images: CreatureDataset, model: CLIPClassifier, path: Path) -> None:
-    """Attention over a few test pictures."""
+def draw_attention(images: BaseDataset, model: CLIPClassifier, path: Path) -> None:
+    """Attention over a few test pictures, as the model crops them."""
     shown = np.linspace(0, len(images) - 1, SHOWN).astype(int).tolist()
-    batch = torch.stack([images[i]['inputs'] for i in shown])
+    crops = torch.stack([images[i]['inputs'] for i in shown])
     with torch.no_grad():
-        batch = model.data_preprocessor(dict(inputs=batch))
+        batch = model.data_preprocessor(dict(inputs=crops))
         maps = attention_maps(model.eval(), model.dense(batch['inputs']))
-    infos = [images.get_data_info(i) for i in shown]
+    pictures = crops.flip(1) if model.data_preprocessor.to_rgb else crops
+    masked = images.metainfo.get('part_masks')
     plot_attention(
-        [np.array(Image.open(info['img_path'])) for info in infos],
-        [images.part_mask(i) for i in shown],
+        list(pictures.permute(0, 2, 3, 1).numpy()),
+        [images.part_mask(i) for i in shown] if masked else [],
         {POOLINGS[name]: list(m.cpu().numpy()) for name, m in maps.items()},
-        [images.metainfo['classes'][info['gt_label']] for info in infos],
+        [images.metainfo['classes'][images.get_data_info(i)['gt_label']] for i in shown],
         path,
     )
 
@@ -100,10 +104,10 @@ def main() -> None:
     add_common_options(parser)
     args = parser.parse_args()
     args.grid, args.work_dir = False, args.work_dir or 'work_dirs/demo'
-    accuracy, attention, images, model = run_all(args)
-    print_tables(images.task, len(SEEDS) if args.seed is None else 1, accuracy, attention)
+    name, accuracy, attention, images, model = run_all(args)
+    print_tables(name, len(SEEDS) if args.seed is None else 1, accuracy, attention)
     folder = Path(args.work_dir)
-    plot_accuracy(accuracy, f'Dataset {images.task}', folder / 'accuracy.png', one_scale=True)
+    plot_accuracy(accuracy, f'Dataset {name}', folder / 'accuracy.png', one_scale=True)
     draw_attention(images, model, folder / 'attention.png')
     print(f'\nPictures: {folder / "accuracy.png"} {folder / "attention.png"}')
 
