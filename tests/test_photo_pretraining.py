@@ -7,6 +7,7 @@ import numpy as np
 import open_clip
 import pytest
 import torch
+from mmpretrain.structures import DataSample
 from PIL import Image
 from safetensors.torch import load_file
 from timm.data import ImageNetInfo
@@ -201,6 +202,14 @@ def test_stored_sentences_are_the_towers(root):
     before = dict(model.stored._known)
     model.encode_text(texts)
     assert model.stored._known.keys() == before.keys() and len(before) == 2
+
+
+@needs_photos
+def test_a_batch_without_captions(root):
+    model = pretrainer(root)
+    samples = [DataSample(metainfo=dict(captions=[])) for _ in range(2)]
+    losses = model(torch.rand(2, 1280, 7, 7), samples, start='dense')
+    assert list(losses) == ['loss_posterior'] and losses['loss_posterior'] > 0
 
 
 def test_captioned_photos(root):

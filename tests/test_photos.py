@@ -1,5 +1,6 @@
 """The CLIP of photos, from parts that packages bring."""
 
+import hashlib
 from copy import deepcopy
 from importlib.util import find_spec
 
@@ -14,6 +15,9 @@ from safe_mm.clip.loading import build, load_clip
 from safe_mm.clip.parts import PARTS, packaged, read, read_parts, trunk_classifier
 from safe_mm.errors import InputError
 
+from .conftest import ROOT
+
+SHIPPED = ROOT / 'safe_mm' / 'small_clip'
 TEXTS = ['a photo of a cat.', 'Two men are playing football on the grass, and one is winning.']
 
 needs_photos = pytest.mark.skipif(
@@ -76,6 +80,19 @@ def test_text_encoder_is_sentence_transformers(clip):
         )
         projected = F.normalize(tower.proj(found), dim=-1)
     torch.testing.assert_close(clip.encode_text(TEXTS), projected)
+
+
+@needs_photos
+@pytest.mark.parametrize('seed', ['seed1', 'seed2'])
+def test_shipped_weights(seed):
+    """Small, as the model card says, and with related texts nearer than others."""
+    file = SHIPPED / f'photos_{seed}.safetensors'
+    assert file.stat().st_size <= 14e6
+    digest = hashlib.sha256(file.read_bytes()).hexdigest()
+    assert f'{digest}  {file.name}' in (SHIPPED / 'MODEL_CARD_photos.md').read_text()
+    texts = ['a photo of a tabby cat.', 'a photo of a kitten.', 'a photo of a fire engine.']
+    cat, kitten, engine = SplitCLIP('photos', seed).encode_text(texts)
+    assert cat @ kitten > cat @ engine + 0.3
 
 
 @pytest.mark.parametrize('part', PARTS['photos'], ids=lambda part: part.prefix)

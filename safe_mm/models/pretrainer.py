@@ -143,8 +143,8 @@ class CLIPPretrainer(BaseModel):
         if self.contrast or self.posterior:
             pooled = F.normalize(self.pool(features), dim=-1)
             scale = self.text.logit_scale.exp()
-        if self.contrast:
-            captioned = [i for i, sentences in enumerate(captions) if sentences]
+        captioned = [i for i, sentences in enumerate(captions) if sentences]
+        if self.contrast and captioned:
             if get_world_size() > 1 and len(captioned) < len(captions):
                 raise InputError('Photos without captions are for training in one process.')
             texts = self.encode_text([random.choice(captions[i]) for i in captioned])
