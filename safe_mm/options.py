@@ -17,7 +17,8 @@ def add_common_options(parser: ArgumentParser, configs: Optional[str] = None) ->
     parser.add_argument(
         '--clip',
         metavar='NAME[:WEIGHTS]',
-        help="an open_clip model and its weights, a tag or a file; OpenAI's without WEIGHTS",
+        help="an open_clip model and its weights, a tag or a file; without WEIGHTS, OpenAI's or "
+        "the package's",
     )
     parser.add_argument('--data-root', help='folder of the datasets')
     parser.add_argument(

@@ -81,7 +81,7 @@ def plot_attention(
     Args:
         images (list[ndarray]): RGB, uint8, shape (H, W, 3).
         masks (list[ndarray]): True on the part that defines the class, shape (H, W), to be
-            outlined; none for pictures without.
+            outlined; an empty list if there are none.
         maps (dict[str, list[ndarray]]): Column -> attention over each picture, shape (h, w).
         names (list[str]): Of the rows.
         path (Path): The PNG to write.

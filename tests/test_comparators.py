@@ -1,6 +1,7 @@
 """The equations of LP++, TaskRes, CLAP, ProLIP and Cross-Modal, against independent references."""
 
 import json
+from functools import partial
 
 import pytest
 import torch
@@ -15,6 +16,7 @@ from safe_mm.methods.cross_modal import CrossModalHead, draw
 from safe_mm.methods.lp_plus_plus import LPPlusPlusHead, step_sizes, train
 from safe_mm.methods.prolip import ProLIPPool
 from safe_mm.methods.task_res import TaskResHead, add_residual
+from safe_mm.models import CLIPClassifier
 
 from .conftest import TINY_VIT, fails, run_tool, weights
 from .methods import METHODS, options, write_config
@@ -190,3 +192,15 @@ def test_cross_modal_starts_as_zero_shot_up_to_its_scale():
     features = torch.randn(3, head.weight.shape[1])
     expected = head.text_logits(features) * (54.598 / head.logit_scale)
     torch.testing.assert_close(head.logits(features), expected)
+
+
+def test_features_that_match_no_text():
+    """A neck of the trunk's own features goes with a head that needs no text."""
+    build = partial(CLIPClassifier, CLIP, neck=dict(type='safe_mm.MeanPool'), classes=CLASSES)
+    with pytest.raises(InputError, match='TextClsHead compares features with texts, which those'):
+        build(head=dict(type='safe_mm.TextClsHead'))
+    head = build(head=dict(type='safe_mm.LinearProbeHead')).head
+    head.fit(torch.randn(6, 8), torch.arange(6) % 3, torch.arange(6))
+    assert head.logits(torch.randn(1, 8)).shape == (1, 3)
+    with pytest.raises(InputError, match='fitted to features of 8 numbers, and these have 9'):
+        head.logits(torch.randn(1, 9))

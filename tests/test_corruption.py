@@ -2,13 +2,16 @@
 
 import numpy as np
 import pytest
+import torch
 from mmengine.config import Config
 
 from safe_mm.config import use_clip
 from safe_mm.datasets.corruption import CORRUPTIONS, Corruption
+from safe_mm.datasets.variants import variant_dataset
 from safe_mm.errors import InputError
+from safe_mm.registry import DATASETS
 
-from .conftest import ROOT
+from .conftest import ROOT, config
 
 
 def picture():
@@ -52,17 +55,28 @@ def test_what_they_do():
     assert np.abs(changed('jpeg') - before).mean() > 1
 
 
+def test_in_a_pipeline(shapes):
+    """On the read-only, flipped arrays that other transforms leave."""
+    cfg = config('--data-root', shapes, '--shots', 1)
+    for name in CORRUPTIONS:
+        plain, changed = (
+            DATASETS.build(variant_dataset(cfg, own))[0] for own in ({}, dict(corruption=name))
+        )
+        assert changed['inputs'].shape == plain['inputs'].shape
+        assert not torch.equal(changed['inputs'], plain['inputs'])
+
+
 def test_unknown_name():
     with pytest.raises(InputError, match=r"name='fog'\) should be one of \('blur', 'noise'"):
         Corruption('fog')
 
 
 def test_variants_of_caltech101():
-    """Each has its own pipeline, at the size that the CLIP takes."""
+    """Each has the test pipeline, at the size that the CLIP takes."""
     cfg = Config.fromfile(ROOT / 'configs' / '_base_' / 'datasets' / 'caltech101_shifts.py')
     cfg.model = {}
     use_clip(cfg, 'creatures-rn', 'seed1')
     assert list(cfg.variants) == ['photos', *CORRUPTIONS]
     for name in CORRUPTIONS:
-        _, crop, corruption, _ = cfg.variants[name].pipeline
+        _, crop, corruption, _ = variant_dataset(cfg, cfg.variants[name])['pipeline']
         assert crop.size == 160 and corruption == dict(type='safe_mm.Corruption', name=name)

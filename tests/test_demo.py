@@ -10,7 +10,7 @@ from safe_mm.creatures import world
 from safe_mm.evaluation import evaluate
 from safe_mm.models import CLIPClassifier
 
-from .conftest import ROOT, TINY_RN, run_tool
+from .conftest import ROOT, TINY_RN, fails, run_tool
 
 CONFIG = ROOT / 'configs' / 'safe_creatures.py'
 
@@ -50,6 +50,26 @@ def test_demo(monkeypatch, tmp_path, capsys):
         picture = np.array(Image.open(tmp_path / 'demo' / f'{name}.png'))
         assert picture.std() > 10  # not empty
         assert str(tmp_path / 'demo' / f'{name}.png') in table
+
+
+def test_masks_have_the_size_of_the_pictures(monkeypatch, tmp_path):
+    monkeypatch.setattr(world, 'COUNTS', dict(train=2, val=1, test=2))
+    shown = {}
+    monkeypatch.setattr('safe_mm.plots.plot_attention', lambda *args: shown.update(args=args))
+    options = ['train_cfg.max_iters=1', 'train_cfg.val_interval=1']
+    options += [f'{part}_dataloader.num_workers=0' for part in ('train', 'val', 'test')]
+    options += ['default_hooks.feature_cache=None']
+    args = ['--data-root', tmp_path / 'world', '--shots', 1, '--seed', 1]
+    run_tool('demo', CONFIG, *args, '--work-dir', tmp_path / 'demo', '--cfg-options', *options)
+    pictures, masks, *_ = shown['args']
+    assert {image.shape for image in pictures} == {(160, 160, 3)}
+    assert {mask.shape for mask in masks} == {(160, 160)}
+    own = [np.array(Image.open(file)) > 0 for file in sorted((tmp_path / 'world').rglob('masks/*'))]
+    assert own[0].shape == (112, 112) and 0 < np.mean(masks) < np.mean(own)
+
+
+def test_demo_shows_safe_alone():
+    fails('tip-adapter.py does not train SAFE', 'demo', CONFIG.with_name('tip-adapter.py'))
 
 
 def test_demo_of_a_folder(tmp_path, capsys):

@@ -19,7 +19,7 @@ from safe_mm.errors import InputError
 from safe_mm.feature_cache import cache_features
 from safe_mm.registry import DATASETS, MODELS
 
-from .conftest import CONFIG, ROOT, config, run_tool, short, training, weights
+from .conftest import CONFIG, ROOT, TINY, config, run_tool, short, training, weights
 
 HOOK = 'default_hooks.feature_cache.type=safe_mm.FeatureCacheHook'
 ROOT_OF_CACHE = 'default_hooks.feature_cache.root'
@@ -79,8 +79,11 @@ def test_second_use_computes_nothing(images, tmp_path, monkeypatch):
     assert len(cached(images, tmp_path)) == 120
 
 
-def test_pooled_features_come_from_dense_ones_on_disk(images, tmp_path, monkeypatch):
-    model, _ = images
+@pytest.mark.parametrize('name', TINY.values(), ids=TINY)
+def test_pooled_features_come_from_dense_ones_on_disk(name, shapes, tmp_path, monkeypatch):
+    cfg = config('--data-root', shapes, '--shots', 16, '--clip', f'{name}:None')
+    images = MODELS.build(cfg.model).eval(), DATASETS.build(cfg.train_dataloader.dataset)
+    model = images[0]
     expected = cached(images, tmp_path / 'alone', 'pooled').features(range(120))
     cached(images, tmp_path, dtype=torch.float16)  # not exact, so not used
     cached(images, tmp_path)

@@ -16,6 +16,7 @@ from torch.nn import functional as F
 from safe_mm.clip import SplitCLIP
 from safe_mm.clip.parts import trunk_classifier
 from safe_mm.datasets.captioned import CaptionedPhotos, read_captions
+from safe_mm.engine.held_out_hook import first_views
 from safe_mm.engine.mean_pool_start_hook import start_as_mean
 from safe_mm.errors import InputError
 from safe_mm.models.posterior import PosteriorLoss, soft_cross_entropy
@@ -223,6 +224,11 @@ def test_captioned_photos(root):
     assert all(only.get_data_info(i)['captions'] for i in range(2))
     views = CaptionedPhotos(str(root), mirror=True, repeats=3)
     seen = Counter((d['img_path'], d['mirror']) for d in map(views.get_data_info, range(64)))
+    with pytest.raises(InputError, match='repeats=0 should be at least 1'):
+        CaptionedPhotos(str(root), repeats=0)
+    first = first_views(views)
+    assert len(first) == 24 and first == sorted(first) and first[-1] < 32
+    assert len({views.get_data_info(i)['img_path'] for i in first}) == 24
     assert len(views) == 2 * (20 + 3 * 4) and len(seen) == 48 and set(seen.values()) == {1, 3}
 
 

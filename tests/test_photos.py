@@ -89,7 +89,8 @@ def test_shipped_weights(seed):
     file = SHIPPED / f'photos_{seed}.safetensors'
     assert file.stat().st_size <= 14e6
     digest = hashlib.sha256(file.read_bytes()).hexdigest()
-    assert f'{digest}  {file.name}' in (SHIPPED / 'MODEL_CARD_photos.md').read_text()
+    card = (SHIPPED / 'MODEL_CARD_photos.md').read_text()
+    assert f'{digest}  {file.name}' in card and '@' not in card
     texts = ['a photo of a tabby cat.', 'a photo of a kitten.', 'a photo of a fire engine.']
     cat, kitten, engine = SplitCLIP('photos', seed).encode_text(texts)
     assert cat @ kitten > cat @ engine + 0.3

@@ -6,6 +6,7 @@ from multiprocessing import active_children
 
 import pytest
 import torch
+from PIL import Image
 from safetensors.torch import load_file, save_file
 
 from safe_mm.creatures import world
@@ -297,6 +298,18 @@ def test_a_run_is_identified_by_all_that_it_depends_on(tmp_path, shapes):
         True,
         False,
     ]
+
+
+def test_folders_are_other_data(tmp_path):
+    """Nothing but its path tells a folder of photos from another with the same classes."""
+    hashes = []
+    for name in ('one', 'two'):
+        for kind in ('cat', 'dog'):
+            (tmp_path / name / kind).mkdir(parents=True)
+            Image.new('RGB', (8, 8)).save(tmp_path / name / kind / '0.png')
+        args = ['--data-root', tmp_path / name, '--cfg-options', 'model.clip.pretrained=None']
+        hashes.append(key(*args, run=DTD._replace(dataset='folder'))['data_hash'])
+    assert hashes[0] != hashes[1]
 
 
 def test_the_split_of_imagenet_makes_other_data(tmp_path, shapes):

@@ -10,10 +10,11 @@ import numpy as np
 import pandas as pd
 import torch
 from mmpretrain.datasets import BaseDataset
+from torch.nn import functional as F
 from tqdm import tqdm
 
 from safe_mm.attention import attention_maps
-from safe_mm.errors import exit_on_input_error
+from safe_mm.errors import InputError, exit_on_input_error
 from safe_mm.models import CLIPClassifier
 from safe_mm.options import add_common_options
 from safe_mm.plots import plot_accuracy, plot_attention
@@ -46,6 +47,8 @@ def run_all(args: Namespace) -> tuple:
     seeds = SEEDS if args.seed is None else [args.seed]
     runs = [Run(args.config, args.dataset, args.clip, k, s) for k in shots for s in seeds]
     first = run_config(args, runs[0])
+    if first.model.neck.type != 'safe_mm.BlendedAttentionPool':
+        raise InputError(f'{args.config} does not train SAFE, which the demo shows. Use safe.py.')
     datasets, accuracy, attention = test_datasets(first), [], []
     with tqdm(total=first.train_cfg.max_iters * len(runs), unit='it') as bar:
         for run in runs:
@@ -81,6 +84,11 @@ def print_tables(name: str, seeds: int, accuracy: pd.DataFrame, attention: pd.Da
         print(f'{POOLINGS[pooling]:24}' + ''.join(f'{value:7.1f}' for value in row))
 
 
+def scaled(mask: np.ndarray, size: torch.Size) -> np.ndarray:
+    """A mask of a square picture, at the size of its crop."""
+    return F.interpolate(torch.tensor(mask)[None, None].float(), size)[0, 0].numpy() > 0.5
+
+
 def draw_attention(images: BaseDataset, model: CLIPClassifier, path: Path) -> None:
     """Attention over a few test pictures, as the model crops them."""
     shown = np.linspace(0, len(images) - 1, SHOWN).astype(int).tolist()
@@ -89,10 +97,12 @@ def draw_attention(images: BaseDataset, model: CLIPClassifier, path: Path) -> No
         batch = model.data_preprocessor(dict(inputs=crops))
         maps = attention_maps(model.eval(), model.dense(batch['inputs']))
     pictures = crops.flip(1) if model.data_preprocessor.to_rgb else crops
-    masked = images.metainfo.get('part_masks')
+    masks = []
+    if images.metainfo.get('part_masks'):
+        masks = [scaled(images.part_mask(i), crops.shape[-2:]) for i in shown]
     plot_attention(
         list(pictures.permute(0, 2, 3, 1).numpy()),
-        [images.part_mask(i) for i in shown] if masked else [],
+        masks,
         {POOLINGS[name]: list(m.cpu().numpy()) for name, m in maps.items()},
         [images.metainfo['classes'][images.get_data_info(i)['gt_label']] for i in shown],
         path,

@@ -26,12 +26,14 @@ class CaptionedPhotos(BaseDataset):
             for each caption. ``image`` is the name of a photo's file. Defaults to 'captions.csv'.
         held_out (str, optional): A tenth of the captioned photos is held out: 'without' is the rest
             and all photos without captions, 'only' the tenth. None is all. Defaults to None.
-        mirror (bool): Whether photos come a second time, flipped. Defaults to False.
-        repeats (int): How often photos without captions come, where they are few. Defaults to 1.
+        mirror (bool): Whether photos come a second time, flipped by
+            :class:`safe_mm.datasets.CLIPCrop`. Defaults to False.
+        repeats (int): How often photos without captions come, where they are few; a feature cache
+            stores them as often. Defaults to 1.
         pipeline (Sequence): Transforms. Defaults to an empty tuple.
 
     Raises:
-        InputError: No captions file, another header, or no photo has a caption.
+        InputError: An option is wrong, no captions file, another header, or no photo has a caption.
     """
 
     def __init__(
@@ -45,6 +47,8 @@ class CaptionedPhotos(BaseDataset):
     ) -> None:
         if held_out not in (None, *HELD_OUT):
             raise InputError(f'held_out={held_out!r} should be one of {HELD_OUT}, or None.')
+        if repeats < 1:
+            raise InputError(f'repeats={repeats} should be at least 1.')
         self.held_out, self.mirror, self.repeats = held_out, mirror, repeats
         root = str(Path(data_root).expanduser())
         super().__init__(ann_file=ann_file, data_root=root, pipeline=pipeline)

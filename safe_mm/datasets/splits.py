@@ -135,8 +135,8 @@ def _folder_items(root: Path, part: str, folders: List[str], classes: List[str])
     )
     if empty or not samples:
         raise InputError(
-            f'{root / part} should hold a folder of images for each class, '
-            f'but {", ".join(sorted(empty)) or "it"} has no images.'
+            f'{root / part} should hold a folder of images for each class, but '
+            f'{", ".join(sorted(empty)) or "it"} has no {", ".join(EXTENSIONS)}.'
         )
     return [(str(Path(part, path)), label, classes[label]) for path, label in samples]
 

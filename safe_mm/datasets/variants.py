@@ -37,7 +37,17 @@ def use_variant(cfg: Config, name: str) -> None:
 
 
 def variant_dataset(cfg: Config, changes: dict) -> Dict[str, Any]:
-    """The test dataset with the changes of a variant; those with a ``type`` replace the dataset."""
+    """The test dataset with the changes of a variant.
+
+    Those with a ``type`` replace the dataset. ``corruption`` names a
+    :class:`safe_mm.datasets.Corruption`, which comes last in its pipeline.
+    """
+    changes = dict(changes)
+    corruption = changes.pop('corruption', None)
     replaced = cfg.dataset if 'type' in changes else ()
     own = cfg.test_dataloader.dataset
-    return {**{key: own[key] for key in own if key not in replaced}, **changes}
+    dataset = {**{key: own[key] for key in own if key not in replaced}, **changes}
+    if corruption:
+        *steps, pack = dataset['pipeline']
+        dataset['pipeline'] = [*steps, dict(type='safe_mm.Corruption', name=corruption), pack]
+    return dataset

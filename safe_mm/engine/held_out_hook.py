@@ -79,12 +79,15 @@ def retrieval(model: CLIPPretrainer, loader) -> Dict[str, float]:
     )
 
 
+def first_views(photos) -> List[int]:
+    """Index of the first sample of each photo of a dataset."""
+    paths = [photos.get_data_info(i)['img_path'] for i in range(len(photos))]
+    return sorted({path: i for i, path in reversed(list(enumerate(paths)))}.values())
+
+
 def naming(model: CLIPPretrainer, features: CachedFeatures) -> Dict[str, float]:
     """Agreement with the image encoder's own classifier, in percent, on each photo's first view."""
-    vocabulary = model.posterior_loss.vocabulary
-    paths = [features.get_data_info(i)['img_path'] for i in range(len(features))]
-    first = {path: i for i, path in reversed(list(enumerate(paths)))}
-    photos = sorted(first.values())
+    vocabulary, photos = model.posterior_loss.vocabulary, first_views(features)
     classes, parts = [], []
     for i in range(0, len(photos), BATCH):
         dense = features.features(photos[i : i + BATCH]).float().to(model.text.logit_scale.device)

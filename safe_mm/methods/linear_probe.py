@@ -13,6 +13,7 @@ from torch import nn
 from torch.nn import functional as F
 
 from ..clip import SplitCLIP, get_clip
+from ..errors import InputError
 from ..models.part import Neck
 from ..poolings import Pooling
 from ..registry import MODELS
@@ -72,6 +73,7 @@ class MeanPool(Neck):
     """
 
     poolings = ('mean',)
+    matches_text = False
 
     def __init__(self, clip: Union[dict, SplitCLIP]) -> None:
         super().__init__()
@@ -100,7 +102,7 @@ class LinearProbeHead(TextClsHead):
         loss (dict): Config of the loss. Defaults to cross-entropy.
 
     Attributes:
-        weight (Tensor): Shape (N, D).
+        weight (Tensor): Shape (N, D); (N, 0) before the fit.
         bias (Tensor): Shape (N, ).
     """
 
@@ -123,6 +125,7 @@ class LinearProbeHead(TextClsHead):
         from sklearn.linear_model import LogisticRegression  # takes a second
 
         super().__init__(clip, classes if text else (), loss=loss)
+        self.needs_text = text
         self.add_hyperparameter('C', C)
         # In a search, a fit starts from that of the value before
         self._solver = LogisticRegression(max_iter=MAX_ITER, warm_start=True)
@@ -146,4 +149,9 @@ class LinearProbeHead(TextClsHead):
     def logits(self, features: torch.Tensor) -> torch.Tensor:
         if self.in_training:  # of the neck
             return super().text_logits(features)
+        if features.shape[-1] != self.weight.shape[1]:
+            raise InputError(
+                f'the linear probe was fitted to features of {self.weight.shape[1]} numbers, and '
+                f'these have {features.shape[-1]}. Use the config in its work dir.'
+            )
         return F.linear(features, self.weight, self.bias)

@@ -35,4 +35,4 @@ class Extractor(nn.Module):
 
     def from_dense(self, dense: torch.Tensor) -> torch.Tensor:
         """Dense features -> pooled (B, branches, D)."""
-        return self.pool(dense).transpose(0, 1)
+        return self.pool(dense.contiguous()).transpose(0, 1)  # as it is read from disk

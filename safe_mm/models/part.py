@@ -71,11 +71,13 @@ class Neck(Part):
         needs_checkpoint (bool): Whether training must start from one.
         with_positions (bool): Whether features are those of the image and then of each position,
             (B, 1 + h*w, D), in place of (B, D). The head must be for the same.
+        matches_text (bool): Whether features are of CLIP's embedding, to be compared with texts.
     """
 
     poolings: Sequence[str] = ()
     needs_checkpoint: bool = False
     with_positions: bool = False
+    matches_text: bool = True
 
     def pool(self, dense: torch.Tensor, call: Callable = apply) -> torch.Tensor:
         """Dense features -> pooled features, shape (branches, B, D).
@@ -121,6 +123,7 @@ class Head(Part):
         in_training (bool): Set while a run trains or validates; a head whose fit comes after
             training then works without it.
         with_positions (bool): Whether the features are those of a neck ``with_positions``.
+        needs_text (bool): Whether it compares features with texts.
         from_names (Sequence[str]): Own tensors that follow from the class names. A model of other
             classes computes its own, and takes the rest from a checkpoint.
         class_bound (Sequence[str]): Own tensors beside ``fitted`` that are learned for the classes
@@ -133,6 +136,7 @@ class Head(Part):
     needs_original: bool = False
     in_training: bool = False
     with_positions: bool = False
+    needs_text: bool = True
     from_names: Sequence[str] = ()
     class_bound: Sequence[str] = ()
     finished: torch.Tensor
@@ -197,6 +201,11 @@ def check_parts(neck: Neck, head: Head) -> None:
             f'{type(neck).__name__} gives features of {which[neck.with_positions]}, '
             f'{type(head).__name__} takes those of {which[head.with_positions]}. Use CALIPPool '
             'with CALIPHead or CALIPFSHead, and other necks with other heads.'
+        )
+    if head.needs_text and not neck.matches_text:
+        raise InputError(
+            f'{type(head).__name__} compares features with texts, which those of '
+            f'{type(neck).__name__} do not match. Use LinearProbeHead(text=False), or CLIPPool.'
         )
 
 

@@ -144,9 +144,9 @@ class CLIPPretrainer(BaseModel):
             pooled = F.normalize(self.pool(features), dim=-1)
             scale = self.text.logit_scale.exp()
         captioned = [i for i, sentences in enumerate(captions) if sentences]
+        if self.contrast and get_world_size() > 1 and len(captioned) < len(captions):
+            raise InputError('Photos without captions are for training in one process.')
         if self.contrast and captioned:
-            if get_world_size() > 1 and len(captioned) < len(captions):
-                raise InputError('Photos without captions are for training in one process.')
             texts = self.encode_text([random.choice(captions[i]) for i in captioned])
             loss = self.clip_loss(pooled[captioned], texts, scale)
             losses['loss_contrast'] = self.contrast * loss

@@ -153,7 +153,10 @@ def method_hash(cfg: Config) -> str:
 
 
 def data_hash(cfg: Config) -> str:
-    """Hash of the images of all datasets, whatever folder holds them."""
+    """Hash of the images of all datasets, whatever folder holds them.
+
+    A dataset with an empty ``data_prefix`` is known by its folder alone.
+    """
     own = [
         {name: dataset.get(name) for name in (*SAMPLE, *cfg.dataset) if name != 'data_root'}
         for dataset in datasets(cfg).values()
@@ -162,8 +165,10 @@ def data_hash(cfg: Config) -> str:
     variants = deepcopy(cfg.get('variants'))
     for changes in (variants or {}).values():
         changes.pop('data_root', None)
-    divided = [IMAGENET_SPLIT] if has_imagenet_split(ann_file) else []
-    return short_hash([own, variants, cfg.randomness, *divided])
+    more = [IMAGENET_SPLIT] if has_imagenet_split(ann_file) else []
+    if cfg.dataset.get('data_prefix') == '':
+        more.append(str(Path(cfg.dataset.data_root).expanduser().resolve()))
+    return short_hash([own, variants, cfg.randomness, *more])
 
 
 def datasets(cfg: Config) -> Dict[str, dict]:

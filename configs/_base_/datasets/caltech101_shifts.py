@@ -2,9 +2,13 @@
 _base_ = './caltech101.py'
 
 dataset_name = 'caltech101_shifts'
-crop = dict(type='safe_mm.CLIPCrop')
-variants = dict(photos=dict())
-for name in ('blur', 'noise', 'jpeg', 'grey', 'contrast', 'negative', 'edges'):
-    steps = [{{_base_.load}}, crop, dict(type='safe_mm.Corruption', name=name), {{_base_.pack}}]
-    variants[name] = dict(pipeline=steps)
-del name, steps
+variants = dict(
+    photos=dict(),
+    blur=dict(corruption='blur'),
+    noise=dict(corruption='noise'),
+    jpeg=dict(corruption='jpeg'),
+    grey=dict(corruption='grey'),
+    contrast=dict(corruption='contrast'),
+    negative=dict(corruption='negative'),
+    edges=dict(corruption='edges'),
+)

@@ -3,7 +3,9 @@
 _base_ = '../few_shot.py'
 
 dataset_name = 'folder'
-dataset = dict(type='safe_mm.FewShotDataset', data_root='data', templates='a photo of a {}.')
+dataset = dict(
+    type='safe_mm.FewShotDataset', data_root='data', data_prefix='', templates='a photo of a {}.'
+)
 
 train_dataloader = dict(dataset=dataset)
 val_dataloader = dict(dataset=dataset)
