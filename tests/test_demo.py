@@ -68,8 +68,9 @@ def test_masks_have_the_size_of_the_pictures(monkeypatch, tmp_path):
     assert own[0].shape == (112, 112) and 0 < np.mean(masks) < np.mean(own)
 
 
-def test_demo_shows_safe_alone():
-    fails('tip-adapter.py does not train SAFE', 'demo', CONFIG.with_name('tip-adapter.py'))
+def test_demo_shows_safe_alone(shapes):
+    data = '--dataset', 'folder', '--data-root', f'{shapes}/shapes', '--clip', 'creatures-rn'
+    fails('tip-adapter.py does not train', 'demo', CONFIG.with_name('tip-adapter.py'), *data)
 
 
 def test_demo_of_a_folder(tmp_path, capsys):

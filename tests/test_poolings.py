@@ -12,7 +12,7 @@ from safe_mm.clip import SplitCLIP
 from safe_mm.clip.split import split_visual
 from safe_mm.errors import InputError
 from safe_mm.methods import CALIPPool
-from safe_mm.poolings import POOLINGS, AttentionPool, LastBlockPool
+from safe_mm.poolings import POOLINGS, AttentionPool, LastBlockPool, Pooling
 from safe_mm.registry import MODELS
 
 from .towers import OPEN_CLIP, VISION, WIDE, make_tower
@@ -204,6 +204,19 @@ def test_classifier_starts_as_zero_shot(tower):
 
 
 @pytest.mark.parametrize('tune', [False, True])
+def test_projection_is_taken_off(tower, dense):
+    """Pooling, then the projection, as before; refused where the last layer is not linear."""
+    split, untouched = SplitCLIP(**tower.clip), SplitCLIP(**tower.clip)
+    inherited = type(split.pool).take_projection is Pooling.take_projection
+    if inherited or len(getattr(split.pool, 'head', ())):
+        with pytest.raises(InputError, match='ends in no linear projection'):
+            split.pool.take_projection()
+        return
+    projection = split.pool.take_projection()
+    with torch.no_grad():
+        torch.testing.assert_close(projection(split.pool(dense)), untouched.pool(dense))
+
+
 def test_projection_stays_frozen(tower, split, tune):
     """Unless it is to be tuned: then all but what has no effect is."""
     pool = split.pool

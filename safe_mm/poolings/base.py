@@ -64,8 +64,8 @@ class Pooling(nn.Module):
             InputError: The pooling layer has none.
         """
         raise InputError(
-            f'{type(self).__name__} ends in no linear projection. Use a CLIP with a ModifiedResNet '
-            'or a VisionTransformer.'
+            f'{type(self).__name__} ends in no linear projection. Use a CLIP with a '
+            'ModifiedResNet, a VisionTransformer or an attention pool of timm without timm_proj.'
         )
 
     def start_as_mean(self, weight: torch.Tensor, bias: torch.Tensor) -> None:

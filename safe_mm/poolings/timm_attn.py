@@ -67,6 +67,12 @@ class AbsAttentionPool(MapPooling):
         self.layer.proj.weight.copy_(weight)
         self.layer.proj.bias.copy_(bias)
 
+    def take_projection(self) -> nn.Linear:
+        if len(self.head):
+            return super().take_projection()
+        projection, self.layer.proj = self.layer.proj, nn.Identity()
+        return projection
+
     def attend(self, dense: torch.Tensor) -> Tuple[torch.Tensor, torch.Tensor]:
         layer = self.layer
         tokens = self.with_mean(dense) + resample_abs_pos_embed(
