@@ -1,14 +1,18 @@
 """The wheel, away from the repository, and what README says."""
 
+import json
 import os
 import re
 import shutil
 import subprocess
 import sys
 import zipfile
+from pathlib import Path
 
 import pytest
 from mmengine.config import Config
+
+from safe_mm.datasets.splits import read_folders
 
 from .conftest import CONFIG, ROOT, run_tool, short
 
@@ -96,13 +100,16 @@ def test_readme_config_for_own_data(shapes, tmp_path, capsys):
     assert "'configs/safe.py'" in own
     code = own.replace('configs/safe.py', CONFIG) + block('feature_cache')
     config = tmp_path / 'mine.py'
-    config.write_text(code.replace('my_images', 'shapes'))
+    config.write_text(code)
+    images = Path(shapes, 'shapes')
+    (tmp_path / 'my_images').symlink_to(images)
+    (tmp_path / 'my_split.json').write_text(json.dumps(read_folders(images)))
     assert Config.fromfile(config).val_dataloader.dataset.split == 'val'
     run_tool(
         'train',
         config,
         '--data-root',
-        shapes,
+        tmp_path,
         '--work-dir',
         tmp_path,
         *short(8, f'default_hooks.feature_cache.root={tmp_path}/cache'),

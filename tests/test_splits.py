@@ -225,7 +225,7 @@ def test_folders_of_parts_share_their_classes(tmp_path):
 def test_folder_without_images(tmp_path):
     make_images(tmp_path / 'cat', 2)
     (tmp_path / 'dog').mkdir()
-    with pytest.raises(InputError, match='dog has no images'):
+    with pytest.raises(InputError, match='but dog has no .jpg'):
         read_folders(tmp_path)
     with pytest.raises(InputError, match='does not exist'):
         read_folders(tmp_path / 'nowhere')

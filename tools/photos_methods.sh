@@ -1,0 +1,43 @@
+#!/usr/bin/env bash
+# Methods on photos, for docs/photos.md; FOLDER is the data root:
+#   bash tools/photos_methods.sh FOLDER [options of tools/sweep.py, such as --jobs 2]
+# Learning rates were chosen by the mean validation accuracy of the two datasets
+# at 4 shots, docs/photos.md says how.
+set -euo pipefail
+DATA=$(realpath "${1:?usage: photos_methods.sh FOLDER [OPTIONS]}")
+OPTIONS=("${@:2}")
+cd "$(dirname "$0")/.."
+
+# NAME of a config, then its --cfg-options
+sweep() {
+    ${PYTHON:-python} tools/sweep.py "configs/$1.py" --clips photos:seed1 \
+        --datasets caltech101 eurosat --data-root "$DATA" --work-dir work_dirs/photos_methods \
+        "${OPTIONS[@]}" ${2:+--cfg-options} "${@:2}"
+}
+
+# LR ITERATIONS INDEX-OF-THE-SCHEDULE -> options of a training
+train() {
+    echo "optim_wrapper.optimizer.lr=$1 train_cfg.max_iters=$2 param_scheduler.$3.end=$2"
+}
+
+# Two random views of an image for all methods that take some
+VIEWS="train_dataloader.dataset.views=2"
+CROPS="$VIEWS train_dataloader.dataset.pipeline.1.scale=(0.5,1)"
+SAFE="$(train 1e-3 300 1) train_dataloader.batch_size=32 train_cfg.val_interval=50"
+
+sweep zero-shot
+sweep safe $SAFE
+sweep linear-probe
+sweep linear-probe_trunk
+sweep clip-adapter $(train 2e-1 800 0)
+sweep cross-modal-linear $(train 1e-3 3200 1)
+for method in tip-adapter tip-adapter-f gda lp-plus-plus; do
+    sweep $method $VIEWS
+done
+sweep prolip $(train 1e-3 300 0) $VIEWS
+sweep safe-a $SAFE
+for method in gda linear-probe lp-plus-plus tuned-head prolip; do
+    sweep safe_$method $SAFE
+done
+sweep coop $(train 2e-1 200 1) $CROPS train_cfg.val_interval=50
+sweep safe_coop $SAFE
