@@ -21,9 +21,9 @@ def test_benchmark(tmp_path, capsys):
     run_tool(
         'benchmark',
         '--repeats',
-        2,
+        1,
         '--iterations',
-        2,
+        1,
         '--models',
         *MEASURED,
         '--out',
