@@ -5,8 +5,8 @@
 # FOLDER has a folder of photos for each class, by which it is called. Trains
 # 6,294,784 parameters, 1,280 of them the key bias, which has no effect. Departs
 # from safe.py: batches of 32, 300 iterations, validation every 50, and a learning
-# rate for this CLIP, one of the two best on few-shot validation photos of
-# Caltech101 and EuroSAT (docs/photos.md).
+# rate for this CLIP, the best on few-shot validation photos of Caltech101 and
+# EuroSAT (docs/photos.md).
 _base_ = [
     './_base_/datasets/folder.py',
     './_base_/schedules/safe_12800i.py',
