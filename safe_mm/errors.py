@@ -1,9 +1,13 @@
-"""The one exception type for input that a user can correct."""
+"""The one exception type for input that a user can correct, and what messages have in common."""
 
 import difflib
+import logging
 import sys
 from contextlib import contextmanager
+from functools import lru_cache
 from typing import Iterable
+
+from mmengine.logging import print_log
 
 
 class InputError(ValueError):
@@ -17,6 +21,18 @@ class InputError(ValueError):
 def near_matches(name: object, known: Iterable[str]) -> str:
     """Known names like one that is not known, for a message."""
     return ', '.join(difflib.get_close_matches(str(name), known)) or 'none'
+
+
+def counted(number: int, noun: str) -> str:
+    """'1 class', '2 classes'."""
+    ending = '' if number == 1 else 'es' if noun.endswith('s') else 's'
+    return f'{number} {noun}{ending}'
+
+
+@lru_cache(maxsize=None)
+def warn_once(message: str) -> None:
+    """Logs a warning, once a process."""
+    print_log(message, 'current', level=logging.WARNING)
 
 
 def first_line(error: Exception) -> str:

@@ -58,8 +58,8 @@ def cache_key(model: Any, dataset: BaseDataset, stage: str, dtype: torch.dtype) 
     for i in range(len(dataset)):
         info = dataset.get_data_info(i)
         path, file = info['img_path'], os.stat(info['img_path'])
-        mirror = info.get('mirror', False)
-        sha.update(f'{path} {file.st_size} {file.st_mtime_ns} {mirror}\n'.encode())
+        view = info.get('mirror', False), info.get('exif', True)
+        sha.update(f'{path} {file.st_size} {file.st_mtime_ns} {view}\n'.encode())
     if getattr(dataset, 'views', None):  # drawn by the dataset's seed
         sha.update(f'{dataset.views} views, seed {dataset.seed}'.encode())
     return sha.hexdigest()

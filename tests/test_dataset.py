@@ -12,19 +12,13 @@ from mmengine.dataset import pseudo_collate
 from open_clip.transform import PreprocessCfg, image_transform_v2
 from PIL import Image
 
-from safe_mm.config import use_clip
+from safe_mm.config import dataset_base, use_clip
 from safe_mm.errors import InputError
 from safe_mm.registry import DATASETS, MODELS, TRANSFORMS
 
 from .conftest import TINY_VIT
 
-PIPELINE = [
-    dict(
-        type='LoadImageFromFile', imdecode_backend='pillow', color_type='color_ignore_orientation'
-    ),
-    dict(type='safe_mm.CLIPCrop'),
-    dict(type='PackInputs'),
-]
+PIPELINE = [dict(type='safe_mm.LoadPhoto'), dict(type='safe_mm.CLIPCrop'), dict(type='PackInputs')]
 
 
 @pytest.fixture
@@ -69,7 +63,7 @@ def test_pixels_equal_open_clip(photos):
     exif = Image.Exif()
     exif[274] = 6  # orientation, which CLIP's own preprocessing ignores
     Image.open(path).save(path, exif=exif)
-    dataset = build(photos, mirror=True)
+    dataset = build(photos, mirror=True, exif=False)
     normalise = MODELS.build(
         dict(type='safe_mm.CLIPDataPreprocessor', clip=dict(model_name='RN50', pretrained='openai'))
     )
@@ -119,29 +113,77 @@ def test_shots(photos):
     assert len(build(photos, 'test')) == 2
 
 
-def test_short_classes_are_named(photos, monkeypatch):
-    lines = []
-    monkeypatch.setattr(
-        'safe_mm.datasets.few_shot.print_log',
-        lambda message, *args, **kwargs: lines.append(message),
-    )
-    build(photos, shots=5)
-    assert len(lines) == 1
-    assert '2 classes have fewer than 5' in lines[0]
-    assert 'cat (3), big_dog (3)' in lines[0]
-
-
-def test_class_without_training_images_is_named(photos, monkeypatch):
-    lines = []
-    monkeypatch.setattr(
-        'safe_mm.datasets.few_shot.print_log',
-        lambda message, *args, **kwargs: lines.append(message),
-    )
+def change_split(photos: Path, **parts) -> None:
+    """Writes the split anew, some parts by functions of their items."""
     split = json.loads((photos / 'split.json').read_text())
-    split['train'] = split['train'][::2]
+    split.update({name: change(split[name]) for name, change in parts.items()})
     (photos / 'split.json').write_text(json.dumps(split))
-    build(photos, shots=2)
-    assert lines and 'big_dog (0)' in lines[0] and 'cat' not in lines[0]
+
+
+@pytest.fixture
+def warned(monkeypatch) -> list:
+    """Warnings of a test."""
+    lines = []
+    monkeypatch.setattr('safe_mm.errors.print_log', lambda line, *_, **__: lines.append(line))
+    return lines
+
+
+def test_short_classes_are_named(photos, warned):
+    build(photos, shots=5)
+    (line,) = (line for line in warned if 'fewer' in line)
+    assert line.endswith(
+        '2 classes with fewer than 5 training images; all of them are used: cat (3), big_dog (3)'
+    )
+
+
+def test_class_without_training_images(photos):
+    change_split(photos, train=lambda items: items[::2])
+    with pytest.raises(InputError, match="the class 'big_dog' has no training image .1 of 2 "):
+        build(photos, shots=2)
+
+
+def test_repeated_images_are_named_once(photos, warned):
+    """Within a part, and in two."""
+    change_split(photos, train=lambda items: [*items, items[0]], test=lambda items: items[:1])
+    build(photos)
+    build(photos, 'test')
+    assert [line.partition('.json: ')[2] for line in warned] == [
+        'train lists 1 image more than once: 0.jpg',
+        'train and val share 4 images: 0.jpg',
+        'train and test share 1 image: 0.jpg',
+        'val and test share 1 image: 0.jpg',
+    ]
+
+
+def test_rotation_of_the_camera(photos):
+    """Is applied to users' own photos, and ignored for the published benchmarks."""
+    exif = Image.Exif()
+    exif[274] = 6
+    path = photos / 'images' / '0.jpg'
+    Image.open(path).save(path, exif=exif)
+    load = [dict(type='safe_mm.LoadPhoto')]
+    upright = build(photos, pipeline=load)[0]['img']
+    stored = build(photos, pipeline=load, exif=False)[0]['img']
+    assert np.array_equal(upright, np.rot90(stored, -1))
+    for folder, exif in (('caltech101', False), ('imagenet_variants', False), ('folder', True)):
+        assert dataset_base(folder).dataset.get('exif', True) == exif
+
+
+def test_sixteen_bits_are_scaled(photos):
+    grey = np.linspace(0, 65535, 31 * 47).reshape(31, 47)
+    Image.fromarray(grey.astype(np.uint16)).save(photos / 'images' / '2.png')
+    found = build(photos, pipeline=[dict(type='safe_mm.LoadPhoto')])[2]['img']
+    assert np.abs(found - grey.astype(np.uint16)[..., None] / 257).max() <= 0.5
+
+
+def test_photos_that_cannot_be_used(photos, monkeypatch):
+    """Too large for Pillow, or of 32 bits."""
+    Image.fromarray(np.ones((5, 5), np.float32)).save(photos / 'images' / '2.png', 'tiff')
+    with pytest.raises(InputError, match='2.png cannot be read as an image .its pixels have 32'):
+        build(photos)[2]
+    monkeypatch.setattr(Image, 'MAX_IMAGE_PIXELS', 700)
+    with pytest.raises(InputError, match='0.jpg cannot be read as an image .Image size'):
+        build(photos)[0]
 
 
 def test_longest_side_resize(photos, tmp_path):
@@ -196,7 +238,9 @@ def test_bad_arguments(photos, wrong, message):
 
 
 def test_split_without_the_part(photos):
-    (photos / 'split.json').write_text(json.dumps(dict(train=[['0.jpg', 0, 'cat']])))
+    (photos / 'split.json').write_text(
+        json.dumps(dict(train=[['0.jpg', 0, 'cat'], ['1.jpg', 1, 'dog']]))
+    )
     with pytest.raises(InputError, match="no images for 'test'"):
         build(photos, 'test')
 

@@ -167,6 +167,16 @@ GOOD = [['a.jpg', 0, 'cat'], ['b.jpg', 1, 'dog']]
         (json.dumps(dict(train=[['a.jpg', 'zero', 'cat']])), 'label .zero'),
         (json.dumps(dict(train=[['a.jpg', -1, 'cat']])), 'label -1'),
         (json.dumps(dict(train=[*GOOD, ['c.jpg', 3, 'cow']])), r'label \[2\]'),
+        (json.dumps(dict(train=[*GOOD, ['c.jpg', 10**9, 'cow']])), r'go up to 1000000000.*\[2\]'),
+        (json.dumps(dict(train=[['a.jpg', True, 'cat']])), 'label True'),
+        (json.dumps(dict(train=[[None, 0, 'cat']])), 'train has the path None'),
+        (json.dumps(dict(train=[['', 0, 'cat']])), "train has the path ''"),
+        (json.dumps(dict(train=[['a.jpg', 0, None]])), 'class name None'),
+        (json.dumps(dict(train=[['a.jpg', 0, ' ']])), "class name ' '"),
+        (json.dumps(dict(train=GOOD[:1])), "one class only, 'cat'"),
+        (json.dumps(dict(train=5)), 'train has 5'),
+        (json.dumps(dict(train=GOOD, test=None)), 'test has None'),
+        ('5', 'not a split file'),
         (
             json.dumps(dict(train=GOOD, test=[['c.jpg', 1, 'wolf']])),
             "label 1 has the class names 'dog' and 'wolf' .in test",
@@ -179,6 +189,46 @@ def test_bad_split_files(tmp_path, content, message):
     with pytest.raises(InputError, match=message) as error:
         read_split(path)
     assert 'split.json' in str(error.value)
+
+
+CSV = 'path,label,class,split\na.jpg,0,cat,train\n"b, 2.jpg",1,big dog,test\n'
+
+
+def test_csv_split(tmp_path):
+    path = tmp_path / 'split.csv'
+    path.write_text(CSV, encoding='utf-8-sig')
+    assert read_split(path) == dict(train=[('a.jpg', 0, 'cat')], test=[('b, 2.jpg', 1, 'big dog')])
+
+
+@pytest.mark.parametrize(
+    'content,message',
+    [
+        (CSV.replace('label,', ''), 'line 2 lacks one of the columns path,label,class,split'),
+        (CSV.replace(',test', ''), 'line 3 lacks'),
+        (CSV.replace('test', 'tset'), "line 3 has the split 'tset'"),
+        (CSV.replace('1', 'one'), "label 'one'"),
+        ('', 'none of the keys'),
+    ],
+)
+def test_bad_csv_splits(tmp_path, content, message):
+    path = tmp_path / 'split.csv'
+    path.write_text(content)
+    with pytest.raises(InputError, match=f'split.csv.*{message}'):
+        read_split(path)
+
+
+def test_byte_order_mark(tmp_path):
+    path = tmp_path / 'split.json'
+    path.write_text(json.dumps(dict(train=GOOD)), encoding='utf-8-sig')
+    assert read_split(path)['train'][1] == ('b.jpg', 1, 'dog')
+
+
+def test_link_to_a_folder_above(tmp_path):
+    make_images(tmp_path / 'cat', 2)
+    make_images(tmp_path / 'dog', 2)
+    (tmp_path / 'dog' / 'more').symlink_to(tmp_path)
+    with pytest.raises(InputError, match='dog/more is a link to .*Remove the link'):
+        read_folders(tmp_path)
 
 
 def test_missing_split_file(tmp_path):

@@ -4,9 +4,7 @@
 shots = 16
 seed = 1
 
-load = dict(
-    type='LoadImageFromFile', imdecode_backend='pillow', color_type='color_ignore_orientation'
-)
+load = dict(type='safe_mm.LoadPhoto')
 pack = dict(type='PackInputs')
 pipeline = [load, dict(type='safe_mm.CLIPCrop'), pack]  # --clip sets its size
 # Random views, as Tip-Adapter and GDA take them, ten of each training image

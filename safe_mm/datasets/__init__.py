@@ -5,6 +5,7 @@ from .corruption import Corruption
 from .creature_pairs import CreaturePairs
 from .creatures import CreatureDataset
 from .few_shot import FewShotDataset
+from .loading import LoadPhoto
 from .transforms import CLIPCrop, CLIPRandomCrop
 
 __all__ = [
@@ -15,4 +16,5 @@ __all__ = [
     'CreatureDataset',
     'CreaturePairs',
     'FewShotDataset',
+    'LoadPhoto',
 ]

@@ -1,6 +1,5 @@
 """Few-shot classification data."""
 
-import logging
 import random
 from collections import Counter
 from contextlib import contextmanager, nullcontext
@@ -9,10 +8,10 @@ from typing import Iterator, List, Optional, Sequence, Tuple, Union
 
 import numpy as np
 import torch
-from mmengine.logging import print_log
 from mmpretrain.datasets import BaseDataset
+from PIL import Image
 
-from ..errors import InputError
+from ..errors import InputError, counted, warn_once
 from ..registry import DATASETS
 from .lists import read_data
 from .splits import PARTS, SUBSETS, Item, Split, few_shot, items_of, labels_of, subset_labels
@@ -42,6 +41,8 @@ class FewShotDataset(BaseDataset):
         views (int, optional): Number of random views of each image, in place of the image and its
             horizontal flip. Random transforms then draw the same numbers for a view each time, by
             ``seed``, so that features can be cached. Defaults to None.
+        exif (bool): Whether a rotation in a photo's EXIF data is applied. The published benchmarks
+            have it False, since their reference code ignores it. Defaults to True.
         templates (str | Sequence[str], optional): Prompt templates for the data, see
             :func:`safe_mm.prompts.class_prompts`. Defaults to None.
         classes (Sequence[str], optional): Names of all classes in place of the split's. Defaults to
@@ -67,6 +68,7 @@ class FewShotDataset(BaseDataset):
         ann_file: str = '',
         mirror: bool = False,
         views: Optional[int] = None,
+        exif: bool = True,
         templates: Union[str, Sequence[str], None] = None,
         classes: Optional[Sequence[str]] = None,
         num_classes: Optional[int] = None,
@@ -87,6 +89,7 @@ class FewShotDataset(BaseDataset):
         self.seed = seed
         self.mirror = mirror
         self.views = views
+        self.exif = exif
         self.templates = templates
         self.num_classes = num_classes
         super().__init__(
@@ -109,7 +112,8 @@ class FewShotDataset(BaseDataset):
             raise InputError(f'{source} has no images for {self.split!r}.')
         self._check_classes(split, source)
         if self.shots is not None:
-            self._warn_if_short(split, self.shots)
+            if self.split == 'train':
+                self._check_shots(split, self.shots, source)
             split = few_shot(split, self.shots, self.seed)
             if not split[self.split]:
                 raise InputError(
@@ -121,7 +125,9 @@ class FewShotDataset(BaseDataset):
         check_images(folder, items)
         flips = (False, True) if self.mirror and not self.views else (False,)
         return [
-            dict(img_path=str(folder / path), gt_label=label, mirror=flip, view=view)
+            dict(
+                img_path=str(folder / path), gt_label=label, mirror=flip, view=view, exif=self.exif
+            )
             for view in range(self.views or 1)
             for flip in flips
             for path, label, _ in items
@@ -153,20 +159,24 @@ class FewShotDataset(BaseDataset):
         if 'train' not in split and len(own) < len(self._labels):
             self._metainfo['class_ids'] = own  # a variant lacks classes
 
-    def _warn_if_short(self, split: Split, shots: int) -> None:
-        """Names the classes that have fewer than K training images."""
+    def _check_shots(self, split: Split, shots: int, source: Path) -> None:
+        """Refuses classes without training images, and names those that have fewer than K."""
         items = items_of(split.get('train', []), self._labels)
         counts = Counter(label for _, label, _ in items)
         names = self._metainfo['classes']
+        none = [name for label, name in enumerate(names) if not counts[label]]
+        if none:
+            raise InputError(
+                f'{source}: the class {none[0]!r} has no training image ({len(none)} of '
+                f'{len(names)} classes have none). Add some, or remove the class.'
+            )
         short = [
             f'{name} ({counts[label]})' for label, name in enumerate(names) if counts[label] < shots
         ]
-        if short and self.split == 'train':
-            print_log(
-                f'{len(short)} classes have fewer than {shots} training images; all of them are '
-                f'used: {", ".join(short)}',
-                'current',
-                level=logging.WARNING,
+        if short:
+            warn_once(
+                f'{source}: {counted(len(short), "class")} with fewer than {shots} training '
+                f'images; all of them are used: {", ".join(short)}'
             )
 
     def prepare_data(self, idx: int) -> dict:
@@ -175,7 +185,7 @@ class FewShotDataset(BaseDataset):
             with fixed_draws(self.seed, idx) if self.views else nullcontext():
                 packed = super().prepare_data(idx)
             return self.add_class_ids(packed)
-        except (OSError, SyntaxError) as error:  # what Pillow raises
+        except (OSError, SyntaxError, Image.DecompressionBombError) as error:
             path = self.get_data_info(idx)['img_path']
             raise InputError(
                 f'{path} cannot be read as an image ({error}). Replace it, or remove it from the '

@@ -3,8 +3,17 @@
 from pathlib import Path
 from typing import Dict, List, Sequence, Tuple
 
-from ..errors import InputError
-from .splits import PARTS, Item, Split, class_names, images_in, read_folders, read_split
+from ..errors import InputError, warn_once
+from .splits import (
+    PARTS,
+    Item,
+    Split,
+    class_names,
+    images_in,
+    read_folders,
+    read_split,
+    repeated_images,
+)
 
 IMAGENET_SPLIT = 'split_ImageNet.json'
 
@@ -31,7 +40,10 @@ def read_data(source: Path, folder: Path) -> Tuple[Split, Sequence[str]]:
         split = read_folders(folder)
     else:
         split = read_split(source)
-    return split, class_names(split, source)
+    names = class_names(split, source)
+    for line in repeated_images(split):
+        warn_once(f'{source}: {line}')
+    return split, names
 
 
 def read_lines(path: Path) -> List[str]:

@@ -4,33 +4,38 @@ A split maps 'train', 'val' and 'test' to items (path, label, class name), paths
 the image folder.
 """
 
+import csv
 import json
 import os
 import random
+from collections import Counter
+from itertools import combinations
 from pathlib import Path
-from typing import Dict, List, Optional, Tuple
+from typing import Any, Dict, List, Optional, Tuple
 
 from mmpretrain.datasets.custom import find_folders, get_samples
 
-from ..errors import InputError
+from ..errors import InputError, counted
 
 Item = Tuple[str, int, str]
 Split = Dict[str, List[Item]]
 
 PARTS = ('train', 'val', 'test')
+COLUMNS = ('path', 'label', 'class', 'split')  # of a split file as CSV
 SUBSETS = ('base', 'new')
 MAX_VAL_SHOTS = 4
 EXTENSIONS = ('.jpg', '.jpeg', '.png', '.ppm', '.bmp', '.pgm', '.tif', '.webp')
 
 
 def read_split(path: Path) -> Split:
-    """Reads a published split file.
+    """Reads a split file.
 
     Args:
-        path (Path): JSON ``{"train" | "val" | "test": [[path, label, class name], ...]}``.
+        path (Path): JSON ``{"train" | "val" | "test": [[path, label, class name], ...]}``, as
+            published; or CSV with the columns path, label, class and split.
 
     Raises:
-        InputError: Not such a file, labels that are not 0 to N-1, or a label with two class names.
+        InputError: Not such a file, or see :func:`class_names`.
     """
     if not path.is_file():
         raise InputError(
@@ -38,16 +43,13 @@ def read_split(path: Path) -> Split:
             'the folders of the datasets.'
         )
     try:
-        content = json.loads(path.read_text(encoding='utf-8'))
-        split = {
-            part: [(str(p), label, str(name)) for p, label, name in items]
-            for part, items in content.items()
-            if part in PARTS
-        }
-    except (ValueError, TypeError, AttributeError) as error:
+        text = path.read_text(encoding='utf-8-sig')
+        content = _parse_csv(text) if path.suffix.lower() == '.csv' else json.loads(text)
+        split = _as_split(content)
+    except ValueError as error:
         raise InputError(
             f'{path} is not a split file: {error}. Expected {{"train": [[path, label, class name], '
-            '...], "val": ..., "test": ...}.'
+            '...], "val": ..., "test": ...}, or a .csv with the columns path,label,class,split.'
         ) from None
     if not split:
         raise InputError(f'{path} is not a split file: it has none of the keys {", ".join(PARTS)}.')
@@ -55,33 +57,85 @@ def read_split(path: Path) -> Split:
     return split
 
 
+def _as_split(content: Any) -> Split:
+    if not isinstance(content, dict):
+        raise ValueError('it is no object with lists')
+    return {part: _items(part, content[part]) for part in PARTS if part in content}
+
+
+def _items(part: str, content: Any) -> List[Item]:
+    for item in content if isinstance(content, list) else [content]:
+        if not isinstance(item, list) or len(item) != 3:
+            raise ValueError(f'{part} has {item!r}')
+    return [(path, label, name) for path, label, name in content]
+
+
+def _parse_csv(text: str) -> Dict[str, List[list]]:
+    """A split as JSON has it."""
+    split: Dict[str, List[list]] = {}
+    rows = csv.DictReader(text.splitlines())
+    for row in rows:
+        if not set(COLUMNS) <= set(row) or None in row.values():
+            raise ValueError(f'line {rows.line_num} lacks one of the columns {",".join(COLUMNS)}')
+        path, label, name, part = (row[column].strip() for column in COLUMNS)
+        if part not in PARTS:
+            raise ValueError(f'line {rows.line_num} has the split {part!r}')
+        number = int(label) if label.isdecimal() else label
+        split.setdefault(part, []).append([path, number, name])
+    return split
+
+
 def class_names(split: Split, source: Path) -> Tuple[str, ...]:
     """Class names in the order of their labels.
 
     Raises:
-        InputError: Labels are not the integers 0 to N-1, or a label has two names.
+        InputError: A path or name that is empty or no text, labels that are not the integers 0 to
+            N-1, a label with two names, or fewer than two classes.
     """
     names: Dict[int, str] = {}
     if not any(split.values()):
         raise InputError(f'{source} lists no images.')
     for part, items in split.items():
         for path, label, name in items:
-            if not isinstance(label, int) or label < 0:
+            if not isinstance(path, str) or not path.strip():
+                raise InputError(f'{source}: an image in {part} has the path {path!r}.')
+            if type(label) is not int or label < 0:
                 raise InputError(
                     f'{source}: {path} in {part} has the label {label!r}; labels are 0 to N-1.'
+                )
+            if not isinstance(name, str) or not name.strip():
+                raise InputError(
+                    f'{source}: {path} in {part} has the class name {name!r}. Write it as text.'
                 )
             if names.setdefault(label, name) != name:
                 raise InputError(
                     f'{source}: label {label} has the class names {names[label]!r} and '
                     f'{name!r} (in {part}); give it one.'
                 )
-    missing = sorted(set(range(max(names) + 1)) - set(names))
+    missing = [label for label in range(len(names)) if label not in names]
     if missing:
         raise InputError(
             f'{source}: labels go up to {max(names)}, but there is no image of label '
             f'{missing[:5]}; labels must be 0 to N-1.'
         )
+    if len(names) < 2:
+        raise InputError(f'{source} has one class only, {names[0]!r}; at least two are needed.')
     return tuple(names[label] for label in range(len(names)))
+
+
+def repeated_images(split: Split) -> List[str]:
+    """What would make a result doubtful, one line each: images listed twice."""
+    found = []
+    paths = {part: Counter(path for path, _, _ in items) for part, items in split.items()}
+    for part, counts in paths.items():
+        twice = [path for path, count in counts.items() if count > 1]
+        if twice:
+            found.append(f'{part} lists {counted(len(twice), "image")} more than once: {twice[0]}')
+    for one, two in combinations(paths, 2):
+        shared = [path for path in paths[one] if path in paths[two]]
+        if shared:
+            found.append(f'{one} and {two} share {counted(len(shared), "image")}: {shared[0]}')
+    return found
 
 
 def read_folders(root: Path) -> Split:
@@ -128,6 +182,7 @@ def images_in(root: Path, folder: Path) -> List[str]:
 
 def _folder_items(root: Path, part: str, folders: List[str], classes: List[str]) -> List[Item]:
     """Images in the folders of a part, with labels among all classes."""
+    _check_links(root / part)
     samples, empty = get_samples(
         str(root / part),
         {name: classes.index(name) for name in folders},
@@ -139,6 +194,16 @@ def _folder_items(root: Path, part: str, folders: List[str], classes: List[str])
             f'{", ".join(sorted(empty)) or "it"} has no {", ".join(EXTENSIONS)}.'
         )
     return [(str(Path(part, path)), label, classes[label]) for path, label in samples]
+
+
+def _check_links(folder: Path) -> None:
+    """Raises an InputError if a link leads back to a folder above it."""
+    for place, names, _ in os.walk(folder, followlinks=True):
+        for link in (Path(place, name) for name in names):
+            if link.is_symlink() and Path(place).resolve().is_relative_to(link.resolve()):
+                raise InputError(
+                    f'{link} is a link to {link.resolve()}, which it lies in. Remove the link.'
+                )
 
 
 def group_by_label(items: List[Item]) -> Dict[int, List[Item]]:

@@ -7,6 +7,7 @@ dataset = dict(
     data_root='data',
     data_prefix='caltech-101/101_ObjectCategories',
     ann_file='caltech-101/split_zhou_Caltech101.json',
+    exif=False,
     templates='a photo of a {}.',
 )
 

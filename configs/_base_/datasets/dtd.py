@@ -7,6 +7,7 @@ dataset = dict(
     data_root='data',
     data_prefix='dtd/images',
     ann_file='dtd/split_zhou_DescribableTextures.json',
+    exif=False,
     templates='{} texture.',
 )
 

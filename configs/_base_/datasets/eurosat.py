@@ -7,6 +7,7 @@ dataset = dict(
     data_root='data',
     data_prefix='eurosat/2750',
     ann_file='eurosat/split_zhou_EuroSAT.json',
+    exif=False,
     templates='a centered satellite photo of {}.',
 )
 

@@ -7,6 +7,7 @@ dataset = dict(
     data_root='data',
     data_prefix='fgvc_aircraft/images',
     ann_file='fgvc_aircraft/variants.txt',
+    exif=False,
     templates='a photo of a {}, a type of aircraft.',
 )
 

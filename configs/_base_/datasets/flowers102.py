@@ -7,6 +7,7 @@ dataset = dict(
     data_root='data',
     data_prefix='oxford_flowers/jpg',
     ann_file='oxford_flowers/split_zhou_OxfordFlowers.json',
+    exif=False,
     templates='a photo of a {}, a type of flower.',
 )
 

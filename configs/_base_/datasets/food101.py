@@ -7,6 +7,7 @@ dataset = dict(
     data_root='data',
     data_prefix='food-101/images',
     ann_file='food-101/split_zhou_Food101.json',
+    exif=False,
     templates='a photo of {}, a type of food.',
 )
 

@@ -10,6 +10,7 @@ dataset = dict(
     data_prefix='imagenet/images',
     ann_file='imagenet/classnames.txt',
     num_classes=1000,
+    exif=False,
     templates='openai_imagenet_sub',
 )
 

@@ -7,6 +7,7 @@ dataset = dict(
     data_root='data',
     data_prefix='oxford_pets/images',
     ann_file='oxford_pets/split_zhou_OxfordPets.json',
+    exif=False,
     templates='a photo of a {}, a type of pet.',
 )
 

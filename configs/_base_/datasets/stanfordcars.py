@@ -7,6 +7,7 @@ dataset = dict(
     data_root='data',
     data_prefix='stanford_cars',
     ann_file='stanford_cars/split_zhou_StanfordCars.json',
+    exif=False,
     templates='a photo of a {}.',
 )
 

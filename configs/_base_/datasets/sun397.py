@@ -7,6 +7,7 @@ dataset = dict(
     data_root='data',
     data_prefix='sun397/SUN397',
     ann_file='sun397/split_zhou_SUN397.json',
+    exif=False,
     templates='a photo of a {}.',
 )
 

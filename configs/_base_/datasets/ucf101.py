@@ -7,6 +7,7 @@ dataset = dict(
     data_root='data',
     data_prefix='ucf101/UCF-101-midframes',
     ann_file='ucf101/split_zhou_UCF101.json',
+    exif=False,
     templates='a photo of a person doing {}.',
 )
 
