@@ -14,11 +14,12 @@ from torch.nn import functional as F
 from tqdm import tqdm
 
 from safe_mm.attention import attention_maps
+from safe_mm.datasets.build import test_datasets
 from safe_mm.errors import InputError, exit_on_input_error
 from safe_mm.models import CLIPClassifier
 from safe_mm.options import add_common_options
 from safe_mm.plots import plot_accuracy, plot_attention
-from safe_mm.runs.execute import build_runner, test, test_datasets, train
+from safe_mm.runs.execute import build_runner, test, train
 from safe_mm.runs.run import Run, run_config
 
 SHOTS = (1, 4, 16)

@@ -8,11 +8,11 @@ from timm.layers import to_2tuple
 from torch import nn
 from tqdm import tqdm
 
-from ..errors import InputError
+from ..errors import InputError, counted, warn_once
 from ..poolings import POOLINGS, Pooling
 from .architecture import model_config
 from .loading import load_clip
-from .tokenizer import get_tokenizer
+from .tokenizer import get_tokenizer, token_counts
 
 TEXTS_PER_BATCH = 256
 
@@ -79,10 +79,24 @@ class SplitCLIP:
         encoder = self.text.to(device).eval()
         starts, features = range(0, len(texts), TEXTS_PER_BATCH), []
         for i in tqdm(starts, 'text encoder', disable=len(starts) == 1):
-            tokens = self.tokenize(texts[i : i + TEXTS_PER_BATCH]).to(device)
-            features.append(encoder.encode_text(tokens, normalize=normalize).cpu())
+            tokens = self.tokenize(texts[i : i + TEXTS_PER_BATCH])
+            self._warn_if_cut(texts[i : i + TEXTS_PER_BATCH], tokens)
+            features.append(encoder.encode_text(tokens.to(device), normalize=normalize).cpu())
         self.text.to(before)
         return torch.cat(features)
+
+    def _warn_if_cut(self, texts: List[str], tokens: torch.Tensor) -> None:
+        """Names a sentence that is longer than the context."""
+        context, padding = tokens.shape[1], self.tokenize([''])[0, -1]
+        full = [text for text, last in zip(texts, tokens[:, -1]) if last != padding]
+        counts = token_counts(self.tokenize, full) if full else []
+        cut = [(text, count) for text, count in zip(full, counts) if count > context]
+        if cut:
+            text, count = max(cut, key=lambda pair: pair[1])
+            warn_once(
+                f'{counted(len(cut), "prompt")} cut off after {context} tokens, the context of '
+                f'{self.name}; one has {count}: {text[:60]!r}...'
+            )
 
 
 def get_clip(clip: Union[dict, SplitCLIP]) -> SplitCLIP:

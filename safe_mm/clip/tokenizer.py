@@ -1,7 +1,7 @@
 """The tokenizer of a CLIP, from open_clip."""
 
 from pathlib import Path
-from typing import Callable
+from typing import Callable, List
 
 import open_clip
 from open_clip.tokenizer import HFTokenizer
@@ -44,3 +44,10 @@ def get_tokenizer(model_name: str) -> Callable:
             'into a local folder, and set text_cfg.hf_tokenizer_name to that folder in a copy of '
             "the architecture's JSON file."
         ) from None
+
+
+def token_counts(tokenize: Callable, texts: List[str]) -> List[int]:
+    """Tokens of each sentence, start and end included, as if the context were long enough."""
+    longest = max(len(text.encode()) for text in texts) + 3  # a token has at least a byte
+    (padding,) = tokenize([''], context_length=longest)[:, -1].tolist()
+    return (tokenize(texts, context_length=longest) != padding).sum(1).tolist()

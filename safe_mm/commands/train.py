@@ -10,6 +10,7 @@ from mmengine.runner import Runner
 
 from ..checkpoint import find_checkpoint, read_checkpoint
 from ..config import load_config
+from ..datasets.build import check_before_training
 from ..engine import enable_joint_training, expand_grid
 from ..errors import InputError
 
@@ -18,6 +19,7 @@ def run(args: Namespace) -> None:
     """Trains by the options of tools/train.py."""
     cfg = load_config(args)
     apply_training_options(cfg, args)
+    check_before_training(cfg)
     runner = Runner.from_cfg(cfg)
     runner.train()
     info = runner.message_hub.runtime_info

@@ -1,12 +1,9 @@
 """Class names and prompts of a dataset, known before it is loaded."""
 
-import logging
 from collections import Counter
 from typing import Dict, List, Mapping, Sequence, Tuple, Union
 
-from mmengine.logging import print_log
-
-from ..errors import InputError
+from ..errors import InputError, counted, warn_once
 from ..prompts import class_prompts
 from ..registry import DATASETS
 
@@ -52,11 +49,9 @@ def class_sentences(names: Sequence[str], templates: Templates) -> Sentences:
     """
     twice = [name for name, number in Counter(names).items() if number > 1]
     if twice:
-        print_log(
-            f'{len(twice)} class names occur more than once, so that the text classifier gives '
-            f'these classes equal logits: {", ".join(twice[:5])}',
-            'current',
-            level=logging.WARNING,
+        warn_once(
+            f'{counted(len(twice), "class name")} used more than once, so that the text classifier '
+            f'gives these classes equal logits: {", ".join(twice[:5])}'
         )
     sentences = Sentences(enumerate(class_prompts(names, templates or 'a photo of a {}.')))
     sentences.names = names

@@ -19,6 +19,7 @@ from ..prompts import class_prompts
 from ..registry import MODELS
 
 CROSS_ENTROPY = dict(type='CrossEntropyLoss', loss_weight=1.0)
+ROWS = 1024  # of W_c that are compared at a time
 
 
 def text_class_weights(prompts: Sequence[List[str]], encode: Callable) -> torch.Tensor:
@@ -55,6 +56,18 @@ def sentences_of(
 def names_of(classes: Union[Sequence[str], Mapping[str, list]]) -> List[str]:
     """The name of each class, as it is written in a sentence."""
     return [str(name).replace('_', ' ') for name in getattr(classes, 'names', classes)]
+
+
+def check_distinct(names: Sequence[str], weights: torch.Tensor) -> None:
+    """Raises an InputError if classes of two names have one W_c, shape (N, D)."""
+    for start in range(0, len(weights), ROWS):
+        cosines = weights[start : start + ROWS] @ weights.T
+        for one, two in (cosines > 1 - 2e-7).nonzero().tolist():
+            if names[start + one] != names[two]:
+                raise InputError(
+                    f'the classes {names[start + one]!r} and {names[two]!r} have the same text '
+                    'features. Give them prompts that differ before the text encoder cuts them off.'
+                )
 
 
 def mean_text_features(
@@ -164,6 +177,7 @@ class TextClsHead(Head, ClsHead):
         weights = torch.empty(0, clip.embed_dim)
         if classes:
             weights = text_class_weights(sentences_of(classes, templates), clip.encode_text)
+            check_distinct(names_of(classes), weights)
         self.register_buffer('class_weights', weights)
 
     def logits(self, features: torch.Tensor) -> torch.Tensor:

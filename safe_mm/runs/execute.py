@@ -24,12 +24,12 @@ from tqdm import tqdm
 
 from ..attention import attention_on_part
 from ..checkpoint import read_checkpoint
-from ..datasets.variants import variant_dataset
+from ..datasets.build import test_datasets
 from ..environment import versions
 from ..errors import InputError, message_of
 from ..evaluation import evaluate
 from ..models import CLIPClassifier
-from ..registry import DATASETS, HOOKS, MODELS
+from ..registry import HOOKS, MODELS
 from . import ERROR, RESULT
 from .costs import seconds_per_image, sizes
 from .interpolation import check_interpolates, interpolation_curve
@@ -146,14 +146,6 @@ def choices(runner: Runner) -> Dict[str, Any]:
         grid=info.get('grid', []),
         hyperparameters=info.get('search', {}),
     )
-
-
-def test_datasets(cfg: Config) -> Dict[str, BaseDataset]:
-    """Test images by variant, which the config's ``variants`` describe."""
-    return {
-        name: DATASETS.build(variant_dataset(cfg, changes))
-        for name, changes in cfg.get('variants', {'test': {}}).items()
-    }
 
 
 def with_classes_of(variant: str, cfg: Config, model: CLIPClassifier) -> CLIPClassifier:

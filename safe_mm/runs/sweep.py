@@ -8,7 +8,8 @@ from typing import Iterator, List
 from mmengine.logging import print_log
 from tqdm import tqdm
 
-from ..errors import InputError
+from ..datasets.build import test_datasets, training_datasets
+from ..errors import InputError, message_of
 from . import RESULT
 from .executors import Outcome, in_this_process, local_processes, ray_cluster
 from .run import Run, expand_runs, run_config
@@ -43,6 +44,7 @@ def sweep(args: Namespace) -> List[str]:
     except OSError as problem:
         raise InputError(f'--work-dir: {problem}') from None
     total, left, errors = len(shard_of(args)), plan(args), []
+    check_data(args, left)
     with tqdm(total=total, initial=total - len(left), desc='runs') as bar:
         for finished, (run, error) in enumerate(outcomes(args, left), 1):
             bar.update()
@@ -54,6 +56,23 @@ def sweep(args: Namespace) -> List[str]:
                 counts['running'] = min(args.jobs, len(left) - finished)
             bar.set_postfix(counts)
     return errors
+
+
+def check_data(args: Namespace, runs: List[Run]) -> None:
+    """Reads all annotations of the first run of each dataset.
+
+    Raises:
+        InputError: Names the run, and what cannot be used.
+    """
+    for run in {run.dataset: run for run in reversed(runs)}.values():
+        cfg, fault = run_config(args, run), ''
+        try:
+            training_datasets(cfg)
+            test_datasets(cfg)
+        except InputError as error:
+            fault = message_of(error)
+        if fault:
+            raise InputError(f'{describe(run)}: {fault}')
 
 
 def outcomes(args: Namespace, runs: List[Run]) -> Iterator[Outcome]:

@@ -1,0 +1,50 @@
+"""The datasets of a config."""
+
+from typing import Dict
+
+from mmengine.config import Config
+from mmpretrain.datasets import BaseDataset
+
+from ..errors import InputError, warn_once
+from ..registry import DATASETS
+from .variants import variant_dataset
+
+Datasets = Dict[str, BaseDataset]
+
+
+def training_datasets(cfg: Config) -> Datasets:
+    """The images of 'train' and 'val', where the config has them.
+
+    Raises:
+        InputError: They cannot be used.
+    """
+    loaders = {part: cfg.get(f'{part}_dataloader') for part in ('train', 'val')}
+    return {part: DATASETS.build(own.dataset) for part, own in loaders.items() if own}
+
+
+def test_datasets(cfg: Config) -> Datasets:
+    """Test images by variant, which the config's ``variants`` describe.
+
+    Raises:
+        InputError: They cannot be used.
+    """
+    if not cfg.get('test_dataloader'):
+        return {}
+    return {
+        name: DATASETS.build(variant_dataset(cfg, changes))
+        for name, changes in cfg.get('variants', {'test': {}}).items()
+    }
+
+
+def check_before_training(cfg: Config) -> None:
+    """Reads all annotations.
+
+    Raises:
+        InputError: Images of training or validation cannot be used. If only those of the test
+            cannot, there is a warning.
+    """
+    training_datasets(cfg)
+    try:
+        test_datasets(cfg)
+    except InputError as error:
+        warn_once(f'the trained weights cannot be tested: {error}')
