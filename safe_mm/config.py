@@ -15,9 +15,10 @@ from .clip.architecture import base_name, model_config
 from .clip.weights import weight_tags
 from .datasets.classes import read_classes
 from .datasets.splits import SUBSETS
-from .errors import InputError
+from .errors import InputError, first_line
 from .hardware import apply_hardware_defaults
 from .validate import dicts_of, validate_config, validate_options
+from .values import check_top_level
 
 # Given as options, these are set wherever they occur in a config
 EVERYWHERE = ('data_root', 'shots', 'seed')
@@ -44,7 +45,7 @@ def load_config(args: Namespace) -> Config:
         InputError: No such file, or an option that cannot work here.
     """
     os.environ.setdefault('LOCAL_RANK', str(args.local_rank))
-    cfg = Config.fromfile(find_config(args.config))
+    cfg = read_config(find_config(args.config))
     cfg = FormattedConfig(cfg._cfg_dict, cfg.text, cfg.filename, cfg.env_variables)
     validate_options(cfg, args.cfg_options)
     if args.dataset:
@@ -58,6 +59,7 @@ def load_config(args: Namespace) -> Config:
     if args.clip:
         use_clip(cfg, *parse_clip(args.clip))
     merge_options(cfg, args.cfg_options)
+    check_top_level(cfg._cfg_dict)
     for key in EVERYWHERE:
         option = getattr(args, key, None)
         if option is not None:
@@ -85,16 +87,34 @@ def load_config(args: Namespace) -> Config:
     return cfg
 
 
+def read_config(path: str) -> Config:
+    """mmengine's, whatever its contents.
+
+    Raises:
+        InputError: It cannot be read or executed.
+    """
+    try:
+        return Config.fromfile(path)
+    except Exception as error:  # a config is code, and may raise anything
+        raise InputError(
+            f'{path} cannot be read as a config: {type(error).__name__}: {first_line(error)}'
+        ) from None
+
+
 def merge_options(cfg: Config, options: dict) -> None:
     """Applies ``--cfg-options``.
 
     Raises:
         InputError: A list is indexed beyond its end, or by a name.
     """
-    try:
-        cfg.merge_from_dict(options)
-    except (KeyError, TypeError, IndexError) as error:
-        raise InputError(f'--cfg-options {" ".join(options)}: {error}') from None
+    for key, value in options.items():
+        try:
+            cfg.merge_from_dict({key: value})
+        except (KeyError, TypeError, IndexError):
+            raise InputError(
+                f'--cfg-options {key} leads nowhere: the elements of a list are numbered from 0, '
+                'and only dicts and lists have settings.'
+            ) from None
 
 
 def find_config(path: str) -> str:

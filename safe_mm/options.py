@@ -3,10 +3,30 @@
 Nothing heavy is imported here, so that ``--help`` answers at once.
 """
 
-from argparse import ArgumentParser
-from typing import Optional
+from argparse import ArgumentParser, ArgumentTypeError
+from typing import Any, Optional
 
 from mmengine.config import DictAction
+
+
+class Settings(DictAction):
+    """mmengine's ``key=value``; refuses a key without a value."""
+
+    def __call__(
+        self, parser: ArgumentParser, namespace: Any, values: Any, *args: Any, **kwargs: Any
+    ) -> None:
+        for text in values:
+            key, sign, _ = text.partition('=')
+            if not key or not sign:
+                parser.error(f'{self.option_strings[0]}: {text!r} should be key=value')
+        super().__call__(parser, namespace, values, *args, **kwargs)
+
+
+def positive(text: str) -> int:
+    """A whole number of at least 1."""
+    if not text.isdecimal() or int(text) < 1:
+        raise ArgumentTypeError(f'{text!r} should be a whole number of at least 1')
+    return int(text)
 
 
 def add_common_options(parser: ArgumentParser, configs: Optional[str] = None) -> None:
@@ -35,7 +55,7 @@ def add_common_options(parser: ArgumentParser, configs: Optional[str] = None) ->
     parser.add_argument(
         '--cfg-options',
         nargs='+',
-        action=DictAction,
+        action=Settings,
         default={},
         help='override settings of the config, in the form key=value; lists as key="[a,b]"',
     )

@@ -21,6 +21,7 @@ from torch.utils.data import DataLoader
 from . import registry
 from .clip import SplitCLIP
 from .errors import InputError, near_matches
+from .values import check_ranges, check_schedule, check_top_level, check_types
 
 # Settings that a config need not have: what mmengine's Runner and the tools look up, and what other
 # configs of a sweep have
@@ -70,7 +71,13 @@ PLAIN = dict(
     auto_scale_lr={'base_batch_size', 'enable'},
 )
 # Parts of a CLIPClassifier whose type need not be said
-IMPLIED: Dict[str, Any] = {'model.clip': SplitCLIP, 'model.backbone': 'safe_mm.CLIPTrunk'}
+IMPLIED: Dict[str, Any] = {
+    'model.clip': SplitCLIP,
+    'model.backbone': 'safe_mm.CLIPTrunk',
+    'model.data_preprocessor': 'safe_mm.CLIPDataPreprocessor',
+}
+# Parts that a CLIPClassifier hands its CLIP
+CLIP_PARTS = ('model.backbone', 'model.neck', 'model.head')
 
 
 def validate_options(cfg: Config, options: Iterable[str]) -> None:
@@ -79,6 +86,7 @@ def validate_options(cfg: Config, options: Iterable[str]) -> None:
     Raises:
         InputError: Names the option, and settings with such a name.
     """
+    check_top_level(cfg._cfg_dict)
     known = {*cfg, *inspect.signature(Runner.__init__).parameters, *OPTIONAL}
     for option in options:
         first = option.split('.')[0]
@@ -109,6 +117,7 @@ def validate_config(cfg: Config) -> None:
     Raises:
         InputError: Names the key or type, its place, and near matches.
     """
+    check_top_level(cfg._cfg_dict)
     length = cfg.get('train_cfg') or {'max_iters': 0}
     untyped: Dict[str, Callable] = dict(
         train_cfg=IterBasedTrainLoop if 'max_iters' in length else EpochBasedTrainLoop,
@@ -120,6 +129,10 @@ def validate_config(cfg: Config) -> None:
         val_dataloader=DataLoader,
         test_dataloader=DataLoader,
     )
+    for path, own in dicts_of(cfg._cfg_dict):
+        for key, value in own.items():
+            check_ranges(f'{path}{key}', value)
+    check_schedule(cfg.get('param_scheduler'))
     for name, node in cfg._cfg_dict.items():
         if name in PLAIN and isinstance(node, dict):
             check_keys(name, node, PLAIN[name])
@@ -140,8 +153,14 @@ def walk(path: str, node: Any, kind: Optional[Callable] = None, more: Iterable[s
     if 'type' in node:
         kind = find_type(path, node['type'])
     allowed = parameters(kind) if kind is not None else None
+    if path in CLIP_PARTS and allowed is not None and 'clip' not in allowed:
+        raise InputError(
+            f'{path}.type={node["type"]!r} takes no clip, as parts of a model do here.'
+        )
     if allowed is not None:
         check_keys(path, node, allowed | EVERY_TYPE | set(more))
+    if kind is not None:
+        check_types(path, node, kind)
     for key, child in node.items():
         implied = IMPLIED.get(f'{path}.{key}')
         more_of = NESTED.get(f'{path}.{key}', ())

@@ -1,4 +1,8 @@
-"""Each fault of the input gets one short message."""
+"""Each fault of the input gets one short message; tests/data/bad_input.tsv has most of them."""
+
+import csv
+import shlex
+from pathlib import Path
 
 import pytest
 import torch
@@ -8,7 +12,7 @@ from mmpretrain import get_model
 from safe_mm.checkpoint import read_checkpoint
 from safe_mm.errors import InputError
 
-from .conftest import CONFIG, TINY_RN, fails, short, training
+from .conftest import CONFIG, ROOT, TINY_RN, fails, run_tool, short, training
 from .shapes import draw_shapes
 from .test_clip_weights import Payload
 
@@ -131,29 +135,51 @@ def test_model_with_other_classes(shapes, tmp_path):
     )
 
 
-@pytest.mark.parametrize(
-    'args,message',
-    [
-        (['--data-root', '/nowhere'], 'nowhere/shapes does not exist'),
-        (['--shots', '0'], 'shots=0'),
-        (['--cfg-options', 'model.clip.pretrained=gone.pt'], 'gone.pt'),
-        (['--clip', f'{TINY_RN}:gone.pt'], 'gone.pt'),
-        (['--clip', TINY_RN], '--clip .*tiny-rn.json needs weights'),
-        (['--clip', 'RN5O'], 'Near matches: RN50'),
-        (['--clip', 'creature-rn'], 'Near matches: creatures-rn'),
-        (['--dataset', 'dtdd'], "'dtdd' is not known; there are dtd"),
-        (['--launcher', 'slurm'], 'needs GPUs'),
-        (['--cfg-options', 'lr=1'], "no 'lr'.*optim_wrapper.optimizer.lr"),
-        (['--cfg-options', 'optim_wraper.optimizer.lr=1'], "no 'optim_wraper'.*optim_wrapper"),
-        (['--cfg-options', 'model.neck.beta=-1'], 'beta=-1'),
-        (['--cfg-options', 'model.classes.templates=a photo of {}.'], "'aphotoof{}.' has no space"),
-        (['--cfg-options', 'param_scheduler.0.start_lr=0'], 'start_lr=0'),
-    ],
+CONFIGS = dict(
+    syntax='x = [',
+    raises='raise ValueError("no")',
+    name='x = undefined',
+    base="_base_ = 'gone.py'",
+    empty='',
+    number='model = 5',
 )
-def test_bad_options(shapes, tmp_path, args, message):
-    if torch.cuda.is_available() and args[0] == '--launcher':
+with open(ROOT / 'tests/data/bad_input.tsv', encoding='utf-8') as table:
+    ROWS = list(csv.DictReader(table, delimiter='\t', quoting=csv.QUOTE_NONE))
+
+
+@pytest.fixture(scope='module')
+def places(shapes, tmp_path_factory) -> dict:
+    """What the commands of the table name."""
+    folder = tmp_path_factory.mktemp('places')
+    (folder / 'file').write_text('no config, no split, no checkpoint')
+    (folder / 'folder').mkdir()
+    for name, text in CONFIGS.items():
+        (folder / f'{name}.py').write_text(text)
+    options = f'--data-root {shapes} --work-dir {folder / "work"}'
+    return dict(
+        config=f'{CONFIG} {options}',
+        path=CONFIG,
+        options=options,
+        tiny=TINY_RN,
+        file=folder / 'file',
+        folder=folder / 'folder',
+        **{name: folder / f'{name}.py' for name in CONFIGS},
+    )
+
+
+@pytest.mark.parametrize('row', ROWS, ids=lambda row: row['command'])
+def test_table(row, places, capsys):
+    """One line and no traceback, before anything is trained."""
+    if torch.cuda.is_available() and '--launcher' in row['command']:
         pytest.skip('there is a GPU')
-    fails(message, *training(shapes, tmp_path), *args)
+    with pytest.raises(SystemExit) as end:
+        run_tool(*shlex.split(row['command'].format(**places)))
+    code, line = end.value.code, capsys.readouterr().err.strip().splitlines()[-1:]
+    if isinstance(code, str):
+        code, line = 1, code.splitlines()
+    assert code == int(row['code'])
+    assert len(line) == 1 and 'error: ' in line[0] and row['line'] in line[0]
+    assert not list(Path(places['folder']).parent.rglob('*.pth'))
 
 
 def test_metric_that_is_not_measured(shapes, tmp_path):
@@ -162,11 +188,3 @@ def test_metric_that_is_not_measured(shapes, tmp_path):
         *training(shapes, tmp_path),
         *short(8, 'train_cfg.val_interval=2', 'default_hooks.checkpoint.save_best=accuracy/top9'),
     )
-
-
-def test_missing_config():
-    fails('nothing.py does not exist', 'train', 'nothing.py')
-
-
-def test_resume_from_an_empty_folder(shapes, tmp_path):
-    fails('has no iter_', *training(shapes, tmp_path / 'work'), '--resume', tmp_path)

@@ -21,6 +21,7 @@ from safe_mm.benchmark import methods, modules, runs
 from safe_mm.benchmark.encoders import Costs
 from safe_mm.benchmark.timing import DEVICE, Machine, table
 from safe_mm.errors import exit_on_input_error
+from safe_mm.options import positive
 
 CONFIGS = Path(__file__).parents[1] / 'configs'
 PARTS = ('modules', 'runs', 'methods')
@@ -32,9 +33,12 @@ def main() -> None:
         '--models', nargs='+', default=['RN50', 'ViT-B-16'], help='names of open_clip architectures'
     )
     parser.add_argument('--out', type=Path, help='JSON file to write')
-    parser.add_argument('--repeats', type=int, default=15)
+    parser.add_argument('--repeats', type=positive, default=15)
     parser.add_argument(
-        '--iterations', type=int, default=200, help='of whole iterations, images against features'
+        '--iterations',
+        type=positive,
+        default=200,
+        help='of whole iterations, images against features',
     )
     parser.add_argument(
         '--config',

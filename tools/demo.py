@@ -21,6 +21,7 @@ from safe_mm.options import add_common_options
 from safe_mm.plots import plot_accuracy, plot_attention
 from safe_mm.runs.execute import build_runner, test, train
 from safe_mm.runs.run import Run, run_config
+from safe_mm.work_dir import make_work_dir
 
 SHOTS = (1, 4, 16)
 SEEDS = (1, 2, 3)
@@ -115,9 +116,9 @@ def main() -> None:
     add_common_options(parser)
     args = parser.parse_args()
     args.grid, args.work_dir = False, args.work_dir or 'work_dirs/demo'
+    folder = make_work_dir(args.work_dir)
     name, accuracy, attention, images, model = run_all(args)
     print_tables(name, len(SEEDS) if args.seed is None else 1, accuracy, attention)
-    folder = Path(args.work_dir)
     plot_accuracy(accuracy, f'Dataset {name}', folder / 'accuracy.png', one_scale=True)
     draw_attention(images, model, folder / 'attention.png')
     print(f'\nPictures: {folder / "accuracy.png"} {folder / "attention.png"}')

@@ -11,7 +11,7 @@ from argparse import ArgumentParser, ArgumentTypeError, Namespace
 from typing import Tuple
 
 from safe_mm.errors import InputError, exit_on_input_error
-from safe_mm.options import add_common_options
+from safe_mm.options import add_common_options, positive
 
 
 def shard(text: str) -> Tuple[int, int]:
@@ -45,7 +45,7 @@ def parse_args() -> Namespace:
         '--transfer', nargs='+', metavar='DATASET', help='test on these datasets, too'
     )
     parser.add_argument('--work-dir', default='work_dirs/sweep', help='folder of all runs')
-    parser.add_argument('--jobs', type=int, default=1, help='processes of this machine')
+    parser.add_argument('--jobs', type=positive, default=1, help='processes of this machine')
     parser.add_argument(
         '--ray', nargs='?', const='', metavar='ADDRESS', help='use Ray, here or on a cluster'
     )

@@ -13,6 +13,7 @@ from ..checkpoint import find_checkpoint, read_checkpoint
 from ..config import load_config
 from ..datasets.variants import use_variant
 from ..errors import InputError
+from ..work_dir import make_work_dir
 
 ENDINGS = dict(pred=('.pkl', '.pickle'), metrics=('.json', '.yaml', '.yml', '.pkl'))
 
@@ -21,6 +22,7 @@ def run(args: Namespace) -> None:
     """Tests by the options of tools/test.py."""
     cfg = load_config(args)
     apply_test_options(cfg, args)
+    make_work_dir(cfg.work_dir)
     runner = Runner.from_cfg(cfg)
     if args.out and args.out_item == 'pred':
         runner.test_evaluator.metrics.append(DumpResults(args.out))

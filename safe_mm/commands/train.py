@@ -13,6 +13,8 @@ from ..config import load_config
 from ..datasets.build import check_before_training
 from ..engine import enable_joint_training, expand_grid
 from ..errors import InputError
+from ..values import check_ranges
+from ..work_dir import claimed, make_work_dir
 
 
 def run(args: Namespace) -> None:
@@ -20,8 +22,10 @@ def run(args: Namespace) -> None:
     cfg = load_config(args)
     apply_training_options(cfg, args)
     check_before_training(cfg)
-    runner = Runner.from_cfg(cfg)
-    runner.train()
+    folder = make_work_dir(cfg.work_dir)
+    runner = Runner.from_cfg(cfg)  # after which processes know their rank
+    with claimed(folder):
+        runner.train()
     info = runner.message_hub.runtime_info
     best = [path for key, path in info.items() if key.startswith('best_ckpt')]
     if best:
@@ -61,6 +65,7 @@ def apply_training_options(cfg: Config, args: Namespace) -> None:
 def check_joint_options(args: Namespace) -> None:
     """Raises an InputError if options do not go with --grid or --seeds."""
     own = [option for option in args.cfg_options if option == 'seed' or option.endswith('.seed')]
+    check_ranges('--seeds', args.seeds or None)
     if args.seeds and (args.seed is not None or own):
         raise InputError('use one of --seeds, --seed, and options that set a seed.')
     if args.resume or args.no_validate:

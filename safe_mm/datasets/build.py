@@ -19,7 +19,14 @@ def training_datasets(cfg: Config) -> Datasets:
         InputError: They cannot be used.
     """
     loaders = {part: cfg.get(f'{part}_dataloader') for part in ('train', 'val')}
-    return {part: DATASETS.build(own.dataset) for part, own in loaders.items() if own}
+    datasets = {part: DATASETS.build(own.dataset) for part, own in loaders.items() if own}
+    for part, dataset in datasets.items():
+        if 'inputs' not in dataset[0]:
+            raise InputError(
+                f"{part}_dataloader.dataset.pipeline gives no 'inputs'. Its last step should be "
+                "dict(type='PackInputs')."
+            )
+    return datasets
 
 
 def test_datasets(cfg: Config) -> Datasets:

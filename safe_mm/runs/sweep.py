@@ -10,6 +10,7 @@ from tqdm import tqdm
 
 from ..datasets.build import test_datasets, training_datasets
 from ..errors import InputError, message_of
+from ..work_dir import make_work_dir
 from . import RESULT
 from .executors import Outcome, in_this_process, local_processes, ray_cluster
 from .run import Run, expand_runs, run_config
@@ -39,10 +40,7 @@ def sweep(args: Namespace) -> List[str]:
     Raises:
         InputError: An option is wrong, or the work dir cannot be written.
     """
-    try:
-        Path(args.work_dir).mkdir(parents=True, exist_ok=True)
-    except OSError as problem:
-        raise InputError(f'--work-dir: {problem}') from None
+    make_work_dir(args.work_dir)
     total, left, errors = len(shard_of(args)), plan(args), []
     check_data(args, left)
     with tqdm(total=total, initial=total - len(left), desc='runs') as bar:
