@@ -9,6 +9,8 @@ from typing import Iterable
 
 from mmengine.logging import print_log
 
+from .stopping import Stopped, stop_on_signals
+
 
 class InputError(ValueError):
     """A file, key or value given by the user does not fit.
@@ -54,8 +56,12 @@ def message_of(error: InputError) -> str:
 
 @contextmanager
 def exit_on_input_error():
-    """Ends the program with the bare message of an :class:`InputError`."""
+    """Ends the program with one line for an :class:`InputError`, Ctrl-C or SIGTERM."""
     try:
-        yield
+        with stop_on_signals():
+            yield
     except InputError as error:
         sys.exit(f'error: {message_of(error)}')
+    except Stopped as stop:
+        print(f'\n{stop}', file=sys.stderr)
+        sys.exit(stop.exit_code)

@@ -8,6 +8,7 @@ default_hooks = dict(
     checkpoint=dict(type='safe_mm.SlimCheckpointHook', interval=100),
     sampler_seed=dict(type='DistSamplerSeedHook'),
     visualization=dict(type='VisualizationHook', enable=False),
+    finite_loss=dict(type='safe_mm.FiniteLossHook'),
 )
 custom_hooks = [dict(type='safe_mm.FitHook'), dict(type='safe_mm.InitialValidationHook')]
 model_wrapper_cfg = dict(type='safe_mm.DistributedClassifier', broadcast_buffers=False)

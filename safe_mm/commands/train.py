@@ -11,8 +11,9 @@ from mmengine.runner import Runner
 from ..checkpoint import find_checkpoint, read_checkpoint
 from ..config import load_config
 from ..datasets.build import check_before_training
-from ..engine import enable_joint_training, expand_grid
+from ..engine import StopHook, enable_joint_training, expand_grid
 from ..errors import InputError
+from ..stopping import Stopped
 from ..values import check_ranges
 from ..work_dir import claimed, make_work_dir
 
@@ -24,8 +25,12 @@ def run(args: Namespace) -> None:
     check_before_training(cfg)
     folder = make_work_dir(cfg.work_dir)
     runner = Runner.from_cfg(cfg)  # after which processes know their rank
-    with claimed(folder):
-        runner.train()
+    runner.register_hook(StopHook())
+    try:
+        with claimed(folder):
+            runner.train()
+    except Stopped as stop:
+        raise Stopped(stop.number, how_to_go_on(folder)) from None
     info = runner.message_hub.runtime_info
     best = [path for key, path in info.items() if key.startswith('best_ckpt')]
     if best:
@@ -34,6 +39,14 @@ def run(args: Namespace) -> None:
             'tools/test.py with the same options.',
             'current',
         )
+
+
+def how_to_go_on(folder: Path) -> str:
+    """With a run that was stopped."""
+    last = find_checkpoint(str(folder), 'iter_*.pth')
+    if last is None:
+        return 'There is no checkpoint yet: run the same command again.'
+    return f'Run the same command with --resume to go on from {last}.'
 
 
 def apply_training_options(cfg: Config, args: Namespace) -> None:

@@ -5,6 +5,7 @@ from .checkpoint_hook import SlimCheckpointHook
 from .distributed import DistributedClassifier
 from .early_stopping_hook import ResumableEarlyStoppingHook
 from .feature_cache_hook import FeatureCacheHook
+from .finite_loss_hook import FiniteLossHook
 from .fit_hook import FitHook
 from .freeze_hook import FreezeHook
 from .held_out_hook import HeldOutHook
@@ -13,6 +14,7 @@ from .joint import JointOptimWrapperConstructor, enable_joint_training, expand_g
 from .joint_loops import JointTrainLoop, JointValLoop
 from .mean_pool_start_hook import MeanPoolStartHook
 from .schedulers import WarmupLR
+from .stop_hook import StopHook
 from .template_mining_hook import TemplateMiningHook
 from .zero_shot_hook import ZeroShotHook
 
@@ -20,6 +22,7 @@ __all__ = [
     'BFloat16OptimWrapper',
     'DistributedClassifier',
     'FeatureCacheHook',
+    'FiniteLossHook',
     'FitHook',
     'FreezeHook',
     'HeldOutHook',
@@ -30,6 +33,7 @@ __all__ = [
     'MeanPoolStartHook',
     'ResumableEarlyStoppingHook',
     'SlimCheckpointHook',
+    'StopHook',
     'TemplateMiningHook',
     'WarmupLR',
     'ZeroShotHook',

@@ -108,11 +108,13 @@ class SlimCheckpointHook(CheckpointHook):
         outputs: Optional[dict] = None,
     ) -> None:
         """Saves, unless a validation follows."""
-        loop, step = runner.train_loop, runner.iter + 1
-        due = step % loop.val_interval == 0 or step == loop.max_iters
-        validates = due and step >= loop.val_begin
-        if self.interval and (runner.val_loop is None or not validates):
+        if self.interval and not validation_follows(runner):
             super().after_train_iter(runner, batch_idx, data_batch, outputs)
+
+    def save_now(self, runner: Runner) -> None:
+        """Saves after an iteration between two intervals, unless a validation follows."""
+        if self.interval and not validation_follows(runner):
+            self._save_checkpoint(runner)
 
     def after_val_epoch(self, runner, metrics: dict) -> None:
         """Saves the best, then the current iteration with that result."""
@@ -153,6 +155,13 @@ class SlimCheckpointHook(CheckpointHook):
             return
         meta = checkpoint.get('meta', {}).get('dataset_meta') or {}
         check_classes(runner, 'the checkpoint was trained on', meta.get('classes') or ())
+
+
+def validation_follows(runner: Runner) -> bool:
+    """Whether the current iteration ends with a validation."""
+    loop, step = runner.train_loop, runner.iter + 1
+    due = step % loop.val_interval == 0 or step == loop.max_iters
+    return runner.val_loop is not None and due and step >= loop.val_begin
 
 
 def check_classes(runner: Runner, subject: str, own: Sequence[str]) -> None:

@@ -6,17 +6,19 @@ need them.
 """
 
 import os
+import signal
 import socket
 import threading
 from argparse import Namespace
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
-from multiprocessing import get_context, parent_process
+from multiprocessing import active_children, get_context, parent_process
 from typing import Any, Callable, Dict, Iterator, List, Optional, Tuple
 
 import torch
 
 from ..errors import InputError
+from ..stopping import Stopped
 from .execute import cache_test_features, execute
 from .run import Run
 
@@ -50,10 +52,15 @@ def local_processes(args: Namespace, runs: List[Run], jobs: int) -> Iterator[Out
                 'a process of the sweep was killed, maybe for lack of memory. Run the same command '
                 'again to continue, with a smaller --jobs.'
             ) from None
+        except Stopped:
+            for process in active_children():
+                process.kill()  # its run is executed again
+            raise
 
 
 def _start(threads: int) -> None:
     """Prepares a worker process."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # of the terminal; the sweep ends its workers
     threading.Thread(target=_end_with_parent, daemon=True).start()
     torch.set_num_threads(threads)
     if torch.cuda.is_available():

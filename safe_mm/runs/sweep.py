@@ -10,6 +10,7 @@ from tqdm import tqdm
 
 from ..datasets.build import test_datasets, training_datasets
 from ..errors import InputError, message_of
+from ..stopping import Stopped
 from ..work_dir import make_work_dir
 from . import RESULT
 from .executors import Outcome, in_this_process, local_processes, ray_cluster
@@ -41,8 +42,17 @@ def sweep(args: Namespace) -> List[str]:
         InputError: An option is wrong, or the work dir cannot be written.
     """
     make_work_dir(args.work_dir)
-    total, left, errors = len(shard_of(args)), plan(args), []
+    total, left = len(shard_of(args)), plan(args)
     check_data(args, left)
+    try:
+        return execute_all(args, left, total)
+    except Stopped as stop:
+        raise Stopped(stop.number, 'Run the same command to go on.') from None
+
+
+def execute_all(args: Namespace, left: List[Run], total: int) -> List[str]:
+    """Executes runs, with a progress bar of all; returns the errors of those that fail."""
+    errors: List[str] = []
     with tqdm(total=total, initial=total - len(left), desc='runs') as bar:
         for finished, (run, error) in enumerate(outcomes(args, left), 1):
             bar.update()

@@ -1,0 +1,71 @@
+"""Ctrl-C and SIGTERM end a tool in order."""
+
+import os
+import signal
+import threading
+from contextlib import contextmanager
+from typing import Any, Iterator, Optional
+
+SIGNALS = (signal.SIGINT, signal.SIGTERM)
+
+
+class Stopped(BaseException):
+    """The user, or a scheduler, wants the program to end.
+
+    Args:
+        number (int): Of the signal.
+        advice (str): How to go on.
+    """
+
+    def __init__(self, number: int, advice: str = '') -> None:
+        name = 'Ctrl-C' if number == signal.SIGINT else signal.Signals(number).name
+        super().__init__(f'stopped by {name}. {advice}'.strip())
+        self.number = number
+
+    @property
+    def exit_code(self) -> int:
+        """130 or 143, as shells have it."""
+        return 128 + self.number
+
+
+class Stopper:
+    """Raises :class:`Stopped` when a signal arrives, or notes it where that would do harm.
+
+    Attributes:
+        waits (bool): Whether the first signal is noted alone.
+        noted (int, optional): The signal.
+    """
+
+    def __init__(self) -> None:
+        self.reset()
+
+    def reset(self) -> None:
+        """For a new program in this process."""
+        self.waits = False
+        self.noted: Optional[int] = None
+        self._owner = os.getpid()
+
+    def __call__(self, number: int, frame: Any) -> None:
+        if os.getpid() != self._owner:
+            return  # a worker, which its owner ends
+        if not self.waits or self.noted is not None:
+            raise Stopped(number)
+        self.noted = number
+
+
+STOPPER = Stopper()
+
+
+@contextmanager
+def stop_on_signals() -> Iterator[None]:
+    """Handles signals in the main thread until the end of the context."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    STOPPER.reset()
+    before = {number: signal.signal(number, STOPPER) for number in SIGNALS}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)

@@ -1,0 +1,138 @@
+"""Training that is stopped, or has diverged."""
+
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+import torch
+
+from safe_mm.stopping import STOPPER, Stopped, stop_on_signals
+
+from .conftest import ROOT, fails, run_tool, short, training, weights
+from .test_resume import TRAIN
+
+
+def start(*args) -> subprocess.Popen:
+    return subprocess.Popen(
+        [*map(str, args)],
+        text=True,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        start_new_session=True,  # a group of its own, as a terminal gives it
+    )
+
+
+def wait_for(path: Path, process: subprocess.Popen) -> None:
+    until = time.time() + 120
+    while not path.exists():
+        assert process.poll() is None and time.time() < until
+        time.sleep(0.01)
+
+
+def group_is_gone(group: int) -> bool:
+    try:
+        os.killpg(group, 0)
+    except ProcessLookupError:
+        return True
+    return False
+
+
+@pytest.mark.parametrize('number,code', [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_stopped_and_resumed_run_ends_the_same(shapes, tmp_path, number, code):
+    """With one line, a checkpoint, and no process left."""
+    whole, broken = tmp_path / 'whole', tmp_path / 'broken'
+    data = ['--data-root', shapes, '--work-dir']
+    run_tool('train', *TRAIN[2:], *data, whole)
+    workers = ['train_dataloader.num_workers=2', 'train_dataloader.persistent_workers=True']
+    process = start(*TRAIN, *workers, *data, broken)
+    wait_for(broken / 'iter_15.pth', process)
+    (os.killpg if number == signal.SIGINT else os.kill)(process.pid, number)
+    output, _ = process.communicate(timeout=20)
+    assert process.returncode == code, output
+    last = output.strip().splitlines()[-1]
+    assert 'Traceback' not in output
+    assert last.startswith('stopped by ') and 'with --resume to go on from' in last
+    assert Path(last.split(' from ')[1][:-1]).is_file()
+    assert not (broken / 'iter_60.pth').exists()
+    until = time.time() + 10
+    while not group_is_gone(process.pid):
+        assert time.time() < until
+        time.sleep(0.1)
+    run_tool('train', *TRAIN[2:], *data, broken, '--resume')
+    files = [sorted(f.name for f in d.glob('*.pth')) for d in (whole, broken)]
+    assert files[0] == files[1]
+    for name in files[0]:
+        expected, actual = weights(whole / name), weights(broken / name)
+        assert all(torch.equal(expected[key], actual[key]) for key in expected)
+
+
+def test_stopped_before_training(shapes, tmp_path, capsys, monkeypatch):
+    """There is nothing to resume."""
+
+    def stop(*args):
+        os.kill(os.getpid(), signal.SIGTERM)
+
+    monkeypatch.setattr('safe_mm.engine.checkpoint_hook.SlimCheckpointHook.before_run', stop)
+    with pytest.raises(SystemExit) as end:
+        run_tool(*training(shapes, tmp_path), *short(8))
+    assert end.value.code == 143
+    assert 'There is no checkpoint yet: run the same command again.' in capsys.readouterr().err
+
+
+def test_second_signal_does_not_wait():
+    with stop_on_signals():
+        STOPPER.waits = True
+        os.kill(os.getpid(), signal.SIGINT)
+        with pytest.raises(Stopped, match='stopped by Ctrl-C'):
+            os.kill(os.getpid(), signal.SIGINT)
+            time.sleep(1)
+
+
+def test_loss_that_is_not_finite(shapes, tmp_path):
+    """Ends the run, which keeps what was before."""
+    diverges = (
+        'optim_wrapper.optimizer.lr=1e30',
+        'train_cfg.val_interval=50',
+        'default_hooks.checkpoint.interval=1',
+        'default_hooks.checkpoint.max_keep_ckpts=9',
+    )
+    with pytest.raises(SystemExit) as end:
+        run_tool(*training(shapes, tmp_path), *short(50, *diverges))
+    found = re.fullmatch(
+        r'error: the loss of iteration (\d+) is not finite, at a learning rate of .*e\+.*\. '
+        r'Train with a lower one. The last checkpoint before is (.*)\.',
+        end.value.code,
+    )
+    assert Path(found[2]).name == f'iter_{int(found[1]) - 1}.pth' and Path(found[2]).is_file()
+    assert not (tmp_path / f'iter_{found[1]}.pth').exists()
+
+
+def test_two_runs_in_one_work_dir(shapes, tmp_path):
+    """The second is told who has it, and the first goes on."""
+    first = start(*TRAIN, 'train_cfg.max_iters=400', '--data-root', shapes, '--work-dir', tmp_path)
+    wait_for(tmp_path / 'iter_5.pth', first)
+    fails(f'in use by process {first.pid} of ', *training(shapes, tmp_path), *short(8))
+    assert first.poll() is None
+    first.kill()
+    first.wait()
+    run_tool(*training(shapes, tmp_path), *short(8))
+
+
+def test_sweep_that_is_stopped(shapes, tmp_path):
+    """Goes on with the same command."""
+    sweep = [sys.executable, ROOT / 'tools/sweep.py', *TRAIN[2:], '--data-root', shapes]
+    process = start(*sweep, '--shots', 1, '--seeds', 1, 2, 3, '--jobs', 2, '--work-dir', tmp_path)
+    until = time.time() + 120
+    while not list(tmp_path.rglob('*.log')):
+        assert process.poll() is None and time.time() < until
+        time.sleep(0.1)
+    os.killpg(process.pid, signal.SIGINT)
+    output, _ = process.communicate(timeout=20)
+    assert process.returncode == 130
+    assert 'stopped by Ctrl-C. Run the same command to go on.' in output.splitlines()
+    assert 'Traceback' not in output
