@@ -1,17 +1,31 @@
 """The folder of a run, which one process uses at a time."""
 
 import fcntl
+import json
 import os
 import socket
 from contextlib import contextmanager
+from fnmatch import fnmatch
 from pathlib import Path
-from typing import Iterator
+from typing import Any, Dict, Iterator, List
 
+from mmengine.config import Config
 from mmengine.dist import get_rank
 
+from .checkpoint import find_checkpoint, read_checkpoint
 from .errors import InputError
+from .validate import dicts_of
 
 LOCK = '.lock'
+# What makes a run what it is, but for settings of the machine
+SETTINGS = (
+    *('model', 'optim_wrapper', 'param_scheduler', 'train_cfg'),
+    *('train_dataloader', 'val_dataloader', 'randomness'),
+)
+OF_THE_MACHINE = (
+    *('*.data_root', '*.num_workers', '*.persistent_workers', '*.pin_memory'),
+    *('*.prefetch_factor', '*.fused', '*.pretrained', 'train_dataloader.batch_size'),
+)
 
 
 def make_work_dir(path: str) -> Path:
@@ -58,3 +72,56 @@ def claimed(folder: Path) -> Iterator[None]:
         lock.write(f'process {os.getpid()} of {socket.gethostname()}')
         lock.flush()
         yield
+
+
+def settings_of(cfg: Config) -> Dict[str, Any]:
+    """Path of each setting that a run depends on -> its value."""
+    own = {name: cfg.get(name) for name in SETTINGS}
+    return {
+        f'{path}{key}': list(value) if isinstance(value, tuple) else value
+        for path, node in dicts_of(Config(own)._cfg_dict)
+        for key, value in node.items()
+        if not isinstance(value, dict)
+        and not (isinstance(value, list) and any(isinstance(v, dict) for v in value))
+        and not any(fnmatch(f'{path}{key}', pattern) for pattern in OF_THE_MACHINE)
+    }
+
+
+def check_same_run(cfg: Config, checkpoint: str, remedy: str) -> None:
+    """Compares a config with that of a checkpoint.
+
+    Raises:
+        InputError: They differ. Names the first setting that does, and ``remedy``.
+    """
+    saved = read_checkpoint(checkpoint).get('meta', {}).get('settings')
+    if saved is None:
+        return
+    old, new = json.loads(saved), json.loads(json.dumps(settings_of(cfg), default=str))
+    differ = [key for key in {**old, **new} if old.get(key) != new.get(key)]
+    if differ:
+        more = f', and differs in {", ".join(differ[1:5])}' if differ[1:] else ''
+        raise InputError(
+            f'{checkpoint} is of another run, with {differ[0]}={old.get(differ[0])!r} in place of '
+            f'{new.get(differ[0])!r}{more}. {remedy}'
+        )
+
+
+def clear_work_dir(cfg: Config, overwrite: bool) -> None:
+    """Makes sure that a new run finds no checkpoints of another.
+
+    Raises:
+        InputError: There are some, and they are not to be overwritten.
+    """
+    folder = Path(cfg.work_dir)
+    if overwrite:
+        for file in _checkpoints(folder):
+            file.unlink()
+        return
+    for pattern in ('iter_*.pth', 'best_*.pth'):
+        found = find_checkpoint(str(folder), pattern)
+        if found is not None:
+            check_same_run(cfg, found, 'Use another --work-dir, --resume, or --overwrite.')
+
+
+def _checkpoints(folder: Path) -> List[Path]:
+    return [*folder.glob('iter_*.pth'), *folder.glob('best_*.pth')]

@@ -1,5 +1,7 @@
 """Runs that are killed, resumed or repeated."""
 
+import json
+import os
 import random
 import shutil
 import signal
@@ -14,7 +16,7 @@ from mmengine.runner import Runner
 
 from safe_mm.checkpoint import find_checkpoint, read_checkpoint
 
-from .conftest import CONFIG, ROOT, SHORT, config, run_tool, short, training, weights
+from .conftest import CONFIG, ROOT, SHORT, config, fails, run_tool, short, training, weights
 
 TRAIN = [
     sys.executable,
@@ -64,18 +66,47 @@ def test_killed_and_resumed_run_ends_the_same(shapes, tmp_path, monkeypatch):
 
 
 def test_work_dir_used_again(shapes, tmp_path):
-    options = ['--data-root', shapes, '--work-dir', tmp_path]
-    for iters in (16, 8):
-        run_tool('train', CONFIG, *options, *short(iters, f'train_cfg.val_interval={iters}'))
+    """By the same run, or by another one that may delete its checkpoints."""
+    first, second = (short(iters, f'train_cfg.val_interval={iters}') for iters in (16, 8))
+    run_tool(*training(shapes, tmp_path), *first)
+    before = sorted(f.name for f in tmp_path.glob('*.pth'))
+    line = 'iter_16.pth is of another run, with param_scheduler.1.end=16 in place of 8.*--overwrite'
+    fails(line, *training(shapes, tmp_path), *second)
+    fails('seed=1 in place of 2', *training(shapes, tmp_path), '--seed', 2, *first)
+    assert sorted(f.name for f in tmp_path.glob('*.pth')) == before
+    run_tool(*training(shapes, tmp_path), *first)
+    run_tool(*training(shapes, tmp_path), '--overwrite', *second)
     assert find_checkpoint(str(tmp_path), 'best_*.pth').endswith('iter_8.pth')
-    assert find_checkpoint(str(tmp_path), 'iter_*.pth').endswith('iter_8.pth')
+    assert [f.name for f in tmp_path.glob('iter_*.pth')] == ['iter_8.pth']
+
+
+def test_resume_with_another_learning_rate(trained, shapes, tmp_path):
+    """Is refused unless it is asked for, and then takes effect."""
+    longer = 'param_scheduler.1.end=120', 'train_cfg.max_iters=124', 'train_cfg.val_interval=30'
+    longer += ('default_hooks.checkpoint.interval=30', 'default_hooks.logger.interval=1')
+    resume = [
+        *training(shapes, tmp_path),
+        '--resume',
+        trained / 'iter_90.pth',
+        *short(120, *longer),
+    ]
+    rate = 'optim_wrapper.optimizer.lr=5e-4'
+    fails('with optim_wrapper.optimizer.lr=0.001 in place of 0.0005', *resume, rate)
+    rates = []
+    for more in ([], [rate]):
+        run_tool(*resume, *more, '--allow-changes', '--overwrite')
+        log = max(tmp_path.glob('*/vis_data/scalars.json'), key=os.path.getmtime)
+        lines = [json.loads(line) for line in log.read_text().splitlines()]
+        rates.append([line['lr'] for line in lines if 'loss' in line])
+    assert len(rates[0]) == len(rates[1]) > 30
+    assert rates[1][:30] == pytest.approx([rate / 2 for rate in rates[0][:30]])
 
 
 def test_resume_into_another_work_dir(trained, shapes, tmp_path):
     """The best so far comes along; the source keeps its own."""
     before = sorted(f.name for f in trained.glob('*.pth'))
     options = short(124, 'optim_wrapper.optimizer.lr=0.')
-    run_tool(*training(shapes, tmp_path), '--resume', trained, *options)
+    run_tool(*training(shapes, tmp_path), '--resume', trained, '--allow-changes', *options)
     assert sorted(f.name for f in trained.glob('*.pth')) == before
     assert len(list(tmp_path.glob('best_*.pth'))) == 1
     assert (tmp_path / 'iter_124.pth').exists()
@@ -92,7 +123,8 @@ def test_resume_of_a_renamed_work_dir(trained, shapes, tmp_path):
     shutil.copy(original, trained / 'kept')
     try:
         torch.save(dict(state_dict={}), original)  # another run's
-        run_tool(*training(shapes, old), '--resume', *short(124, 'optim_wrapper.optimizer.lr=0.'))
+        still = '--resume', '--allow-changes', *short(124, 'optim_wrapper.optimizer.lr=0.')
+        run_tool(*training(shapes, old), *still)
     finally:
         shutil.move(trained / 'kept' / best.name, original)
         (trained / 'kept').rmdir()
@@ -100,13 +132,15 @@ def test_resume_of_a_renamed_work_dir(trained, shapes, tmp_path):
 
     shutil.copytree(old, new)
     (new / best.name).unlink()  # lost: the next validation starts anew
-    run_tool(*training(shapes, new), '--resume', *short(128, 'optim_wrapper.optimizer.lr=0.'))
+    run_tool(*training(shapes, new), *still[:2], *short(128, 'optim_wrapper.optimizer.lr=0.'))
     assert [f.name for f in new.glob('best_*')] == ['best_accuracy_top1_iter_128.pth']
 
 
 def test_resume_from_the_config(trained, shapes, tmp_path):
     run_tool(
-        *training(shapes, tmp_path), *short(124, 'resume=True', f'load_from={trained}/iter_120.pth')
+        *training(shapes, tmp_path),
+        '--allow-changes',
+        *short(124, 'resume=True', f'load_from={trained}/iter_120.pth'),
     )
     assert read_checkpoint(str(tmp_path / 'iter_124.pth'))['meta']['seed'] == 1
     log = next(tmp_path.glob('*/*.log')).read_text()

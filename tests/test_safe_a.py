@@ -179,14 +179,14 @@ def test_caches_of_seeds_that_were_trained_in_one_pass(method, tmp_path):
             '--seed',
             seed,
             '--work-dir',
-            tmp_path / 'from',
+            tmp_path / f'from{seed}',
             '--cfg-options',
             f'load_from={best}',
             'train_cfg.max_iters=0',
         )
-        run_tool('train', file, *options, '--seed', seed, '--work-dir', tmp_path / 'own')
-        one = weights(tmp_path / 'from' / 'best_fitted_iter_0.pth')
-        two = weights(tmp_path / 'own' / 'best_fitted_iter_10.pth')
+        run_tool('train', file, *options, '--seed', seed, '--work-dir', tmp_path / f'own{seed}')
+        one = weights(tmp_path / f'from{seed}' / 'best_fitted_iter_0.pth')
+        two = weights(tmp_path / f'own{seed}' / 'best_fitted_iter_10.pth')
         assert len(one['head.keys']) > 0
         for key, value in two.items():
             torch.testing.assert_close(one[key], value, rtol=0, atol=1e-5)

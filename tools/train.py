@@ -17,6 +17,14 @@ def parse_args() -> Namespace:
         'value, from the latest in the work dir',
     )
     parser.add_argument(
+        '--allow-changes',
+        action='store_true',
+        help='resume with other settings than the checkpoint has, such as the learning rate',
+    )
+    parser.add_argument(
+        '--overwrite', action='store_true', help='delete checkpoints of another run in the work dir'
+    )
+    parser.add_argument(
         '--grid',
         action='store_true',
         help="train all settings of the config's grid in one pass and choose by validation",

@@ -5,17 +5,18 @@ from pathlib import Path
 
 import torch
 from mmengine.config import Config
+from mmengine.dist import get_rank
 from mmengine.logging import print_log
 from mmengine.runner import Runner
 
 from ..checkpoint import find_checkpoint, read_checkpoint
 from ..config import load_config
 from ..datasets.build import check_before_training
-from ..engine import StopHook, enable_joint_training, expand_grid
+from ..engine import NewRateHook, StopHook, enable_joint_training, expand_grid
 from ..errors import InputError
 from ..stopping import Stopped
 from ..values import check_ranges
-from ..work_dir import claimed, make_work_dir
+from ..work_dir import check_same_run, claimed, clear_work_dir, make_work_dir
 
 
 def run(args: Namespace) -> None:
@@ -26,8 +27,12 @@ def run(args: Namespace) -> None:
     folder = make_work_dir(cfg.work_dir)
     runner = Runner.from_cfg(cfg)  # after which processes know their rank
     runner.register_hook(StopHook())
+    if args.allow_changes:
+        runner.register_hook(NewRateHook())
     try:
         with claimed(folder):
+            if not cfg.resume and get_rank() == 0:
+                clear_work_dir(cfg, args.overwrite)
             runner.train()
     except Stopped as stop:
         raise Stopped(stop.number, how_to_go_on(folder)) from None
@@ -73,6 +78,8 @@ def apply_training_options(cfg: Config, args: Namespace) -> None:
         resume_from(cfg, args.resume or cfg.get('load_from') or 'auto')
     if cfg.get('load_from'):
         read_checkpoint(cfg.load_from)  # refuses what is not safe to load
+    if cfg.get('resume') and not args.allow_changes:
+        check_same_run(cfg, cfg.load_from, 'Use the options it had, or --allow-changes.')
 
 
 def check_joint_options(args: Namespace) -> None:

@@ -13,6 +13,7 @@ from .initial_validation_hook import InitialValidationHook
 from .joint import JointOptimWrapperConstructor, enable_joint_training, expand_grid
 from .joint_loops import JointTrainLoop, JointValLoop
 from .mean_pool_start_hook import MeanPoolStartHook
+from .new_rate_hook import NewRateHook
 from .schedulers import WarmupLR
 from .stop_hook import StopHook
 from .template_mining_hook import TemplateMiningHook
@@ -31,6 +32,7 @@ __all__ = [
     'JointTrainLoop',
     'JointValLoop',
     'MeanPoolStartHook',
+    'NewRateHook',
     'ResumableEarlyStoppingHook',
     'SlimCheckpointHook',
     'StopHook',

@@ -1,5 +1,6 @@
 """Small checkpoints that load safely and resume exactly."""
 
+import json
 import os
 import shutil
 from math import inf
@@ -15,6 +16,7 @@ from ..checkpoint import plain
 from ..errors import InputError
 from ..models import CLIPClassifier
 from ..registry import HOOKS
+from ..work_dir import settings_of
 from .unwrap import unwrap
 
 METRIC = 'accuracy/top1'  # chooses, unless a config has another
@@ -136,7 +138,8 @@ class SlimCheckpointHook(CheckpointHook):
             self._save_checkpoint_with_step(runner, step, dict(epoch=runner.epoch, iter=step))
 
     def before_save_checkpoint(self, runner, checkpoint: dict) -> None:
-        """Leaves out whatever is not a tensor or a plain value."""
+        """Adds the run's settings, and leaves out whatever is not a tensor or a plain value."""
+        checkpoint['meta']['settings'] = json.dumps(settings_of(runner.cfg), default=str)
         hub = checkpoint['message_hub']
         hub['log_scalars'] = {}  # of a class of mmengine's, for display only
         hub['resumed_keys'] = {
