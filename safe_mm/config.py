@@ -107,14 +107,13 @@ def merge_options(cfg: Config, options: dict) -> None:
     Raises:
         InputError: A list is indexed beyond its end, or by a name.
     """
-    for key, value in options.items():
-        try:
-            cfg.merge_from_dict({key: value})
-        except (KeyError, TypeError, IndexError):
-            raise InputError(
-                f'--cfg-options {key} leads nowhere: the elements of a list are numbered from 0, '
-                'and only dicts and lists have settings.'
-            ) from None
+    try:
+        cfg.merge_from_dict(options)
+    except (KeyError, TypeError, IndexError):
+        raise InputError(
+            f'one of --cfg-options {" ".join(options)} leads nowhere: elements of a list are '
+            'numbered from 0, and only dicts and lists have settings.'
+        ) from None
 
 
 def find_config(path: str) -> str:

@@ -34,7 +34,6 @@ RANGES: Dict[str, Tuple[tuple, float, float]] = {
     'param_scheduler.*.begin': (WHOLE, 0, INF),
     'auto_scale_lr.base_batch_size': (WHOLE, 1, INF),
     'search.*': (NUMBER, -INF, INF),
-    'interpolations': (NUMBER, 0, 1),
 }
 CHOICES = {
     'default_scope': ('mmpretrain',),
@@ -96,7 +95,7 @@ def check_ranges(path: str, value: Any) -> None:
         and math.isfinite(v)
         for v in values
     )
-    if not fits or not values:
+    if not fits:
         least_text = '' if least == -INF else f' of at least {least}'
         largest_text = '' if largest == INF else f' and at most {largest}'
         raise InputError(f'{path}={value!r} should be {NAMES[kind[-1]]}{least_text}{largest_text}.')

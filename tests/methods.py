@@ -108,6 +108,9 @@ METHODS = [
     Method('clip-cite', joint=False, clip=VIT),
 ]
 RUN = [method for method in METHODS if method.name != 'zero-shot']
+# Without those that differ from another in their texts or their CLIP alone
+TEXTS = ('coop-m4', 'coop-csc', 'safe_class-name', 'safe_one-template', 'safe_cupl')
+OWN = [method for method in RUN if method.name not in TEXTS and method.clip == CLIP]
 # Those that are resumed, tested and swept in two processes, too
 IN_TWO = {
     *('linear-probe', 'wise-ft', 'coop', 'cocoop', 'prograd', 'cross-modal-linear', 'calip-fs'),

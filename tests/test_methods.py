@@ -21,7 +21,7 @@ from safe_mm.registry import MODELS
 from safe_mm.report.results import display_name
 
 from .conftest import fails, run_tool, weights
-from .methods import CLIP, IN_TWO, METHODS, RUN, options, write_config
+from .methods import CLIP, IN_TWO, METHODS, OWN, RUN, options, write_config
 from .two_processes import run_in_two
 
 # What is no parameter of a classifier, and may change; W_c does by template mining
@@ -181,7 +181,7 @@ def test_killed_run_resumes(method, trained, tmp_path):
         assert torch.equal(value, resumed[key]), key
 
 
-@named(RUN)
+@named(OWN)
 def test_two_processes_equal_one(method, trained, tmp_path):
     """With half the batch each."""
     file, work_dir = trained(method)
@@ -261,23 +261,22 @@ def test_joint_training_equals_alone_or_is_refused(method, tmp_path, shapes):
         assert distance <= 1e-5 * value.numel() + 1e-4 * value.float().abs().sum(), key
 
 
-@named([m for m in RUN if m.trains])
+@named([m for m in OWN if m.trains])
 def test_trains_in_mixed_precision(method, trained, tmp_path):
     """With weights in float32 and nearly the same losses; bfloat16 on a CPU, float16 on a GPU."""
     file, work_dir = trained(method)
-    amp = ['--amp']
+    more = ['train_cfg.max_iters=5']
     if torch.cuda.is_available():  # a loss scale that skips no steps
-        wrapper = ('type=AmpOptimWrapper', 'loss_scale=512.')
-        amp += ['--cfg-options', *(f'optim_wrapper.{option}' for option in wrapper)]
-    run_tool('train', file, *of(method, '--work-dir', tmp_path, *amp))
-    assert {value.dtype for value in weights(tmp_path / 'iter_10.pth').values()} <= {
-        value.dtype for value in weights(work_dir / 'iter_10.pth').values()
+        more += ['optim_wrapper.type=AmpOptimWrapper', 'optim_wrapper.loss_scale=512.']
+    run_tool('train', file, *of(method, '--work-dir', tmp_path, '--amp', '--cfg-options', *more))
+    assert {value.dtype for value in weights(tmp_path / 'iter_5.pth').values()} <= {
+        value.dtype for value in weights(work_dir / 'iter_5.pth').values()
     }
     losses = []
     for folder in (work_dir, tmp_path):
         (log,) = folder.glob('*/vis_data/scalars.json')
         lines = [json.loads(line) for line in log.read_text().splitlines()]
-        losses.append([line['loss'] for line in lines if 'loss' in line])
+        losses.append(next(line['loss'] for line in lines if 'loss' in line))
     assert losses[0] == pytest.approx(losses[1], rel=0.1, abs=0.1)
 
 

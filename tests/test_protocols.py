@@ -104,7 +104,7 @@ def test_names_and_missing_classes_of_a_subset(tmp_path):
     lazy.full_init()
     assert lazy.metainfo['classes'] == ('d', 'e') and len(lazy) == 4
     lacking = [['test/0_0.jpg', 0, 'v'], ['test/4_0.jpg', 4, 'z'], ['test/1_0.jpg', 1, 'w']]
-    split = dict(test=lacking, val=[['', 2, 'x'], ['', 3, 'y']])
+    split = dict(test=lacking, val=[['a.jpg', 2, 'x'], ['b.jpg', 3, 'y']])
     (tmp_path / 'split.json').write_text(json.dumps(split))
     ids = {s: FewShotDataset(subset=s, **given).metainfo['class_ids'] for s in ('base', 'new')}
     assert ids == dict(base=[0, 1], new=[1])

@@ -120,7 +120,7 @@ def test_two_runs_in_one_work_dir(shapes, tmp_path):
     assert first.poll() is None
     first.kill()
     first.wait()
-    run_tool(*training(shapes, tmp_path), *short(8))
+    run_tool(*training(shapes, tmp_path), '--overwrite', *short(8))
 
 
 def test_sweep_that_is_stopped(shapes, tmp_path):

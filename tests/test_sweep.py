@@ -335,4 +335,4 @@ def test_bad_options(tmp_path, shapes):
     )
     fails('--launcher and --amp', 'sweep', *options(tmp_path, file, '--launcher', 'pytorch'))
     (tmp_path / 'file').touch()
-    fails('--work-dir: ', 'sweep', file, '--work-dir', tmp_path / 'file')
+    fails('file cannot be created', 'sweep', file, '--work-dir', tmp_path / 'file')

@@ -19,14 +19,7 @@ def training_datasets(cfg: Config) -> Datasets:
         InputError: They cannot be used.
     """
     loaders = {part: cfg.get(f'{part}_dataloader') for part in ('train', 'val')}
-    datasets = {part: DATASETS.build(own.dataset) for part, own in loaders.items() if own}
-    for part, dataset in datasets.items():
-        if 'inputs' not in dataset[0]:
-            raise InputError(
-                f"{part}_dataloader.dataset.pipeline gives no 'inputs'. Its last step should be "
-                "dict(type='PackInputs')."
-            )
-    return datasets
+    return {part: DATASETS.build(own.dataset) for part, own in loaders.items() if own}
 
 
 def test_datasets(cfg: Config) -> Datasets:
@@ -44,13 +37,18 @@ def test_datasets(cfg: Config) -> Datasets:
 
 
 def check_before_training(cfg: Config) -> None:
-    """Reads all annotations.
+    """Reads all annotations, and an image of each part.
 
     Raises:
         InputError: Images of training or validation cannot be used. If only those of the test
             cannot, there is a warning.
     """
-    training_datasets(cfg)
+    for part, dataset in training_datasets(cfg).items():
+        if 'inputs' not in dataset[0]:
+            raise InputError(
+                f"{part}_dataloader.dataset.pipeline gives no 'inputs'. Its last step should be "
+                "dict(type='PackInputs')."
+            )
     try:
         test_datasets(cfg)
     except InputError as error:

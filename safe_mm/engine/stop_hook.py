@@ -14,7 +14,7 @@ INTERVAL = 10  # iterations between two questions to other processes
 class StopHook(Hook):
     """Saves a checkpoint after the iteration in which SIGINT or SIGTERM arrives, and stops.
 
-    At the second signal, and where a single process does not train, training stops at once. An
+    At the second signal, or in the validation of a single process, training stops at once. An
     iteration that ends with a validation is not saved, since its result belongs to the checkpoint;
     the one before is then the last.
 
@@ -25,20 +25,21 @@ class StopHook(Hook):
     priority = 'LOWEST'
 
     def before_train_iter(self, runner: Runner, *args, **kwargs) -> None:
-        """An iteration is not interrupted."""
+        """From here on, neither an iteration nor the loading of images is interrupted."""
         STOPPER.waits = True
+
+    def before_val(self, runner: Runner) -> None:
+        STOPPER.waits = get_world_size() > 1
 
     def after_train_iter(self, runner: Runner, *args, **kwargs) -> None:
         """Several processes stop at the same iteration."""
         number = STOPPER.noted or 0
-        if get_world_size() == 1:
-            STOPPER.waits = False
-        elif (runner.iter + 1) % INTERVAL == 0:
+        if get_world_size() > 1:
+            if (runner.iter + 1) % INTERVAL:
+                return
             shared = torch.tensor(number)
             all_reduce(shared, 'max')
             number = int(shared)
-        else:
-            return
         if number:
             for hook in runner.hooks:
                 if isinstance(hook, SlimCheckpointHook):

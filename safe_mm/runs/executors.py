@@ -6,7 +6,6 @@ need them.
 """
 
 import os
-import signal
 import socket
 import threading
 from argparse import Namespace
@@ -18,7 +17,7 @@ from typing import Any, Callable, Dict, Iterator, List, Optional, Tuple
 import torch
 
 from ..errors import InputError
-from ..stopping import Stopped
+from ..stopping import Stopped, sigint_blocked
 from .execute import cache_test_features, execute
 from .run import Run
 
@@ -43,7 +42,8 @@ def local_processes(args: Namespace, runs: List[Run], jobs: int) -> Iterator[Out
     with ProcessPoolExecutor(jobs, get_context('spawn'), _start, (threads,)) as pool:
 
         def submit(task: Callable, *own) -> Future:
-            return pool.submit(task, args, *own)
+            with sigint_blocked():  # of a new process; the sweep ends its workers
+                return pool.submit(task, args, *own)
 
         try:
             yield from _as_they_finish(runs, submit)
@@ -60,7 +60,6 @@ def local_processes(args: Namespace, runs: List[Run], jobs: int) -> Iterator[Out
 
 def _start(threads: int) -> None:
     """Prepares a worker process."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # of the terminal; the sweep ends its workers
     threading.Thread(target=_end_with_parent, daemon=True).start()
     torch.set_num_threads(threads)
     if torch.cuda.is_available():
