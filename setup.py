@@ -75,7 +75,7 @@ setup(
             'transformers',
         ],
         'ray': ['ray>=2.9'],
-        'tests': ['mypy', 'pytest', 'pytest-xdist', 'ray>=2.9', 'ruff'],
+        'tests': ['hypothesis', 'mypy', 'pytest', 'pytest-xdist', 'ray>=2.9', 'ruff'],
     },
     zip_safe=False,
 )

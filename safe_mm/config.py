@@ -109,7 +109,7 @@ def merge_options(cfg: Config, options: dict) -> None:
     """
     try:
         cfg.merge_from_dict(options)
-    except (KeyError, TypeError, IndexError):
+    except (KeyError, TypeError, IndexError, AttributeError):
         raise InputError(
             f'one of --cfg-options {" ".join(options)} leads nowhere: elements of a list are '
             'numbered from 0, and only dicts and lists have settings.'
@@ -264,7 +264,7 @@ def write_classes(cfg: Config) -> None:
 
 def default_work_dir(cfg: Config, config_file: str, seeds: Sequence[int] = ()) -> str:
     """``work_dirs/CONFIG``, and a folder for each few-shot task."""
-    run = [cfg.dataset_name] if 'dataset_name' in cfg else []
+    run = [cfg.dataset_name] if cfg.get('dataset_name') else []
     names = {key: cfg[key] for key in ('shots', 'seed') if key in cfg}
     if seeds:
         names['seed'] = '-'.join(map(str, seeds))

@@ -183,13 +183,13 @@ def find_type(path: str, name: Any) -> Optional[Callable]:
     Raises:
         InputError: Nothing is registered under that name.
     """
-    if not isinstance(name, str):
+    if callable(name):
         return name
     known: Set[str] = set()
     for module in (registry, mmpretrain_registry, mmengine_registry):
         for own in vars(module).values():
             if isinstance(own, Registry):
-                found = own.get(name)
+                found = own.get(name) if isinstance(name, str) and name else None
                 if found is not None:
                     return found
                 scope = f'{own.scope}.' if own.scope == 'safe_mm' else ''

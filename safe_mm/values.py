@@ -51,6 +51,8 @@ DICTS = {name for names in TOGETHER for name in names if not name.endswith('eval
     *('model', 'default_hooks', 'data_preprocessor', 'env_cfg', 'randomness', 'grid', 'search'),
     *('auto_scale_lr', 'log_processor', 'visualizer', 'variants', 'new_classes', 'dataset'),
 }
+NEEDED = ('model', 'default_hooks')  # never None
+TEXTS = ('dataset_name', 'work_dir', 'load_from')
 LISTS = {'custom_hooks', 'param_scheduler', 'val_evaluator', 'test_evaluator'}
 NAMES = {int: 'a whole number', float: 'a number', str: 'text', bool: 'True or False'}
 
@@ -66,8 +68,15 @@ def check_top_level(cfg: dict) -> None:
         own = value if isinstance(value, (list, tuple)) and not single else [value]
         if (single or name in LISTS) and not all(isinstance(v, (dict, type(None))) for v in own):
             raise InputError(f'{name}={value!r} should be a dict{"" if single else " or a list"}.')
+        if name in NEEDED and value is None:
+            raise InputError(f'{name}=None should be a dict.')
+        if name in TEXTS and not isinstance(value, (str, type(None))):
+            raise InputError(f'{name}={value!r} should be text.')
         if name in CHOICES and value not in CHOICES[name]:
             raise InputError(f'{name}={value!r} should be one of {", ".join(CHOICES[name])}.')
+    wrapper = cfg.get('optim_wrapper')
+    if wrapper is not None and not isinstance(wrapper.get('optimizer'), dict):
+        raise InputError(f'optim_wrapper.optimizer={wrapper.get("optimizer")!r} should be a dict.')
     for names in TOGETHER:
         missing = [name for name in names if cfg.get(name) is None]
         if missing and len(missing) < len(names):
@@ -106,9 +115,9 @@ def check_schedule(scheduler: Any) -> None:
     parts = scheduler if isinstance(scheduler, (list, tuple)) else [scheduler]
     for number, part in enumerate(part for part in parts if isinstance(part, dict)):
         begin, end = part.get('begin', 0), part.get('end', INF)
-        if not isinstance(end, NUMBER) or end <= begin:
+        if not isinstance(begin, NUMBER) or not isinstance(end, NUMBER) or end <= begin:
             raise InputError(
-                f'param_scheduler.{number}.end={end!r} should be above its begin, {begin}. '
+                f'param_scheduler.{number}.end={end!r} should be above its begin, {begin!r}. '
                 'A shorter run needs shorter parts, or param_scheduler=None.'
             )
 

@@ -7,11 +7,11 @@ from pathlib import Path
 import mmengine
 from mmengine.config import Config, ConfigDict
 from mmengine.evaluator import DumpResults
-from mmengine.runner import Runner
 
 from ..checkpoint import find_checkpoint, read_checkpoint
 from ..config import load_config
 from ..datasets.variants import use_variant
+from ..engine import QuietRunner
 from ..errors import InputError
 from ..work_dir import make_work_dir
 
@@ -23,7 +23,7 @@ def run(args: Namespace) -> None:
     cfg = load_config(args)
     apply_test_options(cfg, args)
     make_work_dir(cfg.work_dir)
-    runner = Runner.from_cfg(cfg)
+    runner = QuietRunner.from_cfg(cfg)
     if args.out and args.out_item == 'pred':
         runner.test_evaluator.metrics.append(DumpResults(args.out))
     metrics = runner.test()

@@ -7,12 +7,11 @@ import torch
 from mmengine.config import Config
 from mmengine.dist import get_rank
 from mmengine.logging import print_log
-from mmengine.runner import Runner
 
 from ..checkpoint import find_checkpoint, read_checkpoint
 from ..config import load_config
 from ..datasets.build import check_before_training
-from ..engine import NewRateHook, StopHook, enable_joint_training, expand_grid
+from ..engine import NewRateHook, QuietRunner, StopHook, enable_joint_training, expand_grid
 from ..errors import InputError
 from ..stopping import Stopped
 from ..values import check_ranges
@@ -25,7 +24,7 @@ def run(args: Namespace) -> None:
     apply_training_options(cfg, args)
     check_before_training(cfg)
     folder = make_work_dir(cfg.work_dir)
-    runner = Runner.from_cfg(cfg)  # after which processes know their rank
+    runner = QuietRunner.from_cfg(cfg)  # after which processes know their rank
     runner.register_hook(StopHook())
     if args.allow_changes:
         runner.register_hook(NewRateHook())

@@ -14,6 +14,7 @@ from .joint import JointOptimWrapperConstructor, enable_joint_training, expand_g
 from .joint_loops import JointTrainLoop, JointValLoop
 from .mean_pool_start_hook import MeanPoolStartHook
 from .new_rate_hook import NewRateHook
+from .quiet_runner import QuietRunner
 from .schedulers import WarmupLR
 from .stop_hook import StopHook
 from .template_mining_hook import TemplateMiningHook
@@ -33,6 +34,7 @@ __all__ = [
     'JointValLoop',
     'MeanPoolStartHook',
     'NewRateHook',
+    'QuietRunner',
     'ResumableEarlyStoppingHook',
     'SlimCheckpointHook',
     'StopHook',
