@@ -21,6 +21,7 @@ COSTS = [*SIZES, 'train_seconds', 'image_seconds']
 NAMES = {
     'zero-shot': 'zero-shot CLIP',
     'linear-probe': 'linear probe',
+    'linear-probe_trunk': 'linear probe, trunk',
     'clip-adapter': 'CLIP-Adapter',
     'tip-adapter': 'Tip-Adapter',
     'tip-adapter-f': 'Tip-Adapter-F',

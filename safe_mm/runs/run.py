@@ -155,10 +155,15 @@ def method_hash(cfg: Config) -> str:
 def data_hash(cfg: Config) -> str:
     """Hash of the images of all datasets, whatever folder holds them.
 
-    A dataset with an empty ``data_prefix`` is known by its folder alone.
+    A dataset with an empty ``data_prefix`` is known by its folder alone. An option that is False
+    leaves the hash as it was before there was such an option.
     """
     own = [
-        {name: dataset.get(name) for name in (*SAMPLE, *cfg.dataset) if name != 'data_root'}
+        {
+            name: dataset.get(name)
+            for name in (*SAMPLE, *cfg.dataset)
+            if name != 'data_root' and dataset.get(name) is not False
+        }
         for dataset in datasets(cfg).values()
     ]
     ann_file = Path(cfg.dataset.get('data_root', ''), cfg.dataset.get('ann_file', ''))
