@@ -14,14 +14,15 @@ class NewRateHook(Hook):
 
     def before_run(self, runner: Runner) -> None:
         """Notes the rates before a checkpoint is loaded."""
-        self._rates = [group['initial_lr'] for group in runner.optim_wrapper.param_groups]
+        groups = runner.optim_wrapper.param_groups
+        self._rates = [group.get('initial_lr', group['lr']) for group in groups]
 
     def before_train(self, runner: Runner) -> None:
         """Scales the current rates and those that schedules start from."""
         groups = runner.optim_wrapper.param_groups
         for group, rate in zip(groups, self._rates):
-            before = group['initial_lr']
+            before = group.get('initial_lr', group['lr'])  # without a schedule, it is constant
             group['lr'] = group['lr'] * rate / before if before else rate
             group['initial_lr'] = rate
-        for scheduler in runner.param_schedulers:
+        for scheduler in runner.param_schedulers or ():
             scheduler.base_values = list(self._rates)
