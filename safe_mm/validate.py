@@ -155,7 +155,7 @@ def walk(path: str, node: Any, kind: Optional[Callable] = None, more: Iterable[s
     allowed = parameters(kind) if kind is not None else None
     if path in CLIP_PARTS and allowed is not None and 'clip' not in allowed:
         raise InputError(
-            f'{path}.type={node["type"]!r} takes no clip, as parts of a model do here.'
+            f'{path}.type={node["type"]!r} takes no clip and cannot be a part of this model.'
         )
     if allowed is not None:
         check_keys(path, node, allowed | EVERY_TYPE | set(more))

@@ -5,7 +5,8 @@ import math
 import typing
 from collections import abc
 from fnmatch import fnmatch
-from typing import Any, Callable, Dict, Iterator, Tuple
+from functools import lru_cache
+from typing import Any, Callable, Dict, Tuple
 
 from .errors import InputError
 
@@ -128,25 +129,28 @@ def check_types(path: str, node: dict, kind: Callable) -> None:
     Raises:
         InputError: Names the setting, its value and the expected type.
     """
-    annotations = dict(annotations_of(kind))
+    annotations = annotations_of(kind)
     for key, value in node.items():
         expected = annotations.get(key)
         if expected is not None and not fits(value, expected):
             raise InputError(f'{path}.{key}={value!r} should be {describe(expected)}.')
 
 
-def annotations_of(kind: Callable) -> Iterator[Tuple[str, Any]]:
+@lru_cache(maxsize=None)
+def annotations_of(kind: Callable) -> Dict[str, Any]:
     """Parameters with an annotation; of a class, those of its bases first."""
     steps = [kind]
     if inspect.isclass(kind):
         steps = [
             vars(base)['__init__'] for base in kind.__mro__[-2::-1] if '__init__' in vars(base)
         ]
+    found: Dict[str, Any] = {}
     for step in steps:
         try:
-            yield from typing.get_type_hints(step).items()
+            found.update(typing.get_type_hints(step))
         except (NameError, TypeError):  # of names that its module imports for checkers only
             continue
+    return found
 
 
 def fits(value: Any, expected: Any) -> bool:

@@ -32,7 +32,7 @@ def run(args: Namespace) -> None:
     if args.decode:
         print('\n'.join(['', *copies(datasets), *broken]))
     if broken:
-        sys.exit(f'{counted(len(broken), "image")} cannot be read')
+        sys.exit(f'error: {counted(len(broken), "image")} cannot be read')
 
 
 def class_table(cfg: Config, datasets: Datasets) -> pd.DataFrame:
