@@ -75,7 +75,9 @@ setup(
             'transformers',
         ],
         'ray': ['ray>=2.9'],
-        'tests': ['hypothesis', 'mypy', 'pytest', 'pytest-xdist', 'ray>=2.9', 'ruff'],
+        'tests': [
+            *('hypothesis', 'mypy', 'pytest', 'pytest-xdist', 'ray>=2.9', 'ruff', 'tensorboard')
+        ],
     },
     zip_safe=False,
 )

@@ -8,6 +8,7 @@ from typing import Any, Callable, Optional
 import numpy as np
 import torch
 from mmengine.logging import print_log
+from mmengine.runner.checkpoint import CheckpointLoader
 
 from .errors import InputError, first_line
 
@@ -40,6 +41,21 @@ def safe_load(path: Path, load: Callable[[Path], Any] = torch_load) -> Any:
             f'{path} cannot be read; it may be truncated or of another '
             f'format. Fetch or save it again. ({first_line(error)})'
         ) from None
+
+
+@CheckpointLoader.register_scheme(prefixes='', force=True)
+def load_from_local(filename: str, map_location: Any = 'cpu') -> Any:
+    """Mmengine's loader of local files, for ``get_model`` and inferencers, without pickles.
+
+    Before torch 2.6, mmengine's own runs the code of a file.
+
+    Raises:
+        InputError: See :func:`safe_load`.
+    """
+    return safe_load(
+        Path(filename).expanduser(),
+        lambda path: torch.load(path, map_location=map_location, weights_only=True),
+    )
 
 
 def read_checkpoint(path: str) -> dict:

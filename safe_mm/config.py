@@ -83,6 +83,7 @@ def load_config(args: Namespace) -> Config:
     validate_config(cfg)
     if isinstance(cfg.get('model', {}).get('classes'), dict):
         write_classes(cfg)
+    make_paths_absolute(cfg)
     apply_hardware_defaults(cfg, args)
     return cfg
 
@@ -260,6 +261,24 @@ def write_classes(cfg: Config) -> None:
         cfg.new_classes[variant] = dict(classes=list(names), templates=templates)
         if cfg.new_classes[variant].classes == cfg.model.classes:
             cfg.new_classes.pop(variant)
+
+
+def make_paths_absolute(cfg: Config) -> None:
+    """Files of the model, so that the config in the work dir holds in any folder."""
+    model = cfg.get('model', {})
+    clip = model.get('clip')
+    if isinstance(model.get('templates'), str) and model.templates.endswith('.json'):
+        model.templates = absolute(model.templates)
+    if clip and clip.model_name.endswith('.json'):
+        clip.model_name = absolute(clip.model_name)
+    if clip and clip.get('pretrained') not in (None, *weight_tags(base_name(clip.model_name))):
+        clip.pretrained = absolute(clip.pretrained)
+
+
+def absolute(path: str) -> str:
+    """A path from the root, if there is such a file."""
+    file = Path(path).expanduser()
+    return str(file.resolve()) if file.is_file() else path
 
 
 def default_work_dir(cfg: Config, config_file: str, seeds: Sequence[int] = ()) -> str:

@@ -55,7 +55,7 @@ def message_of(error: InputError) -> str:
 
 
 @contextmanager
-def exit_on_input_error():
+def exit_cleanly():
     """Ends the program with one line for an :class:`InputError`, Ctrl-C or SIGTERM."""
     try:
         with stop_on_signals():

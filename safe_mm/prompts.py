@@ -69,11 +69,13 @@ def class_prompts(classes: Sequence[str], templates: Union[str, Sequence[str]]) 
 def _from_json(names: List[str], path: Path) -> List[List[str]]:
     try:
         sentences = json.loads(path.read_text(encoding='utf-8'))
-        sentences = {k.replace('_', ' '): v for k, v in sentences.items()}
-    except (OSError, ValueError, AttributeError) as error:
+        if not isinstance(sentences, dict):
+            raise ValueError(f'it has a {type(sentences).__name__} in place of a dict')
+    except (OSError, ValueError) as error:
         raise InputError(
             f'{path} cannot be read as a JSON file of {{class: [sentences]}}: {error}'
         ) from None
+    sentences = {name.replace('_', ' '): own for name, own in sentences.items()}
     missing = [
         name
         for name in names

@@ -20,7 +20,7 @@ LOCK = '.lock'
 # What makes a run what it is, but for settings of the machine
 SETTINGS = (
     *('model', 'optim_wrapper', 'param_scheduler', 'train_cfg'),
-    *('train_dataloader', 'val_dataloader', 'randomness'),
+    *('train_dataloader', 'val_dataloader', 'randomness', 'train_images'),
 )
 OF_THE_MACHINE = (
     *('*.data_root', '*.num_workers', '*.persistent_workers', '*.pin_memory'),
@@ -114,6 +114,9 @@ def clear_work_dir(cfg: Config, overwrite: bool) -> None:
     """
     folder = Path(cfg.work_dir)
     if overwrite:
+        source = Path(cfg.get('load_from') or '')
+        if source.resolve().parent == folder.resolve():
+            raise InputError(f'--overwrite would remove {source} before it is loaded. Move it.')
         for file in _checkpoints(folder):
             file.unlink()
         return

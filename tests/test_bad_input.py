@@ -12,7 +12,7 @@ from mmpretrain import get_model
 from safe_mm.checkpoint import read_checkpoint
 from safe_mm.errors import InputError
 
-from .conftest import CONFIG, ROOT, TINY_RN, fails, run_tool, short, training
+from .conftest import CONFIG, ROOT, TINY_RN, config, fails, run_tool, short, training
 from .shapes import draw_shapes
 from .test_clip_weights import Payload
 
@@ -41,6 +41,8 @@ def test_payload_in_a_checkpoint(shapes, tmp_path):
         '--work-dir',
         tmp_path,
     )
+    with pytest.raises(InputError, match='refusing to load .*evil.pth'):
+        get_model(config('--data-root', shapes), pretrained=str(path))
     assert not marker.exists()
 
 

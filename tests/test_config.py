@@ -182,3 +182,16 @@ def test_none_switches_the_cache_off(tmp_path):
     off = ['--cfg-options', 'default_hooks.feature_cache=None']
     assert 'feature_cache' in read(*own).default_hooks
     assert 'feature_cache' not in read(*own, *off).default_hooks
+
+
+def test_files_of_the_model_are_found_from_any_folder(shapes, tmp_path, monkeypatch):
+    for name in ('weights.pt', 'own.json'):
+        (tmp_path / name).write_text('')
+    monkeypatch.chdir(tmp_path)
+    own = ['--data-root', shapes, '--cfg-options', 'model.templates=own.json']
+    model = config(*own, 'model.clip.pretrained=weights.pt').model
+    assert model.clip.pretrained == str(tmp_path / 'weights.pt')
+    assert model.templates == str(tmp_path / 'own.json')
+    (tmp_path / 'openai').write_text('')  # a tag comes first
+    own = ['--data-root', shapes, '--cfg-options', 'model.clip.model_name=RN50']
+    assert config(*own, 'model.clip.pretrained=openai').model.clip.pretrained == 'openai'

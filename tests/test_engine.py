@@ -11,7 +11,7 @@ from mmengine.optim import CosineAnnealingLR, OptimWrapper
 from safe_mm.checkpoint import find_checkpoint, plain
 from safe_mm.engine import SlimCheckpointHook, WarmupLR
 from safe_mm.engine.checkpoint_hook import AtomicLocalBackend
-from safe_mm.errors import InputError, exit_on_input_error
+from safe_mm.errors import InputError, exit_cleanly
 from safe_mm.models.slim import digest, frozen_keys
 
 
@@ -121,12 +121,12 @@ def test_checkpoints_are_written_whole():
 
 
 def test_tools_print_the_bare_message():
-    with pytest.raises(SystemExit, match='^error: the remedy$'), exit_on_input_error():
+    with pytest.raises(SystemExit, match='^error: the remedy$'), exit_cleanly():
         try:
             raise InputError('the remedy')
         except InputError as error:  # as a registry does
             raise InputError(f'class `X` in y.py: {error}')  # noqa: B904
-    with pytest.raises(SystemExit, match='^error: the remedy$'), exit_on_input_error():
+    with pytest.raises(SystemExit, match='^error: the remedy$'), exit_cleanly():
         raise InputError(
             'Caught InputError in DataLoader worker process 0.\n'
             'Traceback ...\nsafe_mm.errors.InputError: the remedy'

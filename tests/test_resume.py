@@ -65,6 +65,24 @@ def test_killed_and_resumed_run_ends_the_same(shapes, tmp_path, monkeypatch):
             assert torch.equal(state['exp_avg_sq'], other['exp_avg_sq'])
 
 
+def test_other_images_of_the_same_classes(data, tmp_path):
+    """Are another run; the same in another folder are not."""
+    moved, work_dir = tmp_path / 'moved', tmp_path / 'run'
+    run_tool(*training(data, work_dir), *short(8))
+    data.rename(moved)
+    again = [*training(moved, work_dir), '--resume']
+    run_tool(*again, *short(8))
+    next((moved / 'shapes' / 'train').rglob('*.png')).unlink()
+    fails('of another run, with train_images=.*--allow-changes', *again, *short(8))
+    run_tool(*again, '--allow-changes', *short(8))
+    fails(
+        'would remove .*iter_8.pth before',
+        *training(moved, work_dir),
+        '--overwrite',
+        *short(8, f'load_from={work_dir}/iter_8.pth'),
+    )
+
+
 def test_work_dir_used_again(shapes, tmp_path):
     """By the same run, or by another one that may delete its checkpoints."""
     first, second = (short(iters, f'train_cfg.val_interval={iters}') for iters in (16, 8))

@@ -20,7 +20,7 @@ from tqdm import tqdm
 from safe_mm.benchmark import methods, modules, runs
 from safe_mm.benchmark.encoders import Costs
 from safe_mm.benchmark.timing import DEVICE, Machine, table
-from safe_mm.errors import exit_on_input_error
+from safe_mm.errors import exit_cleanly
 from safe_mm.options import positive
 
 CONFIGS = Path(__file__).parents[1] / 'configs'
@@ -83,5 +83,5 @@ def main() -> None:
 
 
 if __name__ == '__main__':
-    with exit_on_input_error():
+    with exit_cleanly():
         main()

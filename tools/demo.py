@@ -15,7 +15,7 @@ from tqdm import tqdm
 
 from safe_mm.attention import attention_maps
 from safe_mm.datasets.build import test_datasets
-from safe_mm.errors import InputError, exit_on_input_error
+from safe_mm.errors import InputError, exit_cleanly
 from safe_mm.models import CLIPClassifier
 from safe_mm.options import add_common_options
 from safe_mm.plots import plot_accuracy, plot_attention
@@ -125,5 +125,5 @@ def main() -> None:
 
 
 if __name__ == '__main__':
-    with exit_on_input_error():
+    with exit_cleanly():
         main()

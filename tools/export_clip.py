@@ -12,7 +12,7 @@ from safetensors.torch import save_file
 from safe_mm.checkpoint import read_checkpoint
 from safe_mm.clip.parts import read_parts
 from safe_mm.config import find_config
-from safe_mm.errors import InputError, exit_on_input_error
+from safe_mm.errors import InputError, exit_cleanly
 from safe_mm.registry import MODELS
 
 
@@ -51,5 +51,5 @@ def main() -> None:
 
 
 if __name__ == '__main__':
-    with exit_on_input_error():
+    with exit_cleanly():
         main()

@@ -13,7 +13,7 @@ import torchvision
 
 from safe_mm.datasets.catalog import CATALOG, DatasetInfo, Need
 from safe_mm.datasets.check import Counts, Faults, check_data
-from safe_mm.errors import InputError, exit_on_input_error
+from safe_mm.errors import InputError, exit_cleanly
 
 SHOWN = 10  # faults of a kind that are named
 
@@ -104,5 +104,5 @@ def print_faults(name: str, counts: Counts, faults: Faults) -> None:
 
 
 if __name__ == '__main__':
-    with exit_on_input_error():
+    with exit_cleanly():
         main()

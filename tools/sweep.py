@@ -10,7 +10,7 @@ import sys
 from argparse import ArgumentParser, ArgumentTypeError, Namespace
 from typing import Tuple
 
-from safe_mm.errors import InputError, exit_on_input_error
+from safe_mm.errors import InputError, exit_cleanly
 from safe_mm.options import add_common_options, positive
 
 
@@ -76,5 +76,5 @@ def main() -> None:
 
 
 if __name__ == '__main__':
-    with exit_on_input_error():
+    with exit_cleanly():
         main()

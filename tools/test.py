@@ -5,7 +5,7 @@ A config that trains nothing, as that of zero-shot CLIP, has no CHECKPOINT.
 
 from argparse import ArgumentParser, Namespace
 
-from safe_mm.errors import exit_on_input_error
+from safe_mm.errors import exit_cleanly
 from safe_mm.options import add_common_options
 
 
@@ -42,7 +42,7 @@ def parse_args() -> Namespace:
 
 
 if __name__ == '__main__':
-    with exit_on_input_error():
+    with exit_cleanly():
         args = parse_args()
         from safe_mm.commands.test import run  # --help answers without it
 

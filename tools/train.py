@@ -2,7 +2,7 @@
 
 from argparse import ArgumentParser, Namespace
 
-from safe_mm.errors import exit_on_input_error
+from safe_mm.errors import exit_cleanly
 from safe_mm.options import add_common_options
 
 
@@ -47,7 +47,7 @@ def parse_args() -> Namespace:
 
 
 if __name__ == '__main__':
-    with exit_on_input_error():
+    with exit_cleanly():
         args = parse_args()
         from safe_mm.commands.train import run  # --help answers without it
 

@@ -10,7 +10,7 @@ from mmengine.logging import print_log
 
 from ..checkpoint import find_checkpoint, read_checkpoint
 from ..config import load_config
-from ..datasets.build import check_before_training
+from ..datasets.build import check_before_training, hash_of_list
 from ..engine import NewRateHook, QuietRunner, StopHook, enable_joint_training, expand_grid
 from ..errors import InputError
 from ..stopping import Stopped
@@ -22,7 +22,10 @@ def run(args: Namespace) -> None:
     """Trains by the options of tools/train.py."""
     cfg = load_config(args)
     apply_training_options(cfg, args)
-    check_before_training(cfg)
+    datasets = check_before_training(cfg)
+    cfg.train_images = hash_of_list(datasets['train'])  # a run's own, as its settings are
+    if cfg.get('resume') and not args.allow_changes:
+        check_same_run(cfg, cfg.load_from, 'Use the options it had, or --allow-changes.')
     folder = make_work_dir(cfg.work_dir)
     runner = QuietRunner.from_cfg(cfg)  # after which processes know their rank
     runner.register_hook(StopHook())
@@ -77,8 +80,6 @@ def apply_training_options(cfg: Config, args: Namespace) -> None:
         resume_from(cfg, args.resume or cfg.get('load_from') or 'auto')
     if cfg.get('load_from'):
         read_checkpoint(cfg.load_from)  # refuses what is not safe to load
-    if cfg.get('resume') and not args.allow_changes:
-        check_same_run(cfg, cfg.load_from, 'Use the options it had, or --allow-changes.')
 
 
 def check_joint_options(args: Namespace) -> None:

@@ -1,5 +1,7 @@
 """The datasets of a config."""
 
+import hashlib
+import os
 from typing import Dict
 
 from mmengine.config import Config
@@ -36,14 +38,18 @@ def test_datasets(cfg: Config) -> Datasets:
     }
 
 
-def check_before_training(cfg: Config) -> None:
+def check_before_training(cfg: Config) -> Datasets:
     """Reads all annotations, and an image of each part.
+
+    Returns:
+        dict[str, BaseDataset]: Those of training and validation.
 
     Raises:
         InputError: Images of training or validation cannot be used. If only those of the test
             cannot, there is a warning.
     """
-    for part, dataset in training_datasets(cfg).items():
+    datasets = training_datasets(cfg)
+    for part, dataset in datasets.items():
         if 'inputs' not in dataset[0]:
             raise InputError(
                 f"{part}_dataloader.dataset.pipeline gives no 'inputs'. Its last step should be "
@@ -53,3 +59,14 @@ def check_before_training(cfg: Config) -> None:
         test_datasets(cfg)
     except InputError as error:
         warn_once(f'the trained weights cannot be tested: {error}')
+    return datasets
+
+
+def hash_of_list(dataset: BaseDataset) -> str:
+    """16 hexadecimal digits for the names and labels of images, wherever their folder is."""
+    sha = hashlib.sha256()
+    for number in range(len(dataset)):
+        info = dataset.get_data_info(number)
+        path = os.path.relpath(info.get('img_path', ''), dataset.data_root or '/')
+        sha.update(f'{path}\n{info.get("gt_label")}\n'.encode())
+    return sha.hexdigest()[:16]

@@ -32,7 +32,9 @@ def read_classes(
         raise InputError(
             f'{classes["type"]} does not name its classes. Set model.classes to a list of names.'
         )
-    return dataset.metainfo['classes'], templates or dataset.metainfo.get('templates')
+    if templates is None:
+        templates = dataset.metainfo.get('templates')
+    return dataset.metainfo['classes'], templates
 
 
 class Sentences(Dict[int, List[str]]):
@@ -53,6 +55,8 @@ def class_sentences(names: Sequence[str], templates: Templates) -> Sentences:
             f'{counted(len(twice), "class name")} used more than once, so that the text classifier '
             f'gives these classes equal logits: {", ".join(twice[:5])}'
         )
-    sentences = Sentences(enumerate(class_prompts(names, templates or 'a photo of a {}.')))
+    if templates is None:
+        templates = 'a photo of a {}.'
+    sentences = Sentences(enumerate(class_prompts(names, templates)))
     sentences.names = names
     return sentences

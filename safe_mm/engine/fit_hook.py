@@ -1,12 +1,13 @@
 """What happens after training: fit, search, save."""
 
+from copy import deepcopy
 from pathlib import Path
 from typing import Dict, List, Optional, Tuple
 
 import mmengine
 import torch
 from mmengine.dist import barrier, is_main_process
-from mmengine.hooks import Hook
+from mmengine.hooks import EMAHook, Hook
 from mmengine.optim import OptimWrapper
 from mmpretrain.datasets import BaseDataset
 from torch import nn
@@ -62,6 +63,11 @@ class FitHook(Hook):
         self._applies = trains and isinstance(model, CLIPClassifier)
         if not self._applies:
             return
+        if model.head.fits == 'before' and _ema_hooks(runner):
+            raise InputError(
+                f'EMAHook does not support {type(model.head).__name__}, which is fitted before '
+                'training. Remove it.'
+            )
         if model.neck.needs_checkpoint and not (runner._load_from or runner._resume):
             raise InputError(
                 'the neck is frozen, so that training must start from its checkpoint: set '
@@ -196,6 +202,8 @@ class FitHook(Hook):
     def _save(self, runner) -> None:
         """The best weights with what was fitted, in a file of their own."""
         name = f'best_fitted_iter_{runner.iter}.pth'
+        for hook in _ema_hooks(runner):  # which would save its average
+            hook.ema_model.module = deepcopy(unwrap(runner.model))
         runner.save_checkpoint(
             runner.work_dir,
             name,
@@ -207,6 +215,10 @@ class FitHook(Hook):
         )
         barrier()
         runner.message_hub.update_info('best_ckpt', str(Path(runner.work_dir, name)))
+
+
+def _ema_hooks(runner) -> List[EMAHook]:
+    return [hook for hook in runner.hooks if isinstance(hook, EMAHook)]
 
 
 def check_no_class_is_empty(dataset: BaseDataset) -> None:

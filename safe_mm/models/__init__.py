@@ -1,5 +1,6 @@
 import mmpretrain.models  # noqa: F401  registers what configs name beside ours
 
+from .. import checkpoint  # noqa: F401  replaces mmengine's loader of local files
 from .backbone import CLIPTrunk
 from .classifier import CLIPClassifier
 from .data_preprocessor import CLIPDataPreprocessor

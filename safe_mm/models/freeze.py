@@ -7,6 +7,7 @@ from typing import Dict, List, Sequence
 from torch import nn
 
 from ..errors import InputError
+from .slim import SlimModule
 
 
 def freeze_except(model: nn.Module, patterns: Sequence[str]) -> List[str]:
@@ -42,6 +43,9 @@ def freeze_except(model: nn.Module, patterns: Sequence[str]) -> List[str]:
     for name, parameter in parameters.items():
         if not any(fnmatchcase(name, pattern) for pattern in patterns):
             parameter.requires_grad_(False)
+    for module in model.modules():
+        if isinstance(module, SlimModule):
+            module.note_frozen()
     return [n for n, p in parameters.items() if p.requires_grad]
 
 

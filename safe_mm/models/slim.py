@@ -66,7 +66,12 @@ class SlimModule(BaseModule):
         self._source = source
         self._loaded: Set[str] = set()  # not CLIP's: always saved
         self._hashes: Dict[tuple, str] = {}
+        self._frozen: Optional[List[str]] = None
         self._register_state_dict_hook(_leave_out_frozen)
+
+    def note_frozen(self) -> None:
+        """Notes what is frozen now, for copies and wrappers that freeze all (EMA)."""
+        self._frozen = frozen_keys(self)
 
     def frozen_hash(self, keys: List[str]) -> str:
         """SHA-256 of these tensors, computed once."""
@@ -101,7 +106,8 @@ def _tensors(module: nn.Module) -> Dict[str, torch.Tensor]:
 
 
 def _leave_out_frozen(module: SlimModule, state: dict, prefix: str, local_metadata: dict) -> None:
-    keys = [key for key in frozen_keys(module) if key not in module._loaded]
+    frozen = frozen_keys(module) if module._frozen is None else module._frozen
+    keys = [key for key in frozen if key not in module._loaded]
     if keys:
         sha = np.frombuffer(bytes.fromhex(module.frozen_hash(keys)), np.uint8)
         state[prefix + HASH] = torch.from_numpy(sha.copy())

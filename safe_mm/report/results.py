@@ -109,7 +109,9 @@ def parse(text: str, place: str) -> Result:
     try:
         result = json.loads(text)
     except ValueError as error:
-        raise InputError(f'{place} is not JSON ({error}). Delete it, and run again.') from None
+        raise InputError(
+            f'{place} is not JSON ({error}). Remove that file or line, and run again.'
+        ) from None
     known = result if isinstance(result, dict) else {}
     missing = [name for name in NEEDED if name not in known]
     if missing:
