@@ -1,6 +1,7 @@
 """The one exception type for input that a user can correct, and what messages have in common."""
 
 import difflib
+import errno
 import logging
 import sys
 from contextlib import contextmanager
@@ -10,6 +11,8 @@ from typing import Iterable
 from mmengine.logging import print_log
 
 from .stopping import Stopped, stop_on_signals
+
+FREE_SPACE = 'Free some space, and run the same command again; training goes on with --resume.'
 
 
 class InputError(ValueError):
@@ -54,14 +57,27 @@ def message_of(error: InputError) -> str:
     return message
 
 
+def full_disk(error: Exception) -> str:
+    """The message for a disk or quota that is full; empty for other errors."""
+    if not isinstance(error, OSError) or error.errno not in (errno.ENOSPC, errno.EDQUOT):
+        return ''
+    place = error.filename or 'in the work dir or for temporary files'
+    return f'{error.strerror}: {place}. {FREE_SPACE}'
+
+
 @contextmanager
 def exit_cleanly():
-    """Ends the program with one line for an :class:`InputError`, Ctrl-C or SIGTERM."""
+    """Ends the program with one line for an :class:`InputError`, a full disk, Ctrl-C or SIGTERM."""
+    logging.raiseExceptions = False  # a log that cannot be written is no traceback
     try:
         with stop_on_signals():
             yield
     except InputError as error:
         sys.exit(f'error: {message_of(error)}')
+    except OSError as error:
+        if not full_disk(error):
+            raise
+        sys.exit(f'error: {full_disk(error)}')
     except Stopped as stop:
         print(f'\n{stop}', file=sys.stderr)
         sys.exit(stop.exit_code)

@@ -6,8 +6,6 @@ from disk learns the same as one that computes them.
 
 import hashlib
 import os
-import shutil
-from contextlib import suppress
 from functools import lru_cache
 from pathlib import Path
 from typing import Any, Dict, List, Sequence
@@ -23,6 +21,7 @@ from torch.utils.data import DataLoader, Dataset
 from tqdm import tqdm
 
 from .errors import InputError
+from .files import new_file
 from .models.slim import digest
 
 CHUNK = 64  # images of one file
@@ -189,7 +188,10 @@ def cache_features(
     try:
         cached.folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise _no_room(cached, error) from None
+        raise InputError(
+            f'{cached.folder} cannot be created ({error.strerror}). Set another root of '
+            'safe_mm.FeatureCacheHook.'
+        ) from None
     was_training = model.training
     model.eval()
     missing = cached.missing()
@@ -245,25 +247,10 @@ def _save(cached: CachedFeatures, chunk: int, features: torch.Tensor) -> None:
             '"float32" of safe_mm.FeatureCacheHook.'
         )
     size = features.numel() * features.element_size()
-    file = cached.file(chunk)
-    draft = file.with_suffix(f'.{os.getpid()}')
-    try:
-        if shutil.disk_usage(cached.folder).free < size:
-            raise OSError('No space left on device')
-        save_file(dict(features=features), draft, cached.stamp(chunk))
-        os.replace(draft, file)
-    except (OSError, SafetensorError) as error:
-        raise _no_room(cached, error, size) from None
-    finally:
-        with suppress(OSError):
-            draft.unlink()
-
-
-def _no_room(cached: CachedFeatures, error: Exception, size: int = 0) -> InputError:
-    """The message if a file of ``size`` bytes cannot be written."""
-    left = size * len(cached.missing()) / 1e9
-    more = f' (about {left:.1f} GB are left to write)' if size else ''
-    return InputError(
-        f'features cannot be written to {cached.folder}{more}: {error}. Completed files are kept. '
-        'Free some space, or set another root or dtype="float16" of safe_mm.FeatureCacheHook.'
+    total = size * (len(cached.dataset) / len(features))
+    advice = (
+        f' These features take {total / 1e9:.1f} GB in all: set another root, or dtype="float16", '
+        'of safe_mm.FeatureCacheHook if that is too much.'
     )
+    with new_file(cached.file(chunk), size, advice) as draft:
+        save_file(dict(features=features), draft, cached.stamp(chunk))

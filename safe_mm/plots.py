@@ -9,6 +9,8 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from .files import new_file
+
 if TYPE_CHECKING:
     import pandas as pd
 
@@ -59,7 +61,13 @@ def plot_accuracy(
         row[0].set_ylabel('accuracy (%)')
     add_legend(figure, panels[0][0])
     figure.suptitle(title)
-    figure.savefig(path, dpi=120)
+    save(figure, path)
+
+
+def save(figure: Figure, path: Path) -> None:
+    """Writes a PNG."""
+    with new_file(path) as draft:
+        figure.savefig(draft, dpi=120, format='png')
 
 
 def add_legend(figure: Figure, panel: Axes) -> None:
@@ -106,7 +114,7 @@ def plot_attention(
                 shown = panel.imshow(maps[column][row], **style)
         grid[row][0].set_ylabel(names[row])
     figure.colorbar(shown, ax=grid, label='share of attention in a cell')
-    figure.savefig(path, dpi=120)
+    save(figure, path)
 
 
 def plot_gain(gains: Dict[str, 'pd.DataFrame'], path: Path, scalar: str = 'beta') -> None:
@@ -122,7 +130,7 @@ def plot_gain(gains: Dict[str, 'pd.DataFrame'], path: Path, scalar: str = 'beta'
         panel.grid(alpha=0.3)
     panels[0].set_ylabel(f'accuracy above that of {scalar} 0 (%)')
     add_legend(figure, panels[0])
-    figure.savefig(path, dpi=120)
+    save(figure, path)
 
 
 def plot_search(choice: 'Choice', path: Path) -> None:
@@ -152,4 +160,4 @@ def plot_search(choice: 'Choice', path: Path) -> None:
     axes[0].set_ylabel(rows)
     figure.colorbar(shown, ax=axes, label='accuracy (%)')
     figure.suptitle(f'{choice.images} validation images; star: chosen')
-    figure.savefig(path, dpi=120)
+    save(figure, path)

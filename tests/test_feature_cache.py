@@ -161,7 +161,7 @@ def test_killed_extraction_goes_on(images, tmp_path, monkeypatch):
 def test_full_disk(images, tmp_path, monkeypatch, when):
     if when == 'before':
         usage = namedtuple('usage', 'total used free')
-        monkeypatch.setattr(feature_cache.shutil, 'disk_usage', lambda path: usage(1, 1, 0))
+        monkeypatch.setattr(shutil, 'disk_usage', lambda path: usage(1, 1, 0))
     else:
 
         def full(tensors, path, metadata):

@@ -2,12 +2,8 @@
 
 import json
 import os
-import random
 import shutil
-import signal
-import subprocess
 import sys
-import time
 
 import pytest
 import torch
@@ -29,40 +25,6 @@ TRAIN = [
     'train_cfg.val_interval=10',
     'default_hooks.checkpoint.interval=5',
 ]
-
-
-def test_killed_and_resumed_run_ends_the_same(shapes, tmp_path, monkeypatch):
-    """SIGKILL at a random iteration; final and best weights bit by bit."""
-    for flag, default in dict(deterministic=False, allow_tf32=True).items():
-        monkeypatch.setattr(torch.backends.cudnn, flag, default)  # as in a process of its own
-    whole, broken = tmp_path / 'whole', tmp_path / 'broken'
-    data = ['--data-root', shapes, '--work-dir']
-    run_tool('train', *TRAIN[2:], *data, whole)
-
-    with open(tmp_path / 'log', 'w') as log:
-        process = subprocess.Popen([*TRAIN, *data, str(broken)], stdout=log, stderr=log)
-        step, until = 5 * random.randrange(1, 9), time.time() + 120
-        while not (broken / f'iter_{step}.pth').exists():
-            assert process.poll() is None and time.time() < until
-            time.sleep(0.001)
-        time.sleep(random.uniform(0, 0.1))
-        process.send_signal(signal.SIGKILL)
-        assert process.wait() == -signal.SIGKILL
-    assert not (broken / 'iter_60.pth').exists()
-    run_tool('train', *TRAIN[2:], *data, broken, '--resume')
-
-    files = [sorted(f.name for f in d.glob('*.pth')) for d in (whole, broken)]
-    assert files[0] == files[1]
-    for name in files[0]:
-        expected = read_checkpoint(str(whole / name))
-        actual = read_checkpoint(str(broken / name))
-        for key, value in expected['state_dict'].items():
-            assert torch.equal(actual['state_dict'][key], value), (name, key)
-        for state, other in zip(
-            expected.get('optimizer', {}).get('state', {}).values(),
-            actual.get('optimizer', {}).get('state', {}).values(),
-        ):
-            assert torch.equal(state['exp_avg_sq'], other['exp_avg_sq'])
 
 
 def test_other_images_of_the_same_classes(data, tmp_path):

@@ -21,6 +21,7 @@ from safe_mm.benchmark import methods, modules, runs
 from safe_mm.benchmark.encoders import Costs
 from safe_mm.benchmark.timing import DEVICE, Machine, table
 from safe_mm.errors import exit_cleanly
+from safe_mm.files import write_text
 from safe_mm.options import positive
 
 CONFIGS = Path(__file__).parents[1] / 'configs'
@@ -79,7 +80,7 @@ def main() -> None:
     print(table(rows))
     if args.out:
         args.out.parent.mkdir(parents=True, exist_ok=True)
-        args.out.write_text(json.dumps(dict(about, rows=rows), indent=1))
+        write_text(args.out, json.dumps(dict(about, rows=rows), indent=1))
 
 
 if __name__ == '__main__':

@@ -13,6 +13,7 @@ from safe_mm.checkpoint import read_checkpoint
 from safe_mm.clip.parts import read_parts
 from safe_mm.config import find_config
 from safe_mm.errors import InputError, exit_cleanly
+from safe_mm.files import new_file
 from safe_mm.registry import MODELS
 
 
@@ -46,7 +47,8 @@ def main() -> None:
         )
     state = {key: value for key, value in state.items() if key not in packaged}
     args.out.parent.mkdir(parents=True, exist_ok=True)
-    save_file({key: value.half() for key, value in state.items()}, args.out)
+    with new_file(args.out) as draft:
+        save_file({key: value.half() for key, value in state.items()}, draft)
     print(f'{args.out}: {len(state)} tensors in float16, {args.out.stat().st_size / 1e6:.1f} MB')
 
 

@@ -13,6 +13,7 @@ from ..config import load_config
 from ..datasets.variants import use_variant
 from ..engine import QuietRunner
 from ..errors import InputError
+from ..files import new_file
 from ..work_dir import make_work_dir
 
 ENDINGS = dict(pred=('.pkl', '.pickle'), metrics=('.json', '.yaml', '.yml', '.pkl'))
@@ -28,7 +29,8 @@ def run(args: Namespace) -> None:
         runner.test_evaluator.metrics.append(DumpResults(args.out))
     metrics = runner.test()
     if args.out and args.out_item == 'metrics':
-        mmengine.dump(metrics, args.out)
+        with new_file(Path(args.out)) as draft:
+            mmengine.dump(metrics, draft, 'json')
 
 
 def checkpoint_file(path: str) -> str:

@@ -1,7 +1,6 @@
 """Small checkpoints that load safely and resume exactly."""
 
 import json
-import os
 import shutil
 from math import inf
 from pathlib import Path
@@ -14,6 +13,7 @@ from mmengine.runner import BaseLoop, Runner
 
 from ..checkpoint import plain
 from ..errors import InputError
+from ..files import new_file
 from ..models import CLIPClassifier
 from ..registry import HOOKS
 from ..work_dir import settings_of
@@ -24,15 +24,11 @@ METRIC = 'accuracy/top1'  # chooses, unless a config has another
 
 @register_backend('atomic_local')
 class AtomicLocalBackend(LocalBackend):
-    """mmengine's local files, written whole or not at all.
-
-    A run that is killed while it saves leaves the file that was there.
-    """
+    """mmengine's local files, written completely or not at all."""
 
     def put(self, obj: bytes, filepath: str) -> None:
-        temporary = f'{filepath}.tmp'
-        super().put(obj, temporary)
-        os.replace(temporary, filepath)
+        with new_file(Path(filepath), len(obj)) as draft:
+            super().put(obj, str(draft))
 
 
 @HOOKS.register_module()
@@ -91,7 +87,8 @@ class SlimCheckpointHook(CheckpointHook):
         source = Path(runner._load_from or own).with_name(own.name)
         if source.is_file() or own.is_file():
             if is_main_process() and source.is_file() and source.resolve() != own.resolve():
-                shutil.copy(source, own)
+                with new_file(own, source.stat().st_size) as draft:
+                    shutil.copy(source, draft)
             self.best_ckpt_path = str(own)
             runner.message_hub.update_info('best_ckpt', self.best_ckpt_path)
             return

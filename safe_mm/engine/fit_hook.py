@@ -1,10 +1,10 @@
 """What happens after training: fit, search, save."""
 
+import json
 from copy import deepcopy
 from pathlib import Path
 from typing import Dict, List, Optional, Tuple
 
-import mmengine
 import torch
 from mmengine.dist import barrier, is_main_process
 from mmengine.hooks import EMAHook, Hook
@@ -14,6 +14,7 @@ from torch import nn
 
 from ..checkpoint import read_checkpoint
 from ..errors import InputError
+from ..files import write_text
 from ..models import CLIPClassifier, use_copy
 from ..models.reparametrize import interpolated
 from ..pooled import Pooled, pool_dataset
@@ -196,7 +197,7 @@ class FitHook(Hook):
                 ties=choice.ties,
                 accuracy=choice.accuracy.tolist(),
             )
-            mmengine.dump(found, Path(runner.work_dir, 'search.json'))
+            write_text(Path(runner.work_dir, 'search.json'), json.dumps(found))
             plot_search(choice, Path(runner.work_dir, 'search.png'))
 
     def _save(self, runner) -> None:

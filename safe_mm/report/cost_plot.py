@@ -11,6 +11,8 @@ from matplotlib.figure import Figure
 from matplotlib.text import Text
 from matplotlib.ticker import LogLocator
 
+from ..plots import save
+
 FONT = 7.5  # points
 DISTANCES = (4, 10, 18, 28, 40, 54, 70, 90)  # of a label from its point, in points
 ANGLES = np.radians([0, 180, 35, -35, 145, -145, 90, -90, 60, -60, 120, -120])
@@ -52,7 +54,7 @@ def plot_costs(table: pd.DataFrame, path: Path) -> None:
     figure.set_layout_engine('none')  # places of points are final from here on
     for panel, own in zip(figure.axes, panels.values()):
         label_points(panel, own['seconds to train'], own.accuracy, names_of(own))
-    figure.savefig(path)
+    save(figure, path)
 
 
 def draw_panel(panel: Axes, own: pd.DataFrame, zero: pd.Series) -> None:

@@ -7,7 +7,7 @@ from matplotlib import colormaps
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from ..plots import add_legend
+from ..plots import add_legend, save
 
 
 def plot_ranking(mean: pd.DataFrame, title: str, path: Path) -> None:
@@ -33,7 +33,7 @@ def plot_ranking(mean: pd.DataFrame, title: str, path: Path) -> None:
     panels[0].set_yticks(range(len(names)), names)
     add_legend(figure, panels[0])
     figure.suptitle(title)
-    figure.savefig(path, dpi=120)
+    save(figure, path)
 
 
 def draw_rows(panel: Axes, wide: pd.DataFrame, names: pd.Index) -> None:

@@ -9,6 +9,7 @@ from typing import Any, Dict, Iterable, List, Sequence, Tuple
 import pandas as pd
 
 from ..errors import InputError
+from ..files import write_text
 from ..runs import ERROR, RESULT
 
 KEY = ['method', 'clip', 'dataset', 'shots', 'seed', 'method_hash', 'data_hash']
@@ -128,7 +129,7 @@ def collect(results: List[Result], path: Path) -> None:
     lines = dict.fromkeys(
         json.dumps({name: value for name, value in r.items() if name != 'place'}) for r in ordered
     )
-    path.write_text(''.join(f'{line}\n' for line in lines), 'utf-8')
+    write_text(path, ''.join(f'{line}\n' for line in lines))
 
 
 def prepare(results: List[Result]) -> List[Result]:

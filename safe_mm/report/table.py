@@ -6,6 +6,8 @@ from typing import Callable, Mapping, NamedTuple, Optional
 
 import pandas as pd
 
+from ..files import write_text
+
 
 class Table(NamedTuple):
     """A table.
@@ -75,8 +77,8 @@ class Table(NamedTuple):
 
     def write(self, path: Path) -> str:
         """Writes ``path``.csv and ``path``.tex; returns the Markdown."""
-        path.with_name(f'{path.name}.csv').write_text(self.csv(), 'utf-8')
-        path.with_name(f'{path.name}.tex').write_text(self.latex(), 'utf-8')
+        write_text(path.with_name(f'{path.name}.csv'), self.csv())
+        write_text(path.with_name(f'{path.name}.tex'), self.latex())
         return self.markdown()
 
 

@@ -5,6 +5,7 @@ from typing import List, Optional
 
 import pandas as pd
 
+from ..files import write_text
 from ..plots import plot_accuracy, plot_gain
 from . import base_to_new, paper, tables
 from .cost_plot import plot_costs
@@ -56,7 +57,7 @@ def write_report(results: List[Result], beta: float, folder: Path) -> str:
     parts += ['## Costs', costs.write(folder / 'costs')]
     plot_costs(costs.mean, folder / 'cost.png')
     text = '\n\n'.join(parts) + '\n'
-    (folder / 'report.md').write_text(text, encoding='utf-8')
+    write_text(folder / 'report.md', text)
     return text
 
 

@@ -2,11 +2,11 @@
 
 import gc
 import json
-import os
 import shutil
 import time
 import traceback
 from argparse import Namespace
+from contextlib import suppress
 from functools import partial
 from pathlib import Path
 from typing import Any, Dict, Optional, Sequence
@@ -26,8 +26,9 @@ from ..attention import attention_on_part
 from ..checkpoint import read_checkpoint
 from ..datasets.build import test_datasets
 from ..environment import versions
-from ..errors import InputError, message_of
+from ..errors import InputError, full_disk, message_of
 from ..evaluation import evaluate
+from ..files import write_text
 from ..models import CLIPClassifier
 from ..registry import HOOKS, MODELS
 from . import ERROR, RESULT
@@ -59,26 +60,20 @@ def execute(args: Namespace, run: Run) -> Optional[str]:
         cfg = run_config(args, run)
         folder = Path(cfg.work_dir)
         result = dict(run_key(cfg, run), **train_and_test(cfg))
-        write(folder / RESULT, json.dumps(result, indent=1))
+        write_text(folder / RESULT, json.dumps(result, indent=1))
         return None
     except InputError as error:
         message = short = message_of(error)
     except Exception as error:  # the other runs are to be executed
         message = traceback.format_exc()
-        short = f'{type(error).__name__}: {error}'
+        short = full_disk(error) or f'{type(error).__name__}: {error}'
     finally:
         gc.collect()  # of the runner, whose cycles keep its loaders' processes
     if folder is not None:
-        folder.mkdir(parents=True, exist_ok=True)
-        write(folder / ERROR, message)
+        with suppress(InputError, OSError):  # a full disk is the error
+            folder.mkdir(parents=True, exist_ok=True)
+            write_text(folder / ERROR, message)
     return short
-
-
-def write(path: Path, text: str) -> None:
-    """Writes a file completely or not at all."""
-    draft = path.with_suffix(f'.{os.getpid()}')
-    draft.write_text(text, encoding='utf-8')
-    os.replace(draft, path)
 
 
 def train_and_test(cfg: Config) -> Dict[str, Any]:

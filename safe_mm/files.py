@@ -1,0 +1,52 @@
+"""Files that are written completely or not at all."""
+
+import errno
+import os
+import shutil
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import Iterator
+
+from safetensors import SafetensorError
+
+from .errors import FREE_SPACE, InputError, first_line
+
+
+@contextmanager
+def new_file(path: Path, size: int = 0, advice: str = '') -> Iterator[Path]:
+    """A draft beside a file, which takes its place at the end of the context.
+
+    A process that is killed while it writes, or a full disk, leaves the file that was there.
+
+    Args:
+        path (Path): The file.
+        size (int): Bytes that it will have; 0 if this is not known. Defaults to 0.
+        advice (str): What else the message says. Defaults to ''.
+
+    Raises:
+        InputError: It cannot be written. Names the space that is needed and free.
+    """
+    draft = path.with_name(f'{path.name}.{os.getpid()}')
+    try:
+        if size > shutil.disk_usage(path.parent).free:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        yield draft
+        os.replace(draft, path)
+    except (OSError, SafetensorError) as error:
+        size = size or (draft.stat().st_size if draft.exists() else 0)
+        free = shutil.disk_usage(path.parent).free if path.parent.is_dir() else 0
+        reason = error.strerror if isinstance(error, OSError) else first_line(error)
+        raise InputError(
+            f'{path} cannot be written: {reason} ({size / 1e6:.3f} MB or more are needed, '
+            f'{free / 1e6:.3f} MB are free). What was there is kept. {FREE_SPACE}{advice}'
+        ) from None
+    finally:
+        with suppress(OSError):
+            draft.unlink()
+
+
+def write_text(path: Path, text: str) -> None:
+    """Writes a file in UTF-8, see :func:`new_file`."""
+    content = text.encode('utf-8')
+    with new_file(path, len(content)) as draft:
+        draft.write_bytes(content)
