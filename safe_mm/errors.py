@@ -10,7 +10,7 @@ from typing import Iterable
 
 from mmengine.logging import print_log
 
-from .stopping import Stopped, stop_on_signals
+from .stopping import stop_in, stop_on_signals
 
 FREE_SPACE = 'Free some space, and run the same command again; training goes on with --resume.'
 
@@ -57,7 +57,7 @@ def message_of(error: InputError) -> str:
     return message
 
 
-def full_disk(error: Exception) -> str:
+def full_disk(error: BaseException) -> str:
     """The message for a disk or quota that is full; empty for other errors."""
     if not isinstance(error, OSError) or error.errno not in (errno.ENOSPC, errno.EDQUOT):
         return ''
@@ -72,12 +72,13 @@ def exit_cleanly():
     try:
         with stop_on_signals():
             yield
-    except InputError as error:
-        sys.exit(f'error: {message_of(error)}')
-    except OSError as error:
-        if not full_disk(error):
-            raise
-        sys.exit(f'error: {full_disk(error)}')
-    except Stopped as stop:
-        print(f'\n{stop}', file=sys.stderr)
-        sys.exit(stop.exit_code)
+    except BaseException as error:
+        stop = stop_in(error)
+        if stop is not None:
+            print(f'\n{stop}', file=sys.stderr)
+            sys.exit(stop.exit_code)
+        if isinstance(error, InputError):
+            sys.exit(f'error: {message_of(error)}')
+        if full_disk(error):
+            sys.exit(f'error: {full_disk(error)}')
+        raise

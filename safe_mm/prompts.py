@@ -7,7 +7,7 @@ from typing import List, Sequence, Union
 
 import open_clip
 
-from .errors import InputError
+from .errors import InputError, counted
 
 # The seven of OpenAI's 80 templates that few-shot work uses for ImageNet; the full sets come from
 # open_clip.
@@ -86,6 +86,6 @@ def _from_json(names: List[str], path: Path) -> List[List[str]]:
     if missing:
         raise InputError(
             f'{path} has no list of sentences for {len(missing)} of '
-            f'{len(names)} classes: {", ".join(missing[:5])}.'
+            f'{counted(len(names), "class")}: {", ".join(missing[:5])}.'
         )
     return [sentences[name] for name in names]

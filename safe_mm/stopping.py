@@ -4,7 +4,7 @@ import os
 import signal
 import threading
 from contextlib import contextmanager
-from typing import Any, Iterator, Optional
+from typing import Any, Callable, Iterator, Optional
 
 SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
@@ -48,12 +48,32 @@ class Stopper:
     def __call__(self, number: int, frame: Any) -> None:
         if os.getpid() != self._owner:
             return  # a worker, which its owner ends
-        if not self.waits or self.noted is not None:
+        at_once = not self.waits or self.noted is not None
+        self.noted = number  # a bare except of a library may drop what is raised
+        if at_once:
             raise Stopped(number)
-        self.noted = number
 
 
 STOPPER = Stopper()
+
+
+@contextmanager
+def advising(advice: Callable[[], str]) -> Iterator[None]:
+    """Says how to go on when the program is stopped."""
+    try:
+        yield
+    except BaseException as error:
+        stop = stop_in(error)
+        if stop is None:
+            raise
+        raise Stopped(stop.number, advice()) from None
+
+
+def stop_in(error: Optional[BaseException]) -> Optional[Stopped]:
+    """The :class:`Stopped` that an error is, or that a library has replaced by it."""
+    while error is not None and not isinstance(error, Stopped):
+        error = error.__context__
+    return error
 
 
 @contextmanager
@@ -62,6 +82,8 @@ def stop_on_signals() -> Iterator[None]:
     if threading.current_thread() is not threading.main_thread():
         yield
         return
+    # The tracker of multiprocessing removes what killed workers leave, and need not warn of it
+    os.environ.setdefault('PYTHONWARNINGS', 'ignore:resource_tracker')
     STOPPER.reset()
     before = {number: signal.signal(number, STOPPER) for number in SIGNALS}
     try:

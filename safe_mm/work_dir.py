@@ -3,6 +3,7 @@
 import fcntl
 import json
 import os
+import shutil
 import socket
 from contextlib import contextmanager
 from fnmatch import fnmatch
@@ -72,6 +73,15 @@ def claimed(folder: Path) -> Iterator[None]:
         lock.write(f'process {os.getpid()} of {socket.gethostname()}')
         lock.flush()
         yield
+
+
+def empty_work_dir(folder: Path) -> None:
+    """Removes all but the lock."""
+    for path in folder.iterdir():
+        if path.is_dir():
+            shutil.rmtree(path)
+        elif path.name != LOCK:
+            path.unlink()
 
 
 def settings_of(cfg: Config) -> Dict[str, Any]:

@@ -4,6 +4,7 @@ import json
 import os
 import sys
 import time
+import traceback
 from pathlib import Path
 
 import torch
@@ -62,6 +63,8 @@ class Tool:
         except SystemExit as end:
             print(end.code)
             code = end.code if isinstance(end.code, int) else 1
+        except BaseException:
+            traceback.print_exc()
         finally:
             os._exit(code)
 

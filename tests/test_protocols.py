@@ -266,7 +266,7 @@ def test_transfer(tmp_path, capsys):
     names = 'safe', 'tip-adapter', 'zero-shot'
     files = list(write_configs(tmp_path, str(data), *names).values())
     more = ['--data-root', data, *RUN]
-    with pytest.raises(SystemExit, match='1 runs failed:\ntip-adapter.*CacheHead cannot'):
+    with pytest.raises(SystemExit, match='1 run failed:\ntip-adapter.*CacheHead cannot'):
         run(tmp_path, *files, '--transfer', 'dtd', 'eurosat', *more)
     found = results(tmp_path)
     safe, zero = found['safe', 'shapes', 4, 1], found['zero-shot', 'shapes', 0, 0]

@@ -6,11 +6,14 @@ import signal
 import subprocess
 import sys
 import time
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
 import torch
 
+from safe_mm.errors import exit_cleanly
+from safe_mm.report.results import read_results
 from safe_mm.stopping import STOPPER, Stopped, stop_on_signals
 
 from .conftest import ROOT, fails, run_tool, short, training, weights
@@ -93,6 +96,22 @@ def test_second_signal_does_not_wait():
             time.sleep(1)
 
 
+def test_library_that_replaces_or_drops_the_error(capsys):
+    """As mmengine does while it formats a config, or looks for compilers."""
+    with pytest.raises(SystemExit) as end, exit_cleanly():
+        try:
+            os.kill(os.getpid(), signal.SIGTERM)
+            time.sleep(1)
+        except:  # noqa: E722
+            raise SyntaxError('of the config') from None
+    assert end.value.code == 143 and 'stopped by SIGTERM' in capsys.readouterr().err
+    with stop_on_signals():
+        with suppress(BaseException):
+            os.kill(os.getpid(), signal.SIGTERM)
+            time.sleep(1)
+        assert STOPPER.noted == signal.SIGTERM
+
+
 def test_loss_that_is_not_finite(shapes, tmp_path):
     """Ends the run, which keeps what was before."""
     diverges = (
@@ -136,3 +155,19 @@ def test_sweep_that_is_stopped(shapes, tmp_path):
     assert process.returncode == 130
     assert 'stopped by Ctrl-C. Run the same command to go on.' in output.splitlines()
     assert 'Traceback' not in output
+
+
+def test_two_sweeps_in_one_work_dir(shapes, tmp_path):
+    """Each run is of one of them; what the other has is named, and left alone."""
+    options = [*TRAIN[2:], 'train_cfg.max_iters=100', '--data-root', shapes]
+    options += ['--shots', 1, '--seeds', 1, 2, '--work-dir', tmp_path]
+    first = start(sys.executable, ROOT / 'tools/sweep.py', *options)
+    until = time.time() + 120
+    while not list(tmp_path.rglob('*.log')):
+        assert first.poll() is None and time.time() < until
+        time.sleep(0.01)
+    with pytest.raises(SystemExit, match=f'in use by process {first.pid} of '):
+        run_tool('sweep', *options)
+    first.communicate(timeout=120)  # which may have met a run of the second
+    run_tool('sweep', *options)
+    assert len(read_results([tmp_path])[0]) == 2

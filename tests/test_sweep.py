@@ -153,7 +153,7 @@ def test_a_failed_run_does_not_stop_the_rest(tmp_path):
     whole = image.read_bytes()
     for broken in image.parent.parent.rglob('*.jpg'):
         broken.write_bytes(b'none')
-    with pytest.raises(SystemExit, match='1 runs failed:\n.*cannot be read'):
+    with pytest.raises(SystemExit, match='1 run failed:\n.*cannot be read'):
         run_tool('sweep', *args)
     assert set(results(tmp_path)) == {('safe', 'eurosat', 1, 1)}
     (error,) = (tmp_path / 'sweep').rglob('error.txt')

@@ -15,7 +15,7 @@ from tqdm import tqdm
 
 from safe_mm.attention import attention_maps
 from safe_mm.datasets.build import test_datasets
-from safe_mm.errors import InputError, exit_cleanly
+from safe_mm.errors import InputError, counted, exit_cleanly
 from safe_mm.models import CLIPClassifier
 from safe_mm.options import add_common_options
 from safe_mm.plots import plot_accuracy, plot_attention
@@ -54,7 +54,7 @@ def run_all(args: Namespace) -> tuple:
     datasets, accuracy, attention = test_datasets(first), [], []
     with tqdm(total=first.train_cfg.max_iters * len(runs), unit='it') as bar:
         for run in runs:
-            bar.set_description(f'{run.shots} shots, seed {run.seed}')
+            bar.set_description(f'{counted(run.shots, "shot")}, seed {run.seed}')
             runner = build_runner(run_config(args, run))
             train(runner, bar)
             found = test(runner, datasets)

@@ -10,7 +10,7 @@ import sys
 from argparse import ArgumentParser, ArgumentTypeError, Namespace
 from typing import Tuple
 
-from safe_mm.errors import InputError, exit_cleanly
+from safe_mm.errors import InputError, counted, exit_cleanly
 from safe_mm.options import add_common_options, positive
 
 
@@ -68,11 +68,11 @@ def main() -> None:
 
     if args.dry_run:
         left = plan(args)
-        print('\n'.join([*map(describe, left), f'{len(left)} runs to do']))
+        print('\n'.join([*map(describe, left), f'{counted(len(left), "run")} to do']))
         return
     errors = sweep(args)
     if errors:
-        sys.exit('\n'.join([f'{len(errors)} runs failed:', *errors]))
+        sys.exit('\n'.join([f'{counted(len(errors), "run")} failed:', *errors]))
 
 
 if __name__ == '__main__':

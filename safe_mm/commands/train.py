@@ -1,6 +1,7 @@
 """tools/train.py: trains a config."""
 
 from argparse import Namespace
+from functools import partial
 from pathlib import Path
 
 import torch
@@ -13,7 +14,7 @@ from ..config import load_config
 from ..datasets.build import check_before_training, hash_of_list
 from ..engine import NewRateHook, QuietRunner, StopHook, enable_joint_training, expand_grid
 from ..errors import InputError
-from ..stopping import Stopped
+from ..stopping import advising
 from ..values import check_ranges
 from ..work_dir import check_same_run, claimed, clear_work_dir, make_work_dir
 
@@ -27,17 +28,15 @@ def run(args: Namespace) -> None:
     if cfg.get('resume') and not args.allow_changes:
         check_same_run(cfg, cfg.load_from, 'Use the options it had, or --allow-changes.')
     folder = make_work_dir(cfg.work_dir)
-    runner = QuietRunner.from_cfg(cfg)  # after which processes know their rank
-    runner.register_hook(StopHook())
-    if args.allow_changes:
-        runner.register_hook(NewRateHook())
-    try:
+    with advising(partial(how_to_go_on, folder)):
+        runner = QuietRunner.from_cfg(cfg)  # after which processes know their rank
+        runner.register_hook(StopHook())
+        if args.allow_changes:
+            runner.register_hook(NewRateHook())
         with claimed(folder):
             if not cfg.resume and get_rank() == 0:
                 clear_work_dir(cfg, args.overwrite)
             runner.train()
-    except Stopped as stop:
-        raise Stopped(stop.number, how_to_go_on(folder)) from None
     info = runner.message_hub.runtime_info
     best = [path for key, path in info.items() if key.startswith('best_ckpt')]
     if best:

@@ -141,7 +141,8 @@ class FewShotDataset(BaseDataset):
         given = self._names or names
         if len(given) != len(names):
             raise InputError(
-                f'{source} has {len(names)} classes, but {len(given)} class names are given.'
+                f'{source} has {counted(len(names), "class")}, but '
+                f'{counted(len(given), "class name")} given.'
             )
         self._labels = subset_labels(len(names), self.subset)
         self._metainfo['classes'] = tuple(given[label] for label in self._labels)
@@ -152,8 +153,9 @@ class FewShotDataset(BaseDataset):
         present = labels_of({self.split: split.get(self.split, [])})
         if self.num_classes not in (None, len(present)) and present:
             raise InputError(
-                f'{source}: there are images of {len(present)} classes for {self.split!r}, and not '
-                f'of {self.num_classes}. Unpack all of the data, see tools/prepare_dataset.py.'
+                f'{source}: there are images of {counted(len(present), "class")} for '
+                f'{self.split!r}, and not of {self.num_classes}. Unpack all of the data, see '
+                'tools/prepare_dataset.py.'
             )
         own = [label - self._labels.start for label in present if label in self._labels]
         if 'train' not in split and len(own) < len(self._labels):

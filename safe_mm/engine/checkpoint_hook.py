@@ -12,7 +12,7 @@ from mmengine.hooks import CheckpointHook
 from mmengine.runner import BaseLoop, Runner
 
 from ..checkpoint import plain
-from ..errors import InputError
+from ..errors import InputError, counted
 from ..files import new_file
 from ..models import CLIPClassifier
 from ..registry import HOOKS
@@ -173,6 +173,6 @@ def check_classes(runner: Runner, subject: str, own: Sequence[str]) -> None:
         differ = [pair for pair in zip(own, data) if pair[0] != pair[1]]
         first = ', first {!r} against {!r}'.format(*differ[0]) if differ else ''
         raise InputError(
-            f'{subject} {len(own)} classes, and the data has {len(data)}; '
+            f'{subject} {counted(len(own), "class")}, and the data has {len(data)}; '
             f'they differ{first}. Use data with the same classes.'
         )

@@ -6,6 +6,7 @@ from mmengine.hooks import Hook
 from mmengine.optim import OptimWrapper, OptimWrapperDict
 from torch import nn
 
+from ..errors import counted
 from ..models.freeze import freeze_except, frozen_modules
 from ..registry import HOOKS
 from .unwrap import rewrap, unwrap
@@ -49,7 +50,7 @@ class FreezeHook(Hook):
         rewrap(runner)
         size = sum(p.numel() for p in model.parameters() if p.requires_grad)
         runner.logger.info(
-            f'Training {len(left)} tensors with {size:,} '
+            f'Training {counted(len(left), "tensor")} with {size:,} '
             f'numbers: {", ".join(self.trainable) or "none"}'
         )
 

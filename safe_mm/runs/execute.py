@@ -2,13 +2,11 @@
 
 import gc
 import json
-import shutil
 import time
 import traceback
 from argparse import Namespace
 from contextlib import suppress
 from functools import partial
-from pathlib import Path
 from typing import Any, Dict, Optional, Sequence
 
 import numpy as np
@@ -31,6 +29,7 @@ from ..evaluation import evaluate
 from ..files import write_text
 from ..models import CLIPClassifier
 from ..registry import HOOKS, MODELS
+from ..work_dir import claimed, empty_work_dir, make_work_dir
 from . import ERROR, RESULT
 from .costs import seconds_per_image, sizes
 from .interpolation import check_interpolates, interpolation_curve
@@ -58,9 +57,12 @@ def execute(args: Namespace, run: Run) -> Optional[str]:
     folder = None
     try:
         cfg = run_config(args, run)
-        folder = Path(cfg.work_dir)
-        result = dict(run_key(cfg, run), **train_and_test(cfg))
-        write_text(folder / RESULT, json.dumps(result, indent=1))
+        folder = make_work_dir(cfg.work_dir)
+        with claimed(folder):
+            if not (folder / RESULT).exists():  # of another sweep, since this one began
+                empty_work_dir(folder)  # of a killed run
+                result = dict(run_key(cfg, run), **train_and_test(cfg))
+                write_text(folder / RESULT, json.dumps(result, indent=1))
         return None
     except InputError as error:
         message = short = message_of(error)
@@ -70,8 +72,7 @@ def execute(args: Namespace, run: Run) -> Optional[str]:
     finally:
         gc.collect()  # of the runner, whose cycles keep its loaders' processes
     if folder is not None:
-        with suppress(InputError, OSError):  # a full disk is the error
-            folder.mkdir(parents=True, exist_ok=True)
+        with suppress(InputError):  # a full disk is the error
             write_text(folder / ERROR, message)
     return short
 
@@ -102,8 +103,7 @@ def train_and_test(cfg: Config) -> Dict[str, Any]:
 
 
 def build_runner(cfg: Config) -> Runner:
-    """A Runner in an empty work dir."""
-    shutil.rmtree(cfg.work_dir, ignore_errors=True)  # of a killed run
+    """A Runner whose training reads features where it can."""
     runner = Runner.from_cfg(cfg)
     images = runner._train_dataloader
     if images and runner.model.frozen_stage != 'image' and 'feature_cache' in cfg.default_hooks:

@@ -9,8 +9,8 @@ from mmengine.logging import print_log
 from tqdm import tqdm
 
 from ..datasets.build import test_datasets, training_datasets
-from ..errors import InputError, message_of
-from ..stopping import Stopped
+from ..errors import InputError, counted, message_of
+from ..stopping import advising
 from ..work_dir import make_work_dir
 from . import RESULT
 from .executors import Outcome, in_this_process, local_processes, ray_cluster
@@ -44,10 +44,8 @@ def sweep(args: Namespace) -> List[str]:
     make_work_dir(args.work_dir)
     total, left = len(shard_of(args)), plan(args)
     check_data(args, left)
-    try:
+    with advising(lambda: 'Run the same command to go on.'):
         return execute_all(args, left, total)
-    except Stopped as stop:
-        raise Stopped(stop.number, 'Run the same command to go on.') from None
 
 
 def execute_all(args: Namespace, left: List[Run], total: int) -> List[str]:
@@ -96,5 +94,5 @@ def describe(run: Run) -> str:
     """A run in a few words."""
     words = [Path(run.config).stem, run.dataset, run.clip]
     if run.shots:
-        words += [f'{run.shots} shots', f'seed {run.seed}']
+        words += [counted(run.shots, 'shot'), f'seed {run.seed}']
     return ', '.join(word for word in words if word)
