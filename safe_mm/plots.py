@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Dict, List, Optional
 
 import numpy as np
 from matplotlib.axes import Axes
+from matplotlib.colors import LinearSegmentedColormap
 from matplotlib.figure import Figure
 
 from .files import new_file
@@ -81,23 +82,30 @@ def plot_attention(
     images: List[np.ndarray],
     masks: List[np.ndarray],
     maps: Dict[str, List[np.ndarray]],
-    names: List[str],
+    truth: List[str],
+    predictions: Dict[str, List[str]],
     path: Path,
 ) -> None:
     """Attention over pictures, a row for each and a column for each pooling.
+
+    Cells are red by what they have above an even share of attention.
 
     Args:
         images (list[ndarray]): RGB, uint8, shape (H, W, 3).
         masks (list[ndarray]): True on the part that defines the class, shape (H, W), to be
             outlined; an empty list if there are none.
         maps (dict[str, list[ndarray]]): Column -> attention over each picture, shape (h, w).
-        names (list[str]): Of the rows.
+        truth (list[str]): Class of each picture.
+        predictions (dict[str, list[str]]): Column -> predicted class of each picture, which is red
+            where it is wrong.
         path (Path): The PNG to write.
     """
     columns = ['picture', *maps]
-    figure = Figure((2.2 * len(columns), 2.2 * len(images)), layout='constrained')
+    figure = Figure((2.2 * len(columns), 2.1 * len(images)), layout='constrained')
     grid = figure.subplots(len(images), len(columns), squeeze=False)
-    top = max(m.max() for column in maps.values() for m in column)
+    every = [m for column in maps.values() for m in column]
+    top, even = max(m.max() for m in every), 1 / every[0].size
+    red = LinearSegmentedColormap.from_list('', [(1, 0, 0, 0), (1, 0, 0, 0.85)])
     for row, image in enumerate(images):
         height, width = image.shape[:2]
         for panel, column in zip(grid[row], columns):
@@ -109,11 +117,13 @@ def plot_attention(
                 panel.set_title(column)
             if column in maps:
                 extent = (-0.5, width - 0.5, height - 0.5, -0.5)
-                alpha = 0.8 * (maps[column][row] / top) ** 0.5
-                style = dict(extent=extent, cmap='Reds', alpha=alpha, vmin=0, vmax=top)
+                style = dict(extent=extent, cmap=red, vmin=even, vmax=top)
                 shown = panel.imshow(maps[column][row], **style)
-        grid[row][0].set_ylabel(names[row])
-    figure.colorbar(shown, ax=grid, label='share of attention in a cell')
+                predicted = predictions[column][row]
+                color = 'black' if predicted == truth[row] else 'red'
+                panel.set_xlabel(predicted, color=color)
+        grid[row][0].set_xlabel(f'truth: {truth[row]}')
+    figure.colorbar(shown, ax=grid, label=f'share of attention in a cell, from an even {even:.3f}')
     save(figure, path)
 
 
@@ -154,10 +164,12 @@ def plot_search(choice: 'Choice', path: Path) -> None:
         panel.set_yticks(range(len(tried[rows])), [f'{value:g}' for value in tried[rows]])
         title = ', '.join(f'{name} {value:g}' for name, value in zip(outer, values))
         panel.set(xlabel=columns, title=title)
+        ties_y, ties_x = np.nonzero(grid == high)
+        panel.plot(ties_x, ties_y, 'w.', markersize=5)
         if list(values) == [chosen[name] for name in outer]:
             x, y = (tried[name].index(chosen[name]) for name in (columns, rows))
             panel.plot(x, y, 'r*', markersize=14)
     axes[0].set_ylabel(rows)
     figure.colorbar(shown, ax=axes, label='accuracy (%)')
-    figure.suptitle(f'{choice.images} validation images; star: chosen')
+    figure.suptitle(f'{choice.images} validation images; star: chosen; dots: as good')
     save(figure, path)

@@ -239,5 +239,5 @@ def test_gains():
     results = [result(safe=70.0), result(shots=4, safe=80.0), result(shots=8, safe=90.0)]
     results[-1]['test']['test'].pop('beta=0')
     frame = res.to_frame([dict(r, name='SAFE') for r in results])
-    table = tables.gain_table(frame, 'test')
+    table = tables.gain_table(frame, 'test images')
     assert table.texts().values.tolist() == [[k, '+0.0', '+1.0', '+2.0'] for k in ('1', '4')]

@@ -19,18 +19,13 @@ from safe_mm.errors import InputError, counted, exit_cleanly
 from safe_mm.models import CLIPClassifier
 from safe_mm.options import add_common_options
 from safe_mm.plots import plot_accuracy, plot_attention
+from safe_mm.report.results import VARIANTS
 from safe_mm.runs.execute import build_runner, test, train
 from safe_mm.runs.run import Run, run_config
 from safe_mm.work_dir import make_work_dir
 
 SHOTS = (1, 4, 16)
 SEEDS = (1, 2, 3)
-TITLES = {
-    'seen': 'seen grounds',
-    'grounds': 'new grounds',
-    'rendering': 'negative rendering',
-    'test': 'test images',
-}
 FIGURES = {'zero-shot': 'zero-shot', 'beta=0': 'SAFE, beta 0', 'beta=0.5': 'SAFE, beta 0.5'}
 POOLINGS = dict(attn_pool_o='AttnPool_O', attn_pool_f='AttnPool_F', combined='blend')
 SHOWN = 4  # test pictures with attention
@@ -59,7 +54,7 @@ def run_all(args: Namespace) -> tuple:
             train(runner, bar)
             found = test(runner, datasets)
             for figure, method in FIGURES.items():
-                row = {TITLES.get(name, name): found['test'][name][figure] for name in datasets}
+                row = {VARIANTS.get(name, name): found['test'][name][figure] for name in datasets}
                 trained_on = 0 if figure == 'zero-shot' else run.shots
                 accuracy.append(dict(row, method=method, shots=trained_on))
             attention.append(dict(found['attention'], shots=run.shots))
@@ -97,7 +92,14 @@ def draw_attention(images: BaseDataset, model: CLIPClassifier, path: Path) -> No
     crops = torch.stack([images[i]['inputs'] for i in shown])
     with torch.no_grad():
         batch = model.data_preprocessor(dict(inputs=crops))
-        maps = attention_maps(model.eval(), model.dense(batch['inputs']))
+        dense = model.eval().dense(batch['inputs'])
+        maps, samples = attention_maps(model, dense), model.predict(dense, start='dense')
+    classes = images.metainfo['classes']
+    predictions = {
+        'AttnPool_O': [sample.figures['zero-shot'] for sample in samples],
+        'AttnPool_F': [sample.figures['beta=0'] for sample in samples],
+        'blend': [int(sample.pred_label) for sample in samples],
+    }
     pictures = crops.flip(1) if model.data_preprocessor.to_rgb else crops
     masks = []
     if images.metainfo.get('part_masks'):
@@ -106,7 +108,8 @@ def draw_attention(images: BaseDataset, model: CLIPClassifier, path: Path) -> No
         list(pictures.permute(0, 2, 3, 1).numpy()),
         masks,
         {POOLINGS[name]: list(m.cpu().numpy()) for name, m in maps.items()},
-        [images.metainfo['classes'][images.get_data_info(i)['gt_label']] for i in shown],
+        [classes[images.get_data_info(i)['gt_label']] for i in shown],
+        {name: [classes[label] for label in labels] for name, labels in predictions.items()},
         path,
     )
 

@@ -11,7 +11,10 @@ from ..errors import InputError, first_line
 
 LINES = 3
 # What mmengine says of frozen parameters, of its own parts, and of BatchNorms in one process
-NOISE = ('skipped since its requires_grad', 'FileClient', 'HardDiskBackend', 'SyncBatchNorm')
+NOISE = (
+    *('skipped since its requires_grad', 'FileClient', 'HardDiskBackend', 'SyncBatchNorm'),
+    'save_param_scheduler',
+)
 
 
 class QuietRunner(Runner):

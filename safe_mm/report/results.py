@@ -65,6 +65,10 @@ NAMES = {
 }
 # Method -> the method whose results contain it, and the figure; None is SAFE's blend
 WITHIN = {'SAFE': ('SAFE-A', None), 'WiSE-FT': ('full fine-tuning', 'alpha=0.5')}
+# Names of test variants
+VARIANTS = dict(
+    seen='seen grounds', grounds='new grounds', rendering='negative rendering', test='test images'
+)
 Result = Dict[str, Any]
 
 
@@ -170,7 +174,7 @@ def to_frame(results: Sequence[Result]) -> pd.DataFrame:
             dict(
                 {name: r[name] for name in KEY},
                 method=r['name'],
-                variant=variant,
+                variant=VARIANTS.get(variant, variant),
                 figure=figure,
                 accuracy=accuracy,
                 **costs_of(r),

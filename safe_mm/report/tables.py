@@ -99,7 +99,7 @@ def gains(frame: pd.DataFrame, variant: str, scalar: str = 'beta') -> pd.DataFra
 def gain_table(frame: pd.DataFrame, variant: str, scalar: str = 'beta') -> Table:
     """The figures of :func:`gains`; for beta, of the paper's Fig. 5."""
     datasets = ', '.join(frame.dataset.unique())
-    title = f'Accuracy above that of {scalar} 0, test variant {variant}, mean of {datasets}'
+    title = f'Accuracy above that of {scalar} 0 on {variant}, mean of {datasets}'
     table = gains(frame, variant, scalar).rename(columns=f'{scalar} {{:g}}'.format)
     table = table.rename_axis(columns=None)
     return Table(title, table, signed=True)
