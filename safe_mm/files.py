@@ -35,7 +35,7 @@ def new_file(path: Path, size: int = 0, advice: str = '') -> Iterator[Path]:
     except (OSError, SafetensorError) as error:
         size = size or (draft.stat().st_size if draft.exists() else 0)
         free = shutil.disk_usage(path.parent).free if path.parent.is_dir() else 0
-        reason = error.strerror if isinstance(error, OSError) else first_line(error)
+        reason = getattr(error, 'strerror', None) or first_line(error)
         raise InputError(
             f'{path} cannot be written: {reason} ({size / 1e6:.3f} MB or more are needed, '
             f'{free / 1e6:.3f} MB are free). What was there is kept. {FREE_SPACE}{advice}'

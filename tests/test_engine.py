@@ -94,7 +94,7 @@ def test_failed_save_leaves_the_old_file(tmp_path, monkeypatch):
     monkeypatch.setattr(
         'mmengine.fileio.LocalBackend.put', lambda *args: (_ for _ in ()).throw(OSError('full'))
     )
-    with pytest.raises(OSError, match='full'):
+    with pytest.raises(InputError, match='full.*What was there is kept'):
         backend.put(b'new', str(path))
     assert path.read_bytes() == b'old'
 

@@ -7,7 +7,7 @@ from typing import Dict, List, Sequence
 from torch import nn
 
 from ..errors import InputError
-from .slim import SlimModule
+from .slim import note_frozen
 
 
 def freeze_except(model: nn.Module, patterns: Sequence[str]) -> List[str]:
@@ -43,9 +43,7 @@ def freeze_except(model: nn.Module, patterns: Sequence[str]) -> List[str]:
     for name, parameter in parameters.items():
         if not any(fnmatchcase(name, pattern) for pattern in patterns):
             parameter.requires_grad_(False)
-    for module in model.modules():
-        if isinstance(module, SlimModule):
-            module.note_frozen()
+    note_frozen(model)
     return [n for n, p in parameters.items() if p.requires_grad]
 
 

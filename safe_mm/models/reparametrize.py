@@ -9,6 +9,7 @@ from torch.nn.utils import parametrize
 
 from ..errors import InputError
 from ..registry import MODELS
+from .slim import note_frozen
 
 INIT_SEED = 0
 PACKED = ('in_proj_weight', 'qkv.weight')  # three weights in one tensor
@@ -93,4 +94,5 @@ def merge(model: nn.Module) -> nn.Module:
             owner.parametrizations[key].eval()  # without dropout
             parametrize.remove_parametrizations(owner, key)
             getattr(owner, key).requires_grad_(True)  # frozen ones are not in a state dict
+    note_frozen(model)
     return model

@@ -69,10 +69,6 @@ class SlimModule(BaseModule):
         self._frozen: Optional[List[str]] = None
         self._register_state_dict_hook(_leave_out_frozen)
 
-    def note_frozen(self) -> None:
-        """Notes what is frozen now, for copies and wrappers that freeze all (EMA)."""
-        self._frozen = frozen_keys(self)
-
     def frozen_hash(self, keys: List[str]) -> str:
         """SHA-256 of these tensors, computed once."""
         if tuple(keys) not in self._hashes:
@@ -95,6 +91,13 @@ class SlimModule(BaseModule):
                 )
             state_dict.update({prefix + k: own[k] for k in missing})
         super()._load_from_state_dict(state_dict, prefix, *args)
+
+
+def note_frozen(model: nn.Module) -> None:
+    """Notes what is frozen in the modules of a model, for copies that freeze all (EMA)."""
+    for module in model.modules():
+        if isinstance(module, SlimModule):
+            module._frozen = frozen_keys(module)
 
 
 def _tensors(module: nn.Module) -> Dict[str, torch.Tensor]:
