@@ -79,6 +79,10 @@ def check_top_level(cfg: dict) -> None:
     if wrapper is not None and not isinstance(wrapper.get('optimizer'), dict):
         raise InputError(f'optim_wrapper.optimizer={wrapper.get("optimizer")!r} should be a dict.')
     for names in TOGETHER:
+        for key in ('dataset', 'sampler', 'collate_fn'):
+            value = (cfg.get(names[0]) or {}).get(key)
+            if not isinstance(value, (dict, type(None))):
+                raise InputError(f'{names[0]}.{key}={value!r} should be a dict.')
         missing = [name for name in names if cfg.get(name) is None]
         if missing and len(missing) < len(names):
             raise InputError(
