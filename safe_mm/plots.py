@@ -129,17 +129,22 @@ def plot_attention(
 
 def plot_gain(gains: Dict[str, 'pd.DataFrame'], path: Path, scalar: str = 'beta') -> None:
     """What a scalar adds: panel -> gain in percent by shots and its values."""
-    figure = Figure((max(6, 4 * len(gains)), 4), layout='constrained')
-    panels = figure.subplots(1, len(gains), sharey=True, squeeze=False)[0]
-    for panel, (name, table) in zip(panels, gains.items()):
+    columns = min(4, len(gains))
+    rows = math.ceil(len(gains) / columns)
+    figure = Figure((max(6, 4 * columns), 1 + 3 * rows), layout='constrained')
+    grid = figure.subplots(rows, columns, sharey=True, squeeze=False)
+    for panel in grid.flat[len(gains) :]:
+        panel.set_axis_off()
+    for panel, (name, table) in zip(grid.flat, gains.items()):
         for shots, gain in table.iterrows():
             label = f'{shots} shot{"s" * (shots > 1)}'
             panel.plot(gain.dropna(), 'o-', markersize=4, label=label)
         panel.axhline(0, color='k', linewidth=0.8)
         panel.set(title=name, xlabel=scalar)
         panel.grid(alpha=0.3)
-    panels[0].set_ylabel(f'accuracy above that of {scalar} 0 (%)')
-    add_legend(figure, panels[0])
+    for row in grid:
+        row[0].set_ylabel(f'accuracy above that of {scalar} 0 (%)')
+    add_legend(figure, grid[0][0])
     save(figure, path)
 
 
