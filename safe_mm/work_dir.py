@@ -124,8 +124,8 @@ def clear_work_dir(cfg: Config, overwrite: bool) -> None:
     """
     folder = Path(cfg.work_dir)
     if overwrite:
-        source = Path(cfg.get('load_from') or '')
-        if source.resolve().parent == folder.resolve():
+        source = cfg.get('load_from')
+        if source and Path(source).resolve().parent == folder.resolve():
             raise InputError(f'--overwrite would remove {source} before it is loaded. Move it.')
         for file in _checkpoints(folder):
             file.unlink()

@@ -30,7 +30,7 @@ def run(args: Namespace) -> None:
     metrics = runner.test()
     if args.out and args.out_item == 'metrics':
         with new_file(Path(args.out)) as draft:
-            mmengine.dump(metrics, draft, 'json')
+            mmengine.dump(metrics, draft, Path(args.out).suffix[1:])
 
 
 def checkpoint_file(path: str) -> str:

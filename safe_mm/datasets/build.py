@@ -67,6 +67,6 @@ def hash_of_list(dataset: BaseDataset) -> str:
     sha = hashlib.sha256()
     for number in range(len(dataset)):
         info = dataset.get_data_info(number)
-        path = os.path.relpath(info.get('img_path', ''), dataset.data_root or '/')
+        path = os.path.relpath(info.get('img_path', '/'), dataset.data_root or '/')
         sha.update(f'{path}\n{info.get("gt_label")}\n'.encode())
     return sha.hexdigest()[:16]
