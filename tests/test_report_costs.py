@@ -1,12 +1,10 @@
 """The report's costs, as a table and as a picture."""
 
 import pytest
-from matplotlib.figure import Figure
 from matplotlib.text import Text
 
+from safe_mm.report import cost_plot, tables
 from safe_mm.report import results as res
-from safe_mm.report import tables
-from safe_mm.report.cost_plot import plot_costs
 
 from .reports import data_of, result
 
@@ -50,7 +48,7 @@ def test_sizes_are_readable(size, text):
 def drawn(monkeypatch):
     """The figures that are saved, each a list of panels."""
     figures = []
-    monkeypatch.setattr(Figure, 'savefig', lambda figure, path: figures.append(figure.axes))
+    monkeypatch.setattr(cost_plot, 'save', lambda figure, path: figures.append(figure.axes))
     return figures
 
 
@@ -63,7 +61,7 @@ def test_the_points_of_the_picture_are_the_tables_figures(drawn):
     ]
     results.append(result('gda', 'dtd', shots=4, accuracy=60.0, seconds=dict(train=10.0)))
     table = tables.cost_table(res.source(data_of(results))).mean
-    plot_costs(table, 'cost.png')
+    cost_plot.plot_costs(table, 'cost.png')
     (panels,) = drawn
     assert [panel.get_title().split()[0] for panel in panels] == ['1', '4']
     for panel, shots in zip(panels, (1, 4)):
@@ -81,7 +79,7 @@ def test_labels_of_many_methods_do_not_overlap(drawn):
         for i, name in enumerate(res.NAMES)
         if i
     ]
-    plot_costs(tables.cost_table(res.source(data_of(results))).mean, 'cost.png')
+    cost_plot.plot_costs(tables.cost_table(res.source(data_of(results))).mean, 'cost.png')
     ((panel,),) = drawn
     panel.figure.draw_without_rendering()
     boxes = [Text.get_window_extent(label) for label in panel.texts]
@@ -94,5 +92,5 @@ def test_labels_of_many_methods_do_not_overlap(drawn):
 
 def test_no_picture_without_times(drawn):
     results = [result(seconds={}), result('gda', seconds={})]
-    plot_costs(tables.cost_table(res.source(data_of(results))).mean, 'cost.png')
+    cost_plot.plot_costs(tables.cost_table(res.source(data_of(results))).mean, 'cost.png')
     assert not drawn

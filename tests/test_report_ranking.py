@@ -2,9 +2,9 @@
 
 import pandas as pd
 import pytest
-from matplotlib.figure import Figure
 
-from safe_mm.report.ranking_plot import plot_ranking
+from safe_mm import plots
+from safe_mm.report import ranking_plot
 from safe_mm.report.results import NAMES
 from safe_mm.report.write import CURVES, write_report
 
@@ -16,10 +16,11 @@ def drawn(monkeypatch):
     """The panels of the figures that are saved, by the name of the file."""
     figures = {}
 
-    def save(figure, path, **_):
+    def save(figure, path):
         figures[path.name] = figure.axes
 
-    monkeypatch.setattr(Figure, 'savefig', save)
+    for module in (plots, ranking_plot):
+        monkeypatch.setattr(module, 'save', save)
     return figures
 
 
@@ -35,7 +36,7 @@ def test_rows_and_points(drawn, tmp_path):
     }
     mean = pd.Series(accuracy, name='average').rename_axis(['method', 'shots'])
     table = pd.DataFrame(dict(average=mean, other=mean - 10))
-    plot_ranking(table, 'a CLIP', tmp_path / 'x.png')
+    ranking_plot.plot_ranking(table, 'a CLIP', tmp_path / 'x.png')
     names = drawn['x.png'][0].get_yticklabels()
     assert [name.get_text() for name in names] == ['CoOp', 'GDA', 'SAFE']
     for panel, shift in zip(drawn['x.png'], (0, 10)):
@@ -49,7 +50,7 @@ def test_rows_and_points(drawn, tmp_path):
 def test_a_method_without_the_first_column_has_a_row(drawn, tmp_path):
     index = pd.MultiIndex.from_tuples([('GDA', 1), ('SAFE', 1)], names=['method', 'shots'])
     table = pd.DataFrame(dict(average=[float('nan'), 60.0], other=[50.0, 70.0]), index=index)
-    plot_ranking(table, 'a CLIP', tmp_path / 'x.png')
+    ranking_plot.plot_ranking(table, 'a CLIP', tmp_path / 'x.png')
     names = drawn['x.png'][0].get_yticklabels()
     assert [name.get_text() for name in names] == ['GDA', 'SAFE']
 
