@@ -61,6 +61,23 @@ def test_all_data_is_read_before_training(own, data, tmp_path, part):
     assert not (tmp_path / 'run').exists()
 
 
+@pytest.mark.parametrize('part', ['train', 'val'])
+def test_copies_in_the_test_data_are_named(own, data, tmp_path, part, capsys):
+    """The same content under another name, in a folder of another class."""
+    known = next((data / 'shapes' / part).rglob('*.png'))
+    _, copy, other = sorted((data / 'shapes' / 'test').rglob('*.png'))[-3:]
+    other.write_bytes(copy.read_bytes())  # within the test data
+    shutil.copy(known, copy)
+    more = ('--work-dir', tmp_path / 'run', '--cfg-options', 'train_cfg.max_iters=1')
+    run_tool('train', own, '--clip', SAFE.clip, '--shots', 10, *more)
+    log = capsys.readouterr()
+    line = (
+        '1 test image with the content of a training or validation image: '
+        f'{copy} is equal to {known}'  # 'test' is before 'train' and 'val'
+    )
+    assert (log.out + log.err).count(line) == 1
+
+
 def test_missing_test_data(own, data, tmp_path, monkeypatch):
     """Is a warning in a training, and refused where it would be tested."""
     lines = []

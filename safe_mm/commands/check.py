@@ -1,6 +1,5 @@
 """tools/check.py: what a config would train, on which data."""
 
-import hashlib
 import sys
 from argparse import Namespace
 from collections import Counter, defaultdict
@@ -9,13 +8,12 @@ from typing import Any, Dict, List
 
 import pandas as pd
 from mmengine.config import Config
-from mmpretrain.datasets import BaseDataset
 
 from ..clip import get_tokenizer
 from ..clip.tokenizer import token_counts
 from ..config import load_config
-from ..datasets.build import Datasets, test_datasets, training_datasets
-from ..datasets.check import find_faults
+from ..datasets.build import Datasets, paths_of, test_datasets, training_datasets
+from ..datasets.check import equal_images, find_faults
 from ..datasets.classes import class_sentences
 from ..errors import counted
 from ..models import CLIPClassifier
@@ -62,21 +60,20 @@ def model_table(model: CLIPClassifier) -> pd.Series:
     return pd.Series(rows).map('{:,}'.format)
 
 
-def paths_of(dataset: BaseDataset) -> List[str]:
-    return sorted({dataset.get_data_info(i)['img_path'] for i in range(len(dataset))})
-
-
 def undecodable(datasets: Datasets) -> List[str]:
     """Images that cannot be decoded, with the reason."""
-    paths = sorted({path for dataset in datasets.values() for path in paths_of(dataset)})
+    paths = sorted(set().union(*map(paths_of, datasets.values())))
     faults = find_faults(Path('/'), [str(Path(path).resolve()) for path in paths])
     return [text for texts in faults.values() for text in texts]
 
 
 def copies(datasets: Datasets) -> List[str]:
     """Images of equal content, a line for each group."""
-    groups = defaultdict(list)
+    parts = defaultdict(list)
     for part, dataset in datasets.items():
-        for path in paths_of(dataset):
-            groups[hashlib.sha256(Path(path).read_bytes()).digest()].append(f'{path} ({part})')
-    return [f'equal: {", ".join(group)}' for group in groups.values() if len(group) > 1]
+        for path in sorted(paths_of(dataset)):
+            parts[path].append(part)
+    return [
+        f'equal: {", ".join(f"{path} ({part})" for path in group for part in parts[path])}'
+        for group in equal_images(parts)
+    ]

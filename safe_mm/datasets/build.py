@@ -2,13 +2,14 @@
 
 import hashlib
 import os
-from typing import Dict
+from typing import Dict, Set
 
 from mmengine.config import Config
 from mmpretrain.datasets import BaseDataset
 
-from ..errors import InputError, warn_once
+from ..errors import InputError, counted, warn_once
 from ..registry import DATASETS
+from .check import equal_images
 from .variants import variant_dataset
 
 Datasets = Dict[str, BaseDataset]
@@ -39,7 +40,7 @@ def test_datasets(cfg: Config) -> Datasets:
 
 
 def check_before_training(cfg: Config) -> Datasets:
-    """Reads all annotations, and an image of each part.
+    """Reads all annotations, and an image of each part; warns of test images in the others.
 
     Returns:
         dict[str, BaseDataset]: Those of training and validation.
@@ -56,10 +57,30 @@ def check_before_training(cfg: Config) -> Datasets:
                 "dict(type='PackInputs')."
             )
     try:
-        test_datasets(cfg)
-    except InputError as error:
+        warn_of_copies(datasets, test_datasets(cfg))
+    except (InputError, OSError) as error:
         warn_once(f'the trained weights cannot be tested: {error}')
     return datasets
+
+
+def warn_of_copies(datasets: Datasets, tests: Datasets) -> None:
+    """Warns of test images with the content of other images, under another name."""
+    known, tested = (set().union(*map(paths_of, own.values())) for own in (datasets, tests))
+    sizes = set(map(os.path.getsize, known))
+    alike = {path for path in tested - known if os.path.getsize(path) in sizes}
+    groups = map(set, equal_images(known | alike))
+    shared = [sorted(group) for group in groups if group & known and group & alike]
+    if shared:
+        warn_once(
+            f'{counted(len(shared), "test image")} with the content of a training or validation '
+            f'image: {" is equal to ".join(shared[0])}'
+        )
+
+
+def paths_of(dataset: BaseDataset) -> Set[str]:
+    """Image files of a dataset, each once."""
+    infos = map(dataset.get_data_info, range(len(dataset)))
+    return {info['img_path'] for info in infos if 'img_path' in info}
 
 
 def hash_of_list(dataset: BaseDataset) -> str:

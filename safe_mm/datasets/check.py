@@ -1,9 +1,12 @@
-"""Whether a dataset is complete: counts, and every image decoded."""
+"""Whether images are complete: counts, every image decoded, copies."""
 
+import hashlib
+import os
+from collections import defaultdict
 from concurrent.futures import ProcessPoolExecutor
 from functools import partial
 from pathlib import Path
-from typing import Dict, List, Optional, Sequence, Tuple
+from typing import Callable, Dict, Hashable, Iterable, List, Optional, Sequence, Tuple
 
 from PIL import Image
 from tqdm import tqdm
@@ -14,6 +17,7 @@ from .lists import read_data
 from .splits import PARTS, labels_of
 
 CHUNK = 64  # images a worker takes at a time
+HEAD = 4096  # bytes that tell most images of equal size apart
 Counts = Dict[str, Tuple[int, int]]  # 'classes' and parts -> number found, number published
 Faults = Dict[str, List[str]]  # 'missing' and 'unreadable' -> images, with the reason
 
@@ -69,3 +73,27 @@ def find_fault(folder: Path, path: str) -> Optional[Tuple[str, str]]:
     except Exception as error:  # decoders raise many types
         return 'unreadable', f'{path}: {error}'
     return None
+
+
+def equal_images(paths: Iterable[str]) -> List[List[str]]:
+    """Groups of images of equal content. Few are read, since most differ in size."""
+    groups = [list(dict.fromkeys(paths))]
+    for key in (os.path.getsize, _head, _digest):
+        groups = [part for group in groups for part in _groups_by(key, group) if len(part) > 1]
+    return groups
+
+
+def _groups_by(key: Callable[[str], Hashable], paths: List[str]) -> Iterable[List[str]]:
+    groups = defaultdict(list)
+    for path in paths:
+        groups[key(path)].append(path)
+    return groups.values()
+
+
+def _head(path: str) -> bytes:
+    with open(path, 'rb') as file:
+        return file.read(HEAD)
+
+
+def _digest(path: str) -> bytes:
+    return hashlib.sha256(Path(path).read_bytes()).digest()
