@@ -5,6 +5,7 @@ import os
 import shutil
 import sys
 
+import mmengine
 import pytest
 import torch
 from mmengine.hooks import Hook
@@ -43,6 +44,31 @@ def test_other_images_of_the_same_classes(data, tmp_path):
         '--overwrite',
         *short(8, f'load_from={work_dir}/iter_8.pth'),
     )
+
+
+def test_mixed_precision_goes_on_and_is_tested(shapes, tmp_path):
+    """A run of two halves has the weights of one in one go; scores are rounded otherwise."""
+    whole, halves = tmp_path / 'whole', tmp_path / 'halves'
+    for work_dir, iters in ((whole, 16), (halves, 8)):
+        run_tool(*training(shapes, work_dir), '--amp', *short(16, f'train_cfg.max_iters={iters}'))
+    fails(
+        'with optim_wrapper.type=.* in place of .*OptimWrapper',
+        *training(shapes, halves),
+        '--resume',
+        *short(16),
+    )
+    run_tool(*training(shapes, halves), '--amp', '--resume', '--allow-changes', *short(16))
+    one, two = (weights(work_dir / 'iter_16.pth') for work_dir in (whole, halves))
+    assert one and all(torch.equal(one[name], two[name]) for name in one)
+
+    scores = []
+    for more in ([], ['--amp']):
+        out = tmp_path / 'out.pkl'
+        test = ['test', CONFIG, whole, '--data-root', shapes, '--work-dir', tmp_path]
+        run_tool(*test, '--out', out, *more)
+        scores.append(torch.stack([sample['pred_score'].float() for sample in mmengine.load(out)]))
+    assert not torch.equal(*scores)
+    torch.testing.assert_close(*scores, rtol=0, atol=0.05)
 
 
 def test_work_dir_used_again(shapes, tmp_path):
