@@ -108,9 +108,10 @@ METHODS = [
     Method('clip-cite', joint=False, clip=VIT),
 ]
 RUN = [method for method in METHODS if method.name != 'zero-shot']
-# Without those that differ from another in their texts or their CLIP alone
+# Without those that differ from another in their texts alone, or in their texts or their CLIP
 TEXTS = ('coop-m4', 'coop-csc', 'safe_class-name', 'safe_one-template', 'safe_cupl')
-OWN = [method for method in RUN if method.name not in TEXTS and method.clip == CLIP]
+DISTINCT = [method for method in RUN if method.name not in TEXTS]
+OWN = [method for method in DISTINCT if method.clip == CLIP]
 # Those that are resumed, tested and swept in two processes, too
 IN_TWO = {
     *('linear-probe', 'wise-ft', 'coop', 'cocoop', 'prograd', 'cross-modal-linear', 'calip-fs'),

@@ -21,7 +21,7 @@ from safe_mm.registry import MODELS
 from safe_mm.report.results import display_name
 
 from .conftest import fails, run_tool, weights
-from .methods import CLIP, IN_TWO, METHODS, OWN, RUN, options, write_config
+from .methods import CLIP, DISTINCT, IN_TWO, METHODS, OWN, RUN, options, write_config
 from .two_processes import run_in_two
 
 # What is no parameter of a classifier, and may change; W_c does by template mining
@@ -106,7 +106,7 @@ def test_only_what_is_declared_changes(method, trained, tmp_path, shapes):
     assert changed & set(declared) or not method.trains
 
 
-@named(RUN)
+@named(DISTINCT)
 def test_cached_equals_streamed(method, trained, tmp_path, shapes):
     file, cached = trained(method)
     run_tool(
@@ -168,7 +168,7 @@ def predict(model, dataset) -> list:
         )
 
 
-@named([m for m in RUN if m.trains])
+@named([m for m in DISTINCT if m.trains])
 def test_killed_run_resumes(method, trained, tmp_path):
     """From the checkpoint of half its length, to the same bits."""
     file, work_dir = trained(method)
@@ -229,7 +229,7 @@ def check_test_in_two(method, file, work_dir):
     assert found[0] == found[1]
 
 
-@named(RUN)
+@named(DISTINCT)
 def test_joint_training_equals_alone_or_is_refused(method, tmp_path, shapes):
     file = write_config(
         method, tmp_path, shapes, 'grid = dict(lr=[1e-2, 1e-3], weight_decay=[0.01])'
@@ -280,7 +280,7 @@ def test_trains_in_mixed_precision(method, trained, tmp_path):
     assert losses[0] == pytest.approx(losses[1], rel=0.1, abs=0.1)
 
 
-@named(METHODS)
+@named([METHODS[0], *DISTINCT])
 def test_sweep_agrees_with_test(method, trained, tmp_path, shapes):
     """A result's accuracy is what tools/test.py measures of its weights."""
     file = write_config(method, tmp_path, shapes)
