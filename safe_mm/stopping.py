@@ -58,7 +58,7 @@ STOPPER = Stopper()
 
 
 @contextmanager
-def advising(advice: Callable[[], str]) -> Iterator[None]:
+def advice_on_stop(advice: Callable[[], str]) -> Iterator[None]:
     """Says how to go on when the program is stopped."""
     try:
         yield

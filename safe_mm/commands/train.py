@@ -14,7 +14,7 @@ from ..config import load_config
 from ..datasets.build import check_before_training, hash_of_list
 from ..engine import NewRateHook, QuietRunner, StopHook, enable_joint_training, expand_grid
 from ..errors import InputError
-from ..stopping import advising
+from ..stopping import advice_on_stop
 from ..values import check_ranges
 from ..work_dir import check_same_run, claimed, clear_work_dir, make_work_dir
 
@@ -28,7 +28,7 @@ def run(args: Namespace) -> None:
     if cfg.get('resume') and not args.allow_changes:
         check_same_run(cfg, cfg.load_from, 'Use the options it had, or --allow-changes.')
     folder = make_work_dir(cfg.work_dir)
-    with advising(partial(how_to_go_on, folder)):
+    with advice_on_stop(partial(how_to_go_on, folder)):
         runner = QuietRunner.from_cfg(cfg)  # after which processes know their rank
         runner.register_hook(StopHook())
         if args.allow_changes:

@@ -10,7 +10,7 @@ from tqdm import tqdm
 
 from ..datasets.build import test_datasets, training_datasets
 from ..errors import InputError, counted, message_of
-from ..stopping import advising
+from ..stopping import advice_on_stop
 from ..work_dir import make_work_dir
 from . import RESULT
 from .executors import Outcome, in_this_process, local_processes, ray_cluster
@@ -44,7 +44,7 @@ def sweep(args: Namespace) -> List[str]:
     make_work_dir(args.work_dir)
     total, left = len(shard_of(args)), plan(args)
     check_data(args, left)
-    with advising(lambda: 'Run the same command to go on.'):
+    with advice_on_stop(lambda: 'Run the same command to go on.'):
         return execute_all(args, left, total)
 
 
