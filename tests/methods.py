@@ -2,7 +2,7 @@
 
 import json
 from pathlib import Path
-from typing import NamedTuple
+from typing import NamedTuple, Optional
 
 from mmengine.config import Config
 
@@ -119,18 +119,21 @@ IN_TWO = {
 }
 
 
-def write_config(method: Method, folder: Path, data: str, *more: str) -> Path:
+def write_config(
+    method: Method, folder: Path, data: str, *more: str, features: Optional[Path] = None
+) -> Path:
     """A config of a method on the shapes, for ten iterations.
 
     Args:
         method (Method): The method.
-        folder (Path): For the config and the feature cache.
+        folder (Path): For the config.
         data (str): Data root.
         more (str): Lines to add.
+        features (Path, optional): Of the feature cache. Defaults to one in ``folder``.
     """
     folder.mkdir(parents=True, exist_ok=True)
     source = ROOT / 'configs' / f'{method.name}.py'
-    text = SHAPES.format(config=source, data=data, root=folder / 'cache')
+    text = SHAPES.format(config=source, data=data, root=features or folder / 'cache')
     text += 'test_dataloader = dict(num_workers=0, dataset=dataset)\n'
     if method.name != 'zero-shot':
         own = Config.fromfile(source).train_dataloader  # as the method has it, but less

@@ -4,6 +4,7 @@ import copy
 import json
 import shutil
 from argparse import ArgumentParser
+from pathlib import Path
 
 import mmengine
 import pytest
@@ -37,10 +38,15 @@ def of(method, *more):
     return options(*more, clip=method.clip)
 
 
+def own_config(method, folder, shapes, *more):
+    """All methods share their features, as in a sweep."""
+    return write_config(method, folder, shapes, *more, features=Path(shapes, 'features'))
+
+
 def build(method, folder, shapes):
     parser = ArgumentParser()
     add_common_options(parser)
-    file = write_config(method, folder, shapes)
+    file = own_config(method, folder, shapes)
     args = [str(file), '--clip', method.clip]
     return MODELS.build(load_config(parser.parse_args(args)).model)
 
@@ -53,7 +59,7 @@ def trained(shapes, tmp_path_factory):
     def train(method):
         if method.id not in known:
             folder = tmp_path_factory.mktemp(method.name)
-            file = write_config(method, folder, shapes)
+            file = own_config(method, folder, shapes)
             run_tool('train', file, *of(method, '--work-dir', folder / 'run'))
             known[method.id] = file, folder / 'run'
         return known[method.id]
@@ -231,9 +237,7 @@ def check_test_in_two(method, file, work_dir):
 
 @named(DISTINCT)
 def test_joint_training_equals_alone_or_is_refused(method, tmp_path, shapes):
-    file = write_config(
-        method, tmp_path, shapes, 'grid = dict(lr=[1e-2, 1e-3], weight_decay=[0.01])'
-    )
+    file = own_config(method, tmp_path, shapes, 'grid = dict(lr=[1e-2, 1e-3], weight_decay=[0.01])')
     args = of(method, '--work-dir', tmp_path / 'joint', '--grid')
     if not (method.trains and method.joint):
         fails('--grid and --seeds do not support', 'train', file, *args)
@@ -283,7 +287,7 @@ def test_trains_in_mixed_precision(method, trained, tmp_path):
 @named([METHODS[0], *DISTINCT])
 def test_sweep_agrees_with_test(method, trained, tmp_path, shapes):
     """A result's accuracy is what tools/test.py measures of its weights."""
-    file = write_config(method, tmp_path, shapes)
+    file = own_config(method, tmp_path, shapes)
     run_tool(
         'sweep',
         file,
@@ -324,7 +328,7 @@ def test_sweep_agrees_with_test(method, trained, tmp_path, shapes):
 def test_a_sweep_of_many_methods_in_two_processes(tmp_path, shapes):
     """Has a result of each, in one report."""
     chosen = [method for method in METHODS if method.id in IN_TWO]
-    files = [write_config(method, tmp_path, shapes) for method in chosen]
+    files = [own_config(method, tmp_path, shapes) for method in chosen]
     common = ['--work-dir', tmp_path / 'out', '--clips', CLIP, '--shots', 4, '--seeds', 1]
     run_tool('sweep', *files, *common, '--jobs', 2)
     run_tool('report', tmp_path / 'out', '--out', tmp_path / 'report')
