@@ -39,5 +39,4 @@ sweep safe-a $SAFE
 for method in gda linear-probe lp-plus-plus tuned-head prolip; do
     sweep safe_$method $SAFE
 done
-sweep coop $(train 2e-1 200 1) $CROPS train_cfg.val_interval=50
-sweep safe_coop $SAFE
+sweep coop-m4 $(train 2e-2 400 1) $CROPS train_cfg.val_interval=100
