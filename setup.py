@@ -51,6 +51,7 @@ setup(
     cmdclass=dict(build_py=BuildWithMim),
     python_requires='>=3.8',
     install_requires=[
+        'matplotlib',
         'numpy',
         'open_clip_torch>=2.29,<4',
         'packaging',
@@ -75,10 +76,11 @@ setup(
             'transformers',
         ],
         'ray': ['ray>=2.9'],
+        'export': ['onnx', 'onnxruntime', 'onnxscript'],
         # pytest-xdist 3.8 ignores groups with pytest 9.2
         'tests': [
             *('hypothesis', 'mypy', 'pytest<9.2', 'pytest-xdist', 'ray>=2.9', 'ruff'),
-            'tensorboard',
+            *('onnx', 'onnxruntime', 'onnxscript', 'tensorboard'),
         ],
     },
     zip_safe=False,

@@ -1,4 +1,4 @@
-"""Where pooling layers look."""
+"""How much of the attention of pooling layers falls on a part."""
 
 from typing import Dict, Iterable, List
 
@@ -6,29 +6,6 @@ import torch
 from torch.nn import functional as F
 
 from .models import CLIPClassifier
-from .poolings import Pooling
-
-
-def attention_map(pool: Pooling, features: torch.Tensor) -> torch.Tensor:
-    """How a pooling layer spreads its attention over a picture.
-
-    The mean over heads of the softmax of Eq. 2, without tokens that have no place in the picture,
-    see :meth:`Pooling.attention`. Dense features -> maps (B, h, w), each of which sums to one.
-    """
-    weights = pool.attention(features).mean(1)
-    return weights / weights.sum((1, 2), keepdim=True)
-
-
-def attention_maps(model: CLIPClassifier, features: torch.Tensor) -> Dict[str, torch.Tensor]:
-    """:func:`attention_map` of each pooling layer of a model by name, and their combination.
-
-    The latter is 'combined', as the neck combines its branches; it sums to one, too.
-    """
-    maps = {
-        name: attention_map(getattr(model.neck, name), features) for name in model.neck.poolings
-    }
-    combined = model.neck.combine(torch.stack(list(maps.values())))
-    return dict(maps, combined=combined / combined.sum((1, 2), keepdim=True))
 
 
 def attention_share(maps: torch.Tensor, masks: torch.Tensor) -> torch.Tensor:
@@ -49,7 +26,7 @@ def attention_share(maps: torch.Tensor, masks: torch.Tensor) -> torch.Tensor:
 def attention_on_part(
     model: CLIPClassifier, loader: Iterable[dict], masks: torch.Tensor
 ) -> Dict[str, float]:
-    """:func:`attention_share` of each of :func:`attention_maps` in percent, mean of images.
+    """:func:`attention_share` of each of a neck's attention maps in percent, mean of images.
 
     Args:
         model (CLIPClassifier): Pools.
@@ -63,7 +40,7 @@ def attention_on_part(
         batch = model.data_preprocessor(batch)
         dense = model.dense(batch['inputs'], batch.get('start', 'image'))
         own_masks = masks[start : start + len(dense)].to(dense.device)
-        for name, maps in attention_maps(model, dense).items():
+        for name, maps in model.neck.attention_maps(dense).items():
             shares.setdefault(name, []).append(attention_share(maps, own_masks))
         start += len(dense)
     return {name: 100 * torch.cat(share).mean().item() for name, share in shares.items()}

@@ -90,6 +90,29 @@ def find_checkpoint(folder: str, pattern: str) -> Optional[str]:
     return None
 
 
+def checkpoint_file(path: str) -> str:
+    """A checkpoint, or the best weights of a work dir, verified to be safe to load.
+
+    Raises:
+        InputError: See :func:`read_checkpoint`, or a work dir has no best weights, or several.
+    """
+    if not Path(path).is_dir():
+        read_checkpoint(path)
+        return path
+    names = [file.name for file in Path(path).glob('best_*.pth')]
+    if len({n.split('_')[1] for n in names if n.startswith('best_seed')}) > 1:
+        raise InputError(
+            f'{path} has the best weights of several seeds. Use one of its files best_seed*.pth.'
+        )
+    best = find_checkpoint(path, 'best_fitted_*.pth') or find_checkpoint(path, 'best_*.pth')
+    if best is None:
+        raise InputError(
+            f'{path} has no best_*.pth: its training did not finish, or wrote elsewhere. Use the '
+            'path of a checkpoint.'
+        )
+    return best
+
+
 def plain(value: Any) -> Any:
     """``value`` with tensors and built-in types only; the rest is left out.
 

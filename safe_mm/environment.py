@@ -18,6 +18,8 @@ REQUIREMENTS = {
     'mmpretrain': (('mmpretrain', 'onedl-mmpretrain'), '>=1.2,<2'),
 }
 
+OPENMMLAB = ('mmengine', 'mmcv', 'mmpretrain')
+
 
 def installed(distributions: Tuple[str, ...]) -> dict:
     """Versions of those of ``distributions`` that are installed."""
@@ -38,11 +40,15 @@ def versions() -> Dict[str, str]:
     return found
 
 
-def find_problem() -> Optional[str]:
-    """The first thing that does not fit, with its remedy, or None."""
+def find_problem(trains: bool) -> Optional[str]:
+    """The first thing that does not fit, with its remedy, or None.
+
+    Args:
+        trains (bool): Whether OpenMMLab is needed.
+    """
     for module, (distributions, fits) in REQUIREMENTS.items():
         found = installed(distributions)
-        if not found:
+        if not found and (trains or module not in OPENMMLAB):
             return (
                 f'{module} is not installed. Install it by: pip install '
                 f'"{distributions[0]}{fits}"; any of {", ".join(distributions)} will do.'
@@ -52,8 +58,8 @@ def find_problem() -> Optional[str]:
                 f'{" and ".join(found)} are both installed and both provide the module {module}. '
                 'Uninstall all of them, then install one.'
             )
-        name, number = next(iter(found.items()))
-        if not SpecifierSet(fits).contains(number, prereleases=True):
+        name, number = next(iter(found.items()), ('', ''))
+        if found and not SpecifierSet(fits).contains(number, prereleases=True):
             return (
                 f'{name} {number} is installed, but safe_mm needs {module} {fits}. Install it by: '
                 f'pip install "{name}{fits}"'
@@ -71,8 +77,12 @@ def find_problem() -> Optional[str]:
     return None
 
 
-def check_environment() -> None:
-    """Raises an ImportError that names a missing or unfit package and the remedy."""
-    problem = find_problem()
+def check_environment(trains: bool = True) -> None:
+    """Raises an ImportError that names a missing or unfit package and the remedy.
+
+    Args:
+        trains (bool): Whether OpenMMLab is needed, which predictors do without. Defaults to True.
+    """
+    problem = find_problem(trains)
     if problem is not None:
         raise ImportError(f'safe_mm cannot start: {problem}')

@@ -8,8 +8,6 @@ from contextlib import contextmanager
 from functools import lru_cache
 from typing import Iterable
 
-from mmengine.logging import print_log
-
 from .stopping import stop_in, stop_on_signals
 
 FREE_SPACE = 'Free some space, and run the same command again; training goes on with --resume.'
@@ -37,6 +35,8 @@ def counted(number: int, noun: str) -> str:
 @lru_cache(maxsize=None)
 def warn_once(message: str) -> None:
     """Logs a warning, once a process."""
+    from mmengine.logging import print_log  # predictors do without OpenMMLab
+
     print_log(message, 'current', level=logging.WARNING)
 
 

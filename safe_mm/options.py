@@ -6,7 +6,10 @@ Nothing heavy is imported here, so that ``--help`` answers at once.
 from argparse import ArgumentParser, ArgumentTypeError
 from typing import Any, Optional
 
-from mmengine.config import DictAction
+from .environment import check_environment
+
+check_environment()  # before anything of OpenMMLab is imported
+from mmengine.config import DictAction  # noqa: E402
 
 
 class Settings(DictAction):

@@ -4,8 +4,11 @@ With ``default_scope = 'safe_mm'`` a config names the components of this package
 mmpretrain's without a prefix.
 """
 
-from mmengine.registry import Registry
-from mmpretrain import registry as mmpretrain
+from .environment import check_environment
+
+check_environment()  # before anything of OpenMMLab is imported
+from mmengine.registry import Registry  # noqa: E402
+from mmpretrain import registry as mmpretrain  # noqa: E402
 
 
 def child(parent: Registry, *locations: str) -> Registry:

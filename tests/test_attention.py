@@ -2,7 +2,7 @@
 
 import torch
 
-from safe_mm.attention import attention_map, attention_maps, attention_share
+from safe_mm.attention import attention_share
 from safe_mm.clip import SplitCLIP
 from safe_mm.registry import MODELS
 
@@ -16,7 +16,7 @@ def test_attention_map_is_open_clips(tiny_clip):
     size = split.image_size
     with torch.no_grad():
         features = split.trunk(torch.randn(3, 3, size, size))
-        maps = attention_map(split.pool, features)
+        maps = split.pool.attention_map(features)
         if tiny_clip['model_name'] == TINY_RN:
             p = split.pool
             x = p.tokens(features)
@@ -60,7 +60,7 @@ def test_combined_map_weighs_by_beta(tiny_clip):
     with torch.no_grad():
         for parameter in model.neck.attn_pool_f.parameters():
             parameter.add_(torch.randn_like(parameter) * 0.1)
-        maps = attention_maps(model, model.dense(torch.randn(2, 3, 64, 64)))
+        maps = model.neck.attention_maps(model.dense(torch.randn(2, 3, 64, 64)))
     assert list(maps) == ['attn_pool_o', 'attn_pool_f', 'combined']
     original, finetuned, combined = maps.values()
     assert not torch.allclose(original, finetuned)

@@ -81,7 +81,7 @@ def test_copies_in_the_test_data_are_named(own, data, tmp_path, part, capsys):
 def test_missing_test_data(own, data, tmp_path, monkeypatch):
     """Is a warning in a training, and refused where it would be tested."""
     lines = []
-    monkeypatch.setattr('safe_mm.errors.print_log', lambda line, *_, **__: lines.append(line))
+    monkeypatch.setattr('mmengine.logging.print_log', lambda line, *_, **__: lines.append(line))
     split_of(data, own, test=[])
     run_tool('train', own, *options('--work-dir', tmp_path / 'run'))
     (line,) = (line for line in lines if 'cannot be tested' in line)
@@ -94,7 +94,7 @@ def test_missing_test_data(own, data, tmp_path, monkeypatch):
 def test_prompts_that_are_cut(own, data, capsys, monkeypatch):
     """Are named with their tokens; classes that cannot be told apart are refused."""
     lines = []
-    monkeypatch.setattr('safe_mm.errors.print_log', lambda line, *_, **__: lines.append(line))
+    monkeypatch.setattr('mmengine.logging.print_log', lambda line, *_, **__: lines.append(line))
     own.write_text(own.read_text().replace("'a {}.'", f"'a {{}}, {'very ' * 40}fine.'"))
     run_tool('check', own, *options())
     (line,) = (line for line in lines if 'cut off' in line)

@@ -124,7 +124,7 @@ def change_split(photos: Path, **parts) -> None:
 def warned(monkeypatch) -> list:
     """Warnings of a test."""
     lines = []
-    monkeypatch.setattr('safe_mm.errors.print_log', lambda line, *_, **__: lines.append(line))
+    monkeypatch.setattr('mmengine.logging.print_log', lambda line, *_, **__: lines.append(line))
     return lines
 
 

@@ -7,7 +7,6 @@ import pytest
 import torch
 from torch.nn import functional as F
 
-from safe_mm.attention import attention_map
 from safe_mm.clip import SplitCLIP
 from safe_mm.clip.split import split_visual
 from safe_mm.errors import InputError
@@ -120,7 +119,7 @@ def test_attention_is_open_clips(tower, split, dense, monkeypatch):
 def test_attention_map(tower, split, dense):
     with torch.no_grad():
         on_grid = split.pool.attention(dense)
-        spread = attention_map(split.pool, dense)
+        spread = split.pool.attention_map(dense)
     assert spread.shape == (2, *tower.grid)
     torch.testing.assert_close(spread.sum((1, 2)), torch.ones(2))
     mean = on_grid.mean(1)

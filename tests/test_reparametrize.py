@@ -12,7 +12,7 @@ from safe_mm.errors import InputError
 from safe_mm.methods.clip_cite import CLIPCITEHead, contrast_other_classes, distance_to_original
 from safe_mm.methods.clip_svd import SingularValues
 from safe_mm.methods.lora import LoRA, low_rank
-from safe_mm.models.reparametrize import merge
+from safe_mm.models.reparametrize import merge_weights
 from safe_mm.registry import MODELS
 
 from .conftest import TINY
@@ -112,7 +112,7 @@ def test_equal_to_clip_at_the_start_and_after_merging(kind, method):
     disturb(model)
     trained = model(images)
     assert not torch.allclose(trained, plain, rtol=1e-2)
-    names = set(dict(merge(model).named_parameters()))
+    names = set(dict(merge_weights(model).named_parameters()))
     assert not any('parametrizations' in name for name in names)
     torch.testing.assert_close(model(images), trained, rtol=1e-4, atol=1e-4)
     own = build(kind, None).eval()
@@ -134,7 +134,7 @@ def test_each_layer_drops_inputs_of_its_own():
     layer = next(m for m in model.modules() if hasattr(m, 'parametrizations'))
     whole = layer.eval().in_proj_weight.detach().clone()
     model.train()
-    merge(model)
+    merge_weights(model)
     torch.testing.assert_close(layer.in_proj_weight, whole)
 
 

@@ -13,7 +13,6 @@ from mmpretrain.datasets import BaseDataset
 from torch.nn import functional as F
 from tqdm import tqdm
 
-from safe_mm.attention import attention_maps
 from safe_mm.datasets.build import test_datasets
 from safe_mm.errors import InputError, counted, exit_cleanly
 from safe_mm.models import CLIPClassifier
@@ -93,7 +92,7 @@ def draw_attention(images: BaseDataset, model: CLIPClassifier, path: Path) -> No
     with torch.no_grad():
         batch = model.data_preprocessor(dict(inputs=crops))
         dense = model.eval().dense(batch['inputs'])
-        maps, samples = attention_maps(model, dense), model.predict(dense, start='dense')
+        maps, samples = model.neck.attention_maps(dense), model.predict(dense, start='dense')
     classes = images.metainfo['classes']
     predictions = {
         'AttnPool_O': [sample.figures['zero-shot'] for sample in samples],

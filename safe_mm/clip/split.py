@@ -34,6 +34,8 @@ class SplitCLIP:
             registers) first.
         pool (Pooling): The pooling layer, F -> (B, embed_dim).
         text (CLIPModel): open_clip's model without the visual encoder.
+        whole (dict[str, Tensor]): All of open_clip's tensors by their keys; those of the parts are
+            the same.
         embed_dim (int): Length of image and text features.
         image_size (int | tuple[int]): Height and width of images in pixels; one number if equal.
         logit_scale (float): CLIP's learned inverse temperature, about 100 for OpenAI's weights.
@@ -47,6 +49,7 @@ class SplitCLIP:
     def __init__(self, model_name: str, pretrained: Optional[str]) -> None:
         self.name = f'{model_name}:{pretrained}'
         clip = load_clip(model_name, pretrained).eval()
+        self.whole = clip.state_dict(keep_vars=True)
         height, width = to_2tuple(clip.visual.image_size)
         self.image_size: Union[int, Tuple[int, int]] = (
             height if height == width else (height, width)

@@ -8,7 +8,7 @@ import mmengine
 from mmengine.config import Config, ConfigDict
 from mmengine.evaluator import DumpResults
 
-from ..checkpoint import find_checkpoint, read_checkpoint
+from ..checkpoint import checkpoint_file
 from ..config import load_config
 from ..datasets.variants import use_variant
 from ..engine import QuietRunner
@@ -31,25 +31,6 @@ def run(args: Namespace) -> None:
     if args.out and args.out_item == 'metrics':
         with new_file(Path(args.out)) as draft:
             mmengine.dump(metrics, draft, Path(args.out).suffix[1:])
-
-
-def checkpoint_file(path: str) -> str:
-    """The checkpoint to test, verified to be safe to load."""
-    if not Path(path).is_dir():
-        read_checkpoint(path)
-        return path
-    names = [file.name for file in Path(path).glob('best_*.pth')]
-    if len({n.split('_')[1] for n in names if n.startswith('best_seed')}) > 1:
-        raise InputError(
-            f'{path} has the best weights of several seeds. Use one of its files best_seed*.pth.'
-        )
-    best = find_checkpoint(path, 'best_fitted_*.pth') or find_checkpoint(path, 'best_*.pth')
-    if best is None:
-        raise InputError(
-            f'{path} has no best_*.pth: its training did not finish, or wrote elsewhere. Use the '
-            'path of a checkpoint.'
-        )
-    return best
 
 
 def apply_test_options(cfg: Config, args: Namespace) -> None:

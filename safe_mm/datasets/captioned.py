@@ -9,8 +9,8 @@ from typing import Dict, List, Optional, Sequence
 from mmpretrain.datasets import BaseDataset
 
 from ..errors import InputError
+from ..photos import SUFFIXES
 from ..registry import DATASETS
-from .splits import EXTENSIONS
 
 HELD_OUT = ('without', 'only')
 SHARE = 0.1  # of the captioned photos
@@ -56,7 +56,7 @@ class CaptionedPhotos(BaseDataset):
     def load_data_list(self) -> List[dict]:
         """Reads captions and finds the photos."""
         captions = read_captions(Path(self.ann_file))
-        files = (f for f in Path(self.data_root).rglob('*') if f.suffix.lower() in EXTENSIONS)
+        files = (f for f in Path(self.data_root).rglob('*') if f.suffix.lower() in SUFFIXES)
         photos = sorted(files, key=lambda file: file.name)
         captioned = [file for file in photos if file.name in captions]
         if not captioned:

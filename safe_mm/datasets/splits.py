@@ -16,6 +16,7 @@ from typing import Any, Dict, List, Optional, Tuple
 from mmpretrain.datasets.custom import find_folders, get_samples
 
 from ..errors import InputError, counted
+from ..photos import SUFFIXES
 
 Item = Tuple[str, int, str]
 Split = Dict[str, List[Item]]
@@ -24,7 +25,6 @@ PARTS = ('train', 'val', 'test')
 COLUMNS = ('path', 'label', 'class', 'split')  # of a split file as CSV
 SUBSETS = ('base', 'new')
 MAX_VAL_SHOTS = 4
-EXTENSIONS = ('.jpg', '.jpeg', '.png', '.ppm', '.bmp', '.pgm', '.tif', '.webp')
 
 
 def read_split(path: Path) -> Split:
@@ -174,9 +174,7 @@ def images_in(root: Path, folder: Path) -> List[str]:
     if not (root / folder).is_dir():
         return []
     return sorted(
-        str(folder / name)
-        for name in os.listdir(root / folder)
-        if name.lower().endswith(EXTENSIONS)
+        str(folder / name) for name in os.listdir(root / folder) if name.lower().endswith(SUFFIXES)
     )
 
 
@@ -186,12 +184,12 @@ def _folder_items(root: Path, part: str, folders: List[str], classes: List[str])
     samples, empty = get_samples(
         str(root / part),
         {name: classes.index(name) for name in folders},
-        lambda name: name.lower().endswith(EXTENSIONS),
+        lambda name: name.lower().endswith(SUFFIXES),
     )
     if empty or not samples:
         raise InputError(
             f'{root / part} should hold a folder of images for each class, but '
-            f'{", ".join(sorted(empty)) or "it"} has no {", ".join(EXTENSIONS)}.'
+            f'{", ".join(sorted(empty)) or "it"} has no {", ".join(SUFFIXES)}.'
         )
     return [(str(Path(part, path)), label, classes[label]) for path, label in samples]
 

@@ -12,7 +12,7 @@ from torch.nn import functional as F
 
 from ..clip import SplitCLIP, get_clip
 from ..errors import InputError
-from ..models.part import Neck, apply
+from ..models.part import Neck, apply, chunks
 from ..models.slim import SlimModule
 from ..registry import MODELS
 from .zero_shot import CROSS_ENTROPY, TextClsHead
@@ -131,7 +131,7 @@ class CALIPHead(TextClsHead):
 
     def prepare(self, features: torch.Tensor) -> tuple:
         """Features (B, 1 + P, D) -> the three terms without their weights, each (B, N)."""
-        parts = F.normalize(features, dim=-1).split(IMAGES)
+        parts = chunks(F.normalize(features, dim=-1), IMAGES)
         terms = zip(*[self.attend(part[:, 0], part[:, 1:]) for part in parts])
         guided, blended = (self.logit_scale * torch.cat(term) for term in terms)
         return self.text_logits(features[:, 0]), guided, blended

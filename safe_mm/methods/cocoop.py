@@ -10,8 +10,9 @@ from torch import nn
 from torch.nn import functional as F
 
 from ..clip import SplitCLIP, get_clip
+from ..models.part import chunks
 from ..registry import MODELS
-from .coop import INIT_SEED, CoOpHead
+from .coop import INIT_SEED, CoOpHead, assemble
 from .zero_shot import CROSS_ENTROPY
 
 REDUCTION = 16  # of the hidden layer
@@ -61,18 +62,23 @@ class CoCoOpHead(CoOpHead):
         super().__init__(clip, num_tokens, init, classes=classes, loss=loss)
         self.meta_net = meta_net(clip.embed_dim, self.text.width)
 
+    def merge(self) -> None:
+        """Class weights depend on the image."""
+
     def weights_of(self, features: torch.Tensor) -> torch.Tensor:
         """Class weights of each image, (B, D) -> (B, N, D)."""
         context = self.context + self.meta_net(features)[:, None]  # (B, M, width)
-        prompts = torch.stack([self.embeddings(own) for own in context])
-        tokens = self.tokens.repeat(len(features), 1)
-        return self.text.encode(tokens, prompts.flatten(0, 1)).unflatten(0, prompts.shape[:2])
+        tokens, slots = (x.repeat(features.shape[0], 1) for x in (self.tokens, self.slots))
+        each = context.repeat_interleave(len(self.tokens), 0)
+        prompts = assemble(self.text.embed(tokens), each, slots)
+        weights = self.text.encode(tokens, prompts, self.length)
+        return weights.unflatten(0, (-1, len(self.tokens)))
 
     def logits(self, features: torch.Tensor) -> torch.Tensor:
         self.check_classes()
         unit = F.normalize(features, dim=-1)
         rows = [
             self.similarity(own[:, None], self.weights_of(own))[:, 0]
-            for own in unit.split(max(1, PROMPTS_PER_BATCH // len(self.tokens)))
+            for own in chunks(unit, max(1, PROMPTS_PER_BATCH // len(self.tokens)))
         ]
         return torch.cat(rows)

@@ -85,7 +85,7 @@ def assemble(embeddings: torch.Tensor, context: torch.Tensor, slots: torch.Tenso
     """
     width = embeddings.shape[-1]
     places = slots.clamp(min=0)[..., None].expand(-1, -1, width)
-    chosen = context.expand(len(slots), -1, -1).gather(1, places)
+    chosen = context.expand(slots.shape[0], -1, -1).gather(1, places)
     return torch.where(slots[..., None] >= 0, chosen.to(embeddings), embeddings)
 
 
@@ -112,6 +112,7 @@ class CoOpHead(TextTowerHead):
     Attributes:
         context (nn.Parameter): v, shape (M, width) or (N, M, width).
         slots (Tensor): See :func:`find_slots`.
+        length (int, optional): Number of tokens of the longest prompt.
     """
 
     trainable: Sequence[str] = ('context',)
@@ -142,6 +143,7 @@ class CoOpHead(TextTowerHead):
             tokens, slots = find_slots(clip, names, len(context), position)
         self.register_buffer('tokens', tokens, persistent=False)
         self.register_buffer('slots', slots, persistent=False)
+        self.length = self.text.longest(tokens) if names else None
         if class_specific:
             self.class_bound = ('context',)
             context = context.expand(len(names), -1, -1).clone()
@@ -169,4 +171,4 @@ class CoOpHead(TextTowerHead):
 
     def encode(self) -> torch.Tensor:
         """W: text features of the prompts, of unit length, shape (N, D)."""
-        return self.text.encode(self.tokens, self.embeddings(self.context))
+        return self.text.encode(self.tokens, self.embeddings(self.context), self.length)

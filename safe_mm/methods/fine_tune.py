@@ -10,6 +10,7 @@ import torch
 from ..clip import SplitCLIP, get_clip
 from ..models.part import Neck
 from ..models.slim import SlimModule
+from ..poolings import Pooling
 from ..registry import MODELS
 
 
@@ -36,3 +37,6 @@ class FineTunedPool(Neck, SlimModule):
 
     def figures(self, branches: torch.Tensor) -> Dict[str, torch.Tensor]:
         return {}  # the unchanged CLIP is not in the model
+
+    def clip_pool(self) -> Pooling:
+        return self.attn_pool_f

@@ -85,6 +85,9 @@ class MeanPool(Neck):
     def figures(self, branches: torch.Tensor) -> Dict[str, torch.Tensor]:
         return {}
 
+    def attention_maps(self, dense: torch.Tensor) -> Dict[str, torch.Tensor]:
+        return {}
+
 
 @MODELS.register_module()
 class LinearProbeHead(TextClsHead):

@@ -13,6 +13,7 @@ from ..clip import SplitCLIP, get_clip
 from ..errors import InputError
 from ..models.part import Neck
 from ..models.slim import SlimModule
+from ..poolings import Pooling
 from ..registry import MODELS
 
 
@@ -58,6 +59,11 @@ class ProLIPPool(Neck, SlimModule):
 
     def figures(self, branches: torch.Tensor) -> Dict[str, torch.Tensor]:
         return {'zero-shot': self.proj_o(branches[0])}
+
+    def clip_pool(self) -> Pooling:
+        pool = copy.deepcopy(self.attn_pool_o)
+        pool.put_projection(self.proj)
+        return pool
 
     def penalties(self) -> Dict[str, torch.Tensor]:
         distance = F.mse_loss(self.proj.weight, self.proj_o.weight, reduction='sum')

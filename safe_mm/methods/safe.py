@@ -9,8 +9,10 @@ from typing import Callable, Dict, Optional, Sequence, Union
 import torch
 
 from ..clip import SplitCLIP, get_clip
+from ..errors import InputError
 from ..models.part import Neck, apply
 from ..models.slim import SlimModule
+from ..poolings import Pooling
 from ..registry import MODELS
 
 BETAS = (0, 0.1, 0.25, 0.5, 0.75, 1, 2, 4)  # of Fig. 5, and beyond
@@ -94,6 +96,17 @@ class BlendedAttentionPool(Neck, SlimModule):
 
     def combine(self, branches: torch.Tensor) -> torch.Tensor:
         return branches[-1] if self.training else blend(branches[0], branches[1], self.beta)
+
+    def combine_maps(self, maps: torch.Tensor) -> torch.Tensor:
+        return blend(maps[0], maps[1], self.beta)
+
+    def clip_pool(self) -> Pooling:
+        if self.beta:
+            raise InputError(
+                f'a CLIP has one pooling layer, and a blend of beta {self.beta.item():g} has two. '
+                'Set model.neck.beta=0 for the tuned one alone.'
+            )
+        return self.attn_pool_f
 
     def penalties(self) -> Dict[str, torch.Tensor]:
         if self.shots is None:

@@ -30,7 +30,7 @@ class TextTowerHead(TextClsHead):
         loss (dict): Config of the loss. Defaults to cross-entropy.
 
     Attributes:
-        text (TextEncoder): The text encoder.
+        text (TextEncoder, optional): The text encoder; None after :meth:`merge`.
         tokens (Tensor): Of all sentences, shape (T, L).
         counts (list[int]): Number of sentences of each class.
     """
@@ -46,7 +46,7 @@ class TextTowerHead(TextClsHead):
     ) -> None:
         clip = get_clip(clip)
         super().__init__(clip, classes, loss=loss)
-        self.text = TextEncoder(clip)
+        self.text: Any = TextEncoder(clip)
         sentences = sentences_of(classes) if classes else []
         self.counts = [len(texts) for texts in sentences]
         texts = [text for texts in sentences for text in texts]
@@ -74,6 +74,8 @@ class TextTowerHead(TextClsHead):
 
     def current_weights(self) -> torch.Tensor:
         """W of the present parameters, shape (N, D)."""
+        if self.text is None:
+            return self.class_weights
         self.check_classes()
         if self.training:
             return self.encode()
@@ -82,6 +84,9 @@ class TextTowerHead(TextClsHead):
             with torch.no_grad():
                 self._kept = state, self.encode()
         return self._kept[1]
+
+    def merge(self) -> None:
+        self.class_weights, self.text = self.current_weights().detach(), None
 
     def train(self, mode: bool = True) -> 'TextTowerHead':
         self._kept = None, self.tokens

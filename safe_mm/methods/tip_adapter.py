@@ -57,7 +57,7 @@ def cache_logits(
         logits of Eq. 4.
     """
     weights = torch.exp(-gamma * (1 - affinity))
-    return weights.new_zeros(len(weights), num_classes).index_add(1, labels, weights)
+    return weights.new_zeros(weights.shape[0], num_classes).index_add(1, labels, weights)
 
 
 @MODELS.register_module()

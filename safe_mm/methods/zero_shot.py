@@ -15,6 +15,7 @@ from ..clip import SplitCLIP, get_clip
 from ..errors import InputError
 from ..models.part import Head, Neck, mask_classes
 from ..models.slim import SlimModule
+from ..poolings import Pooling
 from ..prompts import class_prompts
 from ..registry import MODELS
 
@@ -127,6 +128,9 @@ class CLIPPool(Neck, SlimModule):
 
     def figures(self, branches: torch.Tensor) -> Dict[str, torch.Tensor]:
         return {'zero-shot': branches[0]}
+
+    def clip_pool(self) -> Pooling:
+        return self.attn_pool_o
 
 
 @MODELS.register_module()

@@ -17,6 +17,7 @@ from .extractor import Extractor
 from .freeze import freeze_except, frozen_modules
 from .original import OriginalCLIP
 from .part import Head, Neck, Part, check_parts, losses, mask_classes
+from .reparametrize import merge_weights
 from .reparametrize import reparametrize as reparametrize_weights
 
 
@@ -124,6 +125,18 @@ class CLIPClassifier(ImageClassifier):
 
     def _stays_in_eval(self, module: nn.Module) -> bool:
         return module in self._inside_frozen or isinstance(module, _BatchNorm)
+
+    def merge(self) -> 'CLIPClassifier':
+        """Keeps results in place of what they are computed from, for the same predictions.
+
+        Weights of low rank and the like go into those of CLIP, and texts of trained prompts become
+        class weights. The model is not to be trained or loaded into afterwards.
+        """
+        merge_weights(self)
+        for part in (self.neck, self.head):
+            part.merge()
+        self.original = None
+        return self
 
     @property
     def frozen_stage(self) -> str:

@@ -7,6 +7,7 @@ from mmpretrain.structures import DataSample
 from torch import nn
 
 from ..errors import InputError
+from ..poolings import Pooling
 
 
 class Part(nn.Module):
@@ -49,6 +50,12 @@ class Part(nn.Module):
     def penalties(self) -> Dict[str, torch.Tensor]:
         """Loss terms beside the head's, by names with 'loss' in them."""
         return {}
+
+    def merge(self) -> None:
+        """Keeps results in place of what they are computed from, where no image has a part in it.
+
+        For a model that is only to predict.
+        """
 
     def _load_from_state_dict(self, state_dict: dict, prefix: str, *args) -> None:
         for name in self.hyperparameters:
@@ -98,6 +105,28 @@ class Neck(Part):
         'zero-shot' are those of the unchanged CLIP.
         """
         raise NotImplementedError
+
+    def clip_pool(self) -> Pooling:
+        """The pooling layer with which a CLIP by itself gives these features.
+
+        Raises:
+            InputError: There is none.
+        """
+        raise InputError(f'{type(self).__name__} gives features that no pooling layer of CLIP has.')
+
+    def attention_maps(self, dense: torch.Tensor) -> Dict[str, torch.Tensor]:
+        """:meth:`Pooling.attention_map` of each pooling layer by name, and 'combined'.
+
+        The latter weights them as features are combined. Each map of shape (B, h, w) sums to one.
+        Without attention, there are none.
+        """
+        maps = {name: getattr(self, name).attention_map(dense) for name in self.poolings}
+        combined = self.combine_maps(torch.stack(list(maps.values())))
+        return dict(maps, combined=combined / combined.sum((1, 2), keepdim=True))
+
+    def combine_maps(self, maps: torch.Tensor) -> torch.Tensor:
+        """Attention of all branches (branches, B, h, w) -> that of the features (B, h, w)."""
+        return maps.mean(0)
 
     def forward(self, features: Union[torch.Tensor, Sequence[torch.Tensor]]) -> Tuple[torch.Tensor]:
         """Dense features (of a tuple, the last) -> a tuple of one (B, D)."""
@@ -217,6 +246,11 @@ def losses(
 ) -> Dict[str, torch.Tensor]:
     """All loss terms of a batch, by name; those with 'loss' in it are added up."""
     return {**head.loss(features, data_samples), **neck.penalties(), **head.penalties()}
+
+
+def chunks(batch: torch.Tensor, size: int) -> Tuple[torch.Tensor, ...]:
+    """Parts of a batch, so that less is in memory; all of it in torch.export, for any size."""
+    return (batch,) if isinstance(batch.shape[0], torch.SymInt) else batch.split(size)
 
 
 def mask_classes(

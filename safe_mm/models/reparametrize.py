@@ -83,7 +83,7 @@ def interpolated(model: nn.Module, trainable: Sequence[str]) -> List[str]:
     return [name for name in trainable if is_mixed(name)]
 
 
-def merge(model: nn.Module) -> nn.Module:
+def merge_weights(model: nn.Module) -> nn.Module:
     """Puts the computed weights in the place of the frozen ones, for the same at less cost.
 
     They are in the model's state dict then.

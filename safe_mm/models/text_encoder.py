@@ -84,13 +84,25 @@ class TextEncoder(SlimModule):
         """Token ids (n, L) -> embeddings (n, L, width), without positions."""
         return self._tower.embedding(tokens)
 
+    def longest(self, tokens: torch.Tensor) -> int:
+        """Number of tokens of the longest sentence."""
+        return int((tokens != self._tower.padding).any(0).nonzero().max()) + 1
+
     def encode(
-        self, tokens: torch.Tensor, embeddings: Optional[torch.Tensor] = None
+        self,
+        tokens: torch.Tensor,
+        embeddings: Optional[torch.Tensor] = None,
+        length: Optional[int] = None,
     ) -> torch.Tensor:
-        """Sentences -> features, as :meth:`forward`, without positions that have no effect."""
-        tower = self._tower
-        length = int((tokens != tower.padding).any(0).nonzero().max()) + 1
-        shortened = tower.shortened(length)
+        """Sentences -> features, as :meth:`forward`, without positions that have no effect.
+
+        Args:
+            tokens (Tensor): See :meth:`forward`.
+            embeddings (Tensor, optional): See the same.
+            length (int, optional): :meth:`longest` of the tokens, if that is known.
+        """
+        length = length or self.longest(tokens)
+        shortened = self._tower.shortened(length)
         if shortened is None:
             return self(tokens, embeddings)
         if embeddings is not None:

@@ -68,6 +68,10 @@ class Pooling(nn.Module):
             'ModifiedResNet, a VisionTransformer or an attention pool of timm without timm_proj.'
         )
 
+    def put_projection(self, projection: nn.Linear) -> None:
+        """Puts back what :meth:`take_projection` has taken, or another such layer."""
+        raise NotImplementedError
+
     def start_as_mean(self, weight: torch.Tensor, bias: torch.Tensor) -> None:
         """Sets weights with which the layer averages the dense features and projects the mean.
 
@@ -101,6 +105,14 @@ class Pooling(nn.Module):
         h, w = self.grid(dense)
         weights, _ = self.attend(dense)
         return weights[..., -h * w :].unflatten(-1, (h, w))
+
+    def attention_map(self, dense: torch.Tensor) -> torch.Tensor:
+        """How the layer spreads its attention over a picture, (B, h, w), which sums to one.
+
+        The mean over heads of the softmax of Eq. 2, see :meth:`attention`.
+        """
+        weights = self.attention(dense).mean(1)
+        return weights / weights.sum((1, 2), keepdim=True)
 
 
 class MapPooling(Pooling):

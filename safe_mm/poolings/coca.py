@@ -65,6 +65,9 @@ class AttentionalPool(TokenPooling):
         projection, self.proj = linear_of(self.proj), None
         return projection
 
+    def put_projection(self, projection: nn.Linear) -> None:
+        self.proj = nn.Parameter(projection.weight.detach().T.contiguous())
+
     def forward(self, dense: torch.Tensor) -> torch.Tensor:
         """Tokens (B, 1 + h*w, C) -> pooled features (B, embed_dim)."""
         x = self.ln_post(self.layer.attn.out_proj(self.attend(dense)[1]))

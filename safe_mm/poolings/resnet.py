@@ -74,6 +74,9 @@ class AttentionPool(MapPooling):
         projection, self.c_proj = self.c_proj, nn.Identity()
         return projection
 
+    def put_projection(self, projection: nn.Linear) -> None:
+        self.c_proj = projection
+
     def forward(self, dense: torch.Tensor) -> torch.Tensor:
         """Dense features (B, C, h, w) -> pooled features (B, embed_dim)."""
         return self.c_proj(self.attend(dense)[1])

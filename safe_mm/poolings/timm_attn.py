@@ -73,6 +73,9 @@ class AbsAttentionPool(MapPooling):
         projection, self.layer.proj = self.layer.proj, nn.Identity()
         return projection
 
+    def put_projection(self, projection: nn.Linear) -> None:
+        self.layer.proj = projection
+
     def attend(self, dense: torch.Tensor) -> Tuple[torch.Tensor, torch.Tensor]:
         layer = self.layer
         tokens = self.with_mean(dense) + resample_abs_pos_embed(

@@ -62,6 +62,9 @@ class LastBlockPool(TokenPooling):
         projection, self.proj = linear_of(self.proj), None
         return projection
 
+    def put_projection(self, projection: nn.Linear) -> None:
+        self.proj = nn.Parameter(projection.weight.detach().T.contiguous())
+
     def forward(self, dense: torch.Tensor) -> torch.Tensor:
         """Tokens (B, 1 + h*w, C) -> pooled features (B, embed_dim)."""
         block = self.block
