@@ -27,3 +27,4 @@ OPTIM_WRAPPER_CONSTRUCTORS = child(mmpretrain.OPTIM_WRAPPER_CONSTRUCTORS, 'engin
 OPTIM_WRAPPERS = child(mmpretrain.OPTIM_WRAPPERS, 'engine')
 PARAM_SCHEDULERS = child(mmpretrain.PARAM_SCHEDULERS, 'engine')
 METRICS = child(mmpretrain.METRICS, 'evaluation')
+ANALYSES = Registry('analysis', scope='safe_mm', locations=['safe_mm.analyses'])

@@ -150,7 +150,7 @@ def test_repeated_images_are_named_once(photos, warned):
     change_split(photos, train=lambda items: [*items, items[0]], test=lambda items: items[:1])
     build(photos)
     build(photos, 'test')
-    assert [line.partition('.json: ')[2] for line in warned] == [
+    assert [line.partition('.json: ')[2] for line in warned if '.json: ' in line] == [
         'train lists 1 image more than once: 0.jpg',
         'train and val share 4 images: 0.jpg',
         'train and test share 1 image: 0.jpg',

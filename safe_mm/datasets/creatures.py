@@ -1,7 +1,9 @@
 """Few-shot tasks among drawn creatures."""
 
+import json
+from functools import cached_property
 from pathlib import Path
-from typing import Optional, Sequence
+from typing import Dict, Optional, Sequence, Tuple
 
 import numpy as np
 from PIL import Image
@@ -44,7 +46,7 @@ class CreatureDataset(FewShotDataset):
         InputError: No such task or variant.
     """
 
-    METAINFO = dict(part_masks=True)  # see part_mask
+    METAINFO = dict(part_masks=True, keypoints=True)
 
     def __init__(
         self,
@@ -85,6 +87,25 @@ class CreatureDataset(FewShotDataset):
 
     def part_mask(self, index: int) -> np.ndarray:
         """True on the part that tells the class, bool, shape (H, W)."""
-        name = Path(self.get_data_info(index)['img_path']).name
-        with Image.open(self.folder / 'masks' / name) as mask:
-            return np.array(mask) == PARTS.index(self.task)
+        return self._parts(index) == PARTS.index(self.task)
+
+    def masks(self, index: int) -> Dict[str, np.ndarray]:
+        """Part -> where it shows, bool, shape (H, W); the ground is one of the parts."""
+        own = self._parts(index)
+        return {name: own == number for number, name in enumerate(PARTS) if (own == number).any()}
+
+    def keypoints(self, index: int) -> Dict[str, Tuple[float, float]]:
+        """Part -> (x, y) where it is rooted, in pixels, see :func:`safe_mm.creatures.draw`."""
+        points = self._index[self._file_name(index)]['keypoints']
+        return {name: (x, y) for name, (x, y) in points.items()}
+
+    def _file_name(self, index: int) -> str:
+        return Path(self.get_data_info(index)['img_path']).name
+
+    def _parts(self, index: int) -> np.ndarray:
+        with Image.open(self.folder / 'masks' / self._file_name(index)) as mask:
+            return np.array(mask)
+
+    @cached_property
+    def _index(self) -> Dict[str, dict]:
+        return dict(json.loads((self.folder / 'index.json').read_text()))

@@ -1,0 +1,163 @@
+"""A trained model, and pictures to look at through it."""
+
+import random
+from argparse import Namespace
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any, Dict, Iterator, List, Optional, Sequence, Tuple
+
+import numpy as np
+import torch
+from mmengine.dataset import Compose
+from mmpretrain import get_model
+
+from ..checkpoint import checkpoint_file
+from ..config import load_config
+from ..datasets.build import test_datasets
+from ..errors import InputError
+from ..photos import find_photos, read_photo
+from ..registry import TRANSFORMS
+
+BATCH = 64
+Points = Dict[str, Tuple[float, float]]
+
+
+@dataclass
+class Example:
+    """A picture as the model sees it.
+
+    Attributes:
+        path (Path): The file.
+        picture (ndarray): The crop, RGB, uint8, shape (H, W, 3).
+        inputs (Tensor): The crop, normalised, shape (3, H, W).
+        label (int, optional): Of a test image.
+        index (int, optional): Of a test image in its data set.
+    """
+
+    path: Path
+    picture: np.ndarray
+    inputs: torch.Tensor
+    label: Optional[int] = None
+    index: Optional[int] = None
+
+
+class Subject:
+    """A model with the pictures of an analysis.
+
+    Args:
+        args (Namespace): Options of tools/analyze.py.
+
+    Raises:
+        InputError: Config, checkpoint and pictures cannot be used.
+
+    Attributes:
+        model (CLIPClassifier): In eval mode.
+        cfg (Config): Of the model.
+        photos (list[Path]): Files that were named; empty for test images.
+    """
+
+    def __init__(self, args: Namespace) -> None:
+        self.cfg = load_config(args)
+        trains = bool(self.cfg.get('train_cfg'))
+        if trains and not args.checkpoint:
+            raise InputError(f'{args.config} needs a checkpoint, or the work dir of its training.')
+        file = checkpoint_file(args.checkpoint) if trains else False
+        self.model: Any = get_model(self.cfg, pretrained=file, device=args.device).eval()
+        named = [Path(photo) for photo in args.photos]
+        if not trains and args.checkpoint:
+            named.insert(0, Path(args.checkpoint))  # there is none
+        self.photos = [
+            photo for path in named for photo in (find_photos(path) if path.is_dir() else [path])
+        ]
+        if named and not self.photos:
+            raise InputError(f'{named[0]} has no image files.')
+
+    @cached_property
+    def dataset(self) -> Any:
+        """The test images, of the first variant.
+
+        Raises:
+            InputError: The config has none.
+        """
+        datasets = test_datasets(self.cfg)
+        if not datasets:
+            raise InputError(f'{self.cfg.filename} has no test images. Name some photos.')
+        return next(iter(datasets.values()))
+
+    @property
+    def pipeline(self) -> List[dict]:
+        return list(self.cfg.test_dataloader.dataset.pipeline)
+
+    def examples(self, limit: int) -> List[Example]:
+        """The photos that were named, or so many test images, drawn with a fixed seed."""
+        if self.photos:
+            return [self.photo(path) for path in self.photos]
+        count = len(self.dataset)
+        chosen = random.Random(0).sample(range(count), min(limit, count))
+        return [self.test_image(index) for index in sorted(chosen)]
+
+    def photo(self, path: Path) -> Example:
+        """A file as an example.
+
+        Raises:
+            InputError: It is no image.
+        """
+        try:
+            crop = Compose(self.pipeline)(dict(img_path=str(path)))['inputs']
+        except (OSError, SyntaxError, ValueError) as error:
+            raise InputError(f'{path} cannot be read as an image: {error}') from None
+        return Example(path, *self.seen(crop))
+
+    def test_image(self, index: int) -> Example:
+        """A test image by its number."""
+        info = self.dataset.get_data_info(index)
+        picture, inputs = self.seen(self.dataset[index]['inputs'])
+        return Example(Path(info['img_path']), picture, inputs, info['gt_label'], index)
+
+    def seen(self, crop: torch.Tensor) -> Tuple[np.ndarray, torch.Tensor]:
+        """A crop of the pipeline, uint8 and BGR -> RGB for people, normalised for the model."""
+        with torch.no_grad():
+            batch = self.model.data_preprocessor(dict(inputs=crop[None]))
+        picture = crop.flip(0) if self.model.data_preprocessor.to_rgb else crop
+        return picture.permute(1, 2, 0).numpy(), batch['inputs'][0]
+
+    def batches(self, examples: Sequence[Example]) -> Iterator[torch.Tensor]:
+        """Inputs of examples, shape (B, 3, H, W)."""
+        for start in range(0, len(examples), BATCH):
+            yield torch.stack([e.inputs for e in examples[start : start + BATCH]])
+
+    @cached_property
+    def crop(self) -> Any:
+        """The transform of the pipeline that cuts out what the model sees."""
+        (own,) = (step for step in self.pipeline if step['type'].endswith('CLIPCrop'))
+        return TRANSFORMS.build(own)
+
+    def masks(self, example: Example) -> Dict[str, np.ndarray]:
+        """Masks of the parts of a test image, by name, as it is cropped, bool, shape (H, W).
+
+        Raises:
+            InputError: The data set knows no parts.
+        """
+        if not self.knows('part_masks') or example.index is None:
+            raise InputError('there are no masks of parts of these pictures. Use --masks.')
+        own = self.dataset.masks(example.index)
+        return {name: self.crop_mask(mask) for name, mask in own.items()}
+
+    def knows(self, what: str) -> bool:
+        """Whether test images come with 'part_masks' or 'keypoints'."""
+        return not self.photos and bool(self.dataset.metainfo.get(what))
+
+    def crop_mask(self, mask: np.ndarray) -> np.ndarray:
+        """A mask of a whole picture, bool, as the picture is cropped."""
+        pixels = np.repeat(255 * mask.astype(np.uint8)[..., None], 3, -1)
+        return self.crop.transform(dict(img=pixels))['img'][..., 0] > 127
+
+    def crop_points(self, points: Points, example: Example) -> Points:
+        """Points (x, y) of a whole picture, in pixels, as the picture is cropped."""
+        width, height = read_photo(example.path).size
+        rows, columns = example.picture.shape[:2]
+        scale = max(rows / height, columns / width)
+        left = round((int(width * scale) - columns) / 2)
+        top = round((int(height * scale) - rows) / 2)
+        return {name: (x * scale - left, y * scale - top) for name, (x, y) in points.items()}
