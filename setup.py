@@ -76,11 +76,12 @@ setup(
             'transformers',
         ],
         'ray': ['ray>=2.9'],
+        'analyses': ['torchcam'],
         'export': ['onnx', 'onnxruntime', 'onnxscript'],
         # pytest-xdist 3.8 ignores groups with pytest 9.2
         'tests': [
             *('hypothesis', 'mypy', 'pytest<9.2', 'pytest-xdist', 'ray>=2.9', 'ruff'),
-            *('onnx', 'onnxruntime', 'onnxscript', 'tensorboard'),
+            *('captum', 'onnx', 'onnxruntime', 'onnxscript', 'tensorboard', 'torchcam'),
         ],
     },
     zip_safe=False,

@@ -21,7 +21,7 @@ def parse_args() -> Namespace:
     parser.add_argument('photos', nargs='*', help='image files or folders')
     parser.add_argument('--out', type=Path, help='folder. Defaults to work_dirs/analyses/NAME')
     parser.add_argument('--device', help='cpu, cuda, ... Defaults to the GPU if there is one')
-    parser.add_argument('--limit', type=positive, default=40, help='of test images. Defaults to 40')
+    parser.add_argument('--limit', type=positive, help='of test images. Defaults to 40, or to all')
     parser.add_argument(
         '--point', type=float, nargs=2, metavar=('X', 'Y'), help='in pixels of the first image'
     )

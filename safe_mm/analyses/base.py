@@ -10,10 +10,12 @@ class Analysis:
 
     Attributes:
         options (Sequence[str]): Those of the tool's own options that it knows.
+        images (int): Test images, without ``--limit``. Defaults to 40.
         of_records (bool): Whether it draws results of a sweep, and takes no model.
     """
 
     options: Sequence[str] = ()
+    images: int = 40
     of_records: bool = False
 
     def run(self, subject: Any, args: Namespace, folder: Path) -> Dict[str, Any]:

@@ -29,6 +29,7 @@ class Confusions(Analysis):
     """
 
     options = ('limit',)
+    images = 10**9  # all
 
     def run(self, subject: Subject, args: Namespace, folder: Path) -> Dict[str, Any]:
         if subject.photos:

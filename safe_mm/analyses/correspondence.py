@@ -118,7 +118,7 @@ def outputs_of(trunk: nn.Module, layers: Sequence[str]) -> Iterator[Dict[str, to
             handle.remove()
 
 
-def as_map(features: torch.Tensor, grid: Tuple[int, int]) -> torch.Tensor:
+def as_map(features: torch.Tensor, grid: Sequence[int]) -> torch.Tensor:
     """Tokens (B, K + h*w, C) or maps (B, C, h, w) -> maps."""
     if features.ndim == 4:
         return features

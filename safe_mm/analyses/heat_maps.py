@@ -20,7 +20,7 @@ from .subject import BATCH, Example, Subject
 
 SHOWN = 6
 TITLES = {'zero-shot': 'original', 'beta=0': 'tuned'}  # figures of a neck
-NOISE = dict(num_samples=8, std=0.1)  # of the smoothing, on normalised images
+SAMPLES, NOISE = 8, 0.1  # of the smoothing; standard deviation on normalised images
 Maps = Dict[str, List[np.ndarray]]
 
 
@@ -55,7 +55,14 @@ class Explained(nn.Module):
         branches = model.neck.pool(dense)
         if not self.figure:
             return model.head((model.neck.combine(branches),))
-        return model.head.text_logits(model.neck.figures(branches)[self.figure])
+        return text_logits(model, model.neck.figures(branches)[self.figure])
+
+
+def text_logits(model: CLIPClassifier, features: torch.Tensor) -> torch.Tensor:
+    """Logits of a head that is known to have texts."""
+    logits = model.head.text_logits(features)
+    assert logits is not None
+    return logits
 
 
 def compared(model: CLIPClassifier, example: Example) -> Dict[str, str]:
@@ -85,7 +92,7 @@ def cam(model: CLIPClassifier, figure: str, examples: Sequence[Example]) -> tupl
     explained = Explained(model, figure).eval()
     maps, labels = [], []
     size = tuple(examples[0].inputs.shape)
-    with SmoothGradCAMpp(explained, 'dense', input_shape=size, **NOISE) as extractor:
+    with SmoothGradCAMpp(explained, 'dense', SAMPLES, NOISE, size) as extractor:
         for example in tqdm(examples, figure or 'model', leave=False):
             torch.manual_seed(0)
             scores = explained(example.inputs[None])

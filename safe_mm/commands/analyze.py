@@ -3,6 +3,7 @@
 import json
 from argparse import Namespace
 from pathlib import Path
+from typing import Any
 
 from ..errors import InputError, near_matches
 from ..files import write_text
@@ -11,7 +12,7 @@ from ..report.results import read_results
 
 SHOWN = 1500  # characters of a value on the console
 # Options that not all analyses know, and their defaults
-OWN = dict(point=None, layers=None, masks=None, class_name=None, limit=40)
+OWN = dict(point=None, layers=None, masks=None, class_name=None, limit=None)
 
 
 def run(args: Namespace) -> None:
@@ -34,11 +35,12 @@ def run(args: Namespace) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     if analysis.of_records:
         places = [args.config, args.checkpoint, *args.photos]
-        subject = read_results([Path(place) for place in places if place])[0]
+        subject: Any = read_results([Path(place) for place in places if place])[0]
     else:
         from ..analyses.subject import Subject
 
         subject = Subject(args)
+    args.limit = args.limit or analysis.images
     numbers = analysis.run(subject, args, folder)
     write_text(folder / f'{args.name}.json', json.dumps(numbers, indent=1) + '\n')
     short = {key: value for key, value in numbers.items() if len(json.dumps(value)) < SHOWN}
