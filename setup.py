@@ -8,7 +8,7 @@ from setuptools import find_packages, setup
 from setuptools.command.build_py import build_py
 
 ROOT = Path(__file__).parent
-CARRIED = ('configs', 'tools')
+CARRIED = ('configs', 'tools', 'model-index.yml')
 
 
 class BuildWithMim(build_py):
@@ -23,13 +23,13 @@ class BuildWithMim(build_py):
                 if not (mim / name).is_symlink():
                     os.symlink(Path('..', '..', name), mim / name)
             return
+        mim = Path(self.build_lib, 'safe_mm', '.mim')
         for name in CARRIED:
-            shutil.copytree(
-                ROOT / name,
-                Path(self.build_lib, 'safe_mm', '.mim', name),
-                ignore=shutil.ignore_patterns('__pycache__'),
-                dirs_exist_ok=True,
-            )
+            if (ROOT / name).is_dir():
+                ignored = shutil.ignore_patterns('__pycache__')
+                shutil.copytree(ROOT / name, mim / name, ignore=ignored, dirs_exist_ok=True)
+            else:
+                shutil.copy(ROOT / name, mim / name)
 
 
 def version() -> str:
@@ -84,5 +84,6 @@ setup(
             *('captum', 'onnx', 'onnxruntime', 'onnxscript', 'tensorboard', 'torchcam'),
         ],
     },
+    entry_points=dict(console_scripts=['safe-mm = safe_mm.__main__:main']),
     zip_safe=False,
 )

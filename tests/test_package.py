@@ -11,8 +11,10 @@ from pathlib import Path
 
 import pytest
 from mmengine.config import Config
+from modelindex.load_model_index import load as load_model_index
 
 from safe_mm.datasets.splits import read_folders
+from safe_mm.report.results import read_results
 
 from .conftest import CONFIG, ROOT, run_tool, short
 
@@ -49,7 +51,29 @@ def test_wheel_carries_configs_tools_and_data(wheel):
         for path in (ROOT / folder).rglob('*'):
             if path.is_file() and '__pycache__' not in str(path):
                 assert f'safe_mm/.mim/{path.relative_to(ROOT)}' in names
-    assert {'safe_mm/datasets/catalog.json', 'safe_mm/report/paper.csv'} <= names
+    carried = {'.mim/model-index.yml', 'datasets/catalog.json', 'report/paper.csv'}
+    assert {f'safe_mm/{name}' for name in carried} <= names
+
+
+def test_model_index_has_all_configs():
+    """As mim reads it; results are those of docs/results."""
+    index = load_model_index(str(ROOT / 'model-index.yml'))
+    index.build_models_with_collections()
+    configs = [Path(model.config).stem for model in index.models]
+    assert sorted(configs) == sorted(path.stem for path in (ROOT / 'configs').glob('*.py'))
+    assert all((ROOT / c.readme).is_file() for c in index.collections)
+    results, _ = read_results([ROOT / 'docs' / 'results' / 'photos.jsonl'])
+    for model in index.models:
+        for result in model.results or ():
+            dataset = result.dataset.split(',')[0].lower()
+            own = [
+                r['test']['test'].get('beta=0.5' if model.name == 'safe' else '')
+                or r['test']['test']['accuracy']
+                for r in results
+                if (r['method'], r['dataset']) == (model.name, dataset) and r['shots'] in (0, 16)
+            ]
+            mean = sum(own) / len(own)
+            assert result.metrics['Top 1 Accuracy'] == pytest.approx(mean, abs=0.051)
 
 
 def test_wheel_works_away_from_the_repository(wheel, tmp_path):
