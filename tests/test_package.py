@@ -120,7 +120,7 @@ def test_readme_shows_the_config_as_it_is():
 
 
 def test_readme_config_for_own_data(shapes, tmp_path, capsys):
-    own, picture = block('my_images'), block('ImageClassificationInferencer')
+    own, picture = block('my_images'), block('Predictor')
     assert "'configs/safe.py'" in own
     code = own.replace('configs/safe.py', CONFIG) + block('feature_cache')
     config = tmp_path / 'mine.py'
@@ -138,13 +138,12 @@ def test_readme_config_for_own_data(shapes, tmp_path, capsys):
         tmp_path,
         *short(8, f'default_hooks.feature_cache.root={tmp_path}/cache'),
     )
-    (best,) = tmp_path.glob('best_*.pth')
     assert list(tmp_path.glob('cache/*/*.safetensors'))
 
+    file = tmp_path / 'mine.safetensors'
+    run_tool('export', 'classifier', tmp_path, file)
     for theirs, mine in (
-        ('work_dirs/safe/caltech101_shots16_seed1', str(tmp_path)),
-        ('safe.py', 'mine.py'),
-        ('best_accuracy_top1_iter_1200.pth', best.name),
+        ('mine.safetensors', str(file)),
         ('cat.jpg', f'{shapes}/shapes/red_shape/000.png'),
     ):
         assert theirs in picture

@@ -38,9 +38,7 @@ def last_read_layer(model: Any) -> nn.Module:
     return layers[number - 1]
 
 
-def train_last_layer(
-    model: Any, projector: bool = True, language_model: bool = False
-) -> List[str]:
+def train_last_layer(model: Any, projector: bool = True, language_model: bool = False) -> List[str]:
     """Leaves the last vision layer trainable, and what else the strategy says.
 
     Args:
