@@ -17,7 +17,7 @@ from pathlib import Path
 import torch
 from tqdm import tqdm
 
-from safe_mm.benchmark import methods, modules, runs
+from safe_mm.benchmark import exports, methods, modules, runs
 from safe_mm.benchmark.encoders import Costs
 from safe_mm.benchmark.timing import DEVICE, Machine, table
 from safe_mm.errors import exit_cleanly
@@ -25,7 +25,7 @@ from safe_mm.files import write_text
 from safe_mm.options import positive
 
 CONFIGS = Path(__file__).parents[1] / 'configs'
-PARTS = ('modules', 'runs', 'methods')
+PARTS = ('modules', 'runs', 'methods', 'exports')
 
 
 def main() -> None:
@@ -58,6 +58,7 @@ def main() -> None:
                 modules=modules.measure(name, costs, args.repeats),
                 runs=runs.measure(name, costs, args.config, folder, args.iterations),
                 methods=methods.measure(name, CONFIGS, args.repeats),
+                exports=exports.measure(name, args.repeats),
             )
             chosen = chain.from_iterable(parts[part] for part in args.parts)
             for title, figures, work in tqdm(chosen, name):

@@ -1,6 +1,7 @@
-"""SAFE at 1, 4 and 16 shots, as a table and two plots:
+"""SAFE at 1, 4 and 16 shots, as a table and two plots; without a config, a page in the browser:
 python tools/demo.py configs/safe_creatures.py --work-dir DIR
 python tools/demo.py configs/safe_photos.py --data-root FOLDER --shots 4
+python tools/demo.py
 """
 
 from argparse import ArgumentParser, Namespace
@@ -113,10 +114,26 @@ def draw_attention(images: BaseDataset, model: CLIPClassifier, path: Path) -> No
     )
 
 
+def show_page(args: Namespace) -> None:
+    """Serves the page until Ctrl-C."""
+    try:
+        from safe_mm.webpage.app import launch
+    except ImportError as error:
+        raise InputError(
+            f'{error.name} is not installed. Install it by: pip install "safe-mm[demo]"'
+        ) from None
+    launch(args.port, not args.no_browser)
+
+
 def main() -> None:
     parser = ArgumentParser(description='Show SAFE at work')
-    add_common_options(parser)
+    add_common_options(parser, configs='?')
+    parser.add_argument('--port', type=int, help='of the page. Defaults to a free one')
+    parser.add_argument('--no-browser', action='store_true', help='do not open the page')
     args = parser.parse_args()
+    if args.config is None:
+        show_page(args)
+        return
     args.grid, args.work_dir = False, args.work_dir or 'work_dirs/demo'
     folder = make_work_dir(args.work_dir)
     name, accuracy, attention, images, model = run_all(args)

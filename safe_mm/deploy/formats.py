@@ -42,13 +42,7 @@ def write_onnx(trained: Trained, path: Path) -> None:
             f'{error.name} is not installed. Install it by: pip install "safe-mm[export]"'
         ) from None
     exported = export(trained.model)
-    program: Any = torch.onnx.export(
-        exported,
-        dynamo=True,
-        verbose=False,
-        input_names=['images'],
-        output_names=list(exported.call_spec.out_spec.context),
-    )
+    program = onnx_program(exported)
     program.model.metadata_props[KEY] = json.dumps(description(trained))
     with new_file(path) as draft:
         program.save(str(draft))
@@ -65,6 +59,17 @@ def write_onnx(trained: Trained, path: Path) -> None:
                     f"torch's by a share of {difference:.1e}, so that nothing was written. Try "
                     'another version of onnxruntime and onnxscript.'
                 )
+
+
+def onnx_program(exported: torch.export.ExportedProgram) -> Any:
+    """The model as ONNX, in memory."""
+    return torch.onnx.export(
+        exported,
+        dynamo=True,
+        verbose=False,
+        input_names=['images'],
+        output_names=list(exported.call_spec.out_spec.context),
+    )
 
 
 def write_torch(trained: Trained, path: Path) -> None:
