@@ -83,7 +83,15 @@ setup(
         # pytest-xdist 3.8 ignores groups with pytest 9.2
         'tests': [
             *('hypothesis', 'mypy', 'pytest<9.2', 'pytest-xdist', 'ray>=2.9', 'ruff'),
-            *('captum', 'onnx', 'onnxruntime', 'onnxscript', 'playwright', 'tensorboard', 'torchcam'),
+            *(
+                'captum',
+                'onnx',
+                'onnxruntime',
+                'onnxscript',
+                'playwright',
+                'tensorboard',
+                'torchcam',
+            ),
         ],
     },
     entry_points=dict(console_scripts=['safe-mm = safe_mm.__main__:main']),

@@ -35,7 +35,8 @@ ITERATIONS = 60
 # Method -> config, and settings for so few photos
 GRADIENT = [
     f'train_cfg.max_iters={ITERATIONS}',
-    'train_cfg.val_interval=20',
+    f'train_cfg.val_interval={ITERATIONS}',  # a few photos cannot choose
+    'train_cfg.val_begin=2',  # the start is no candidate
     'train_dataloader.batch_size=16',
     'param_scheduler.0.end=10',
     'param_scheduler.1.begin=10',
