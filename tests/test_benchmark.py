@@ -50,10 +50,13 @@ def test_benchmark(tmp_path, capsys):
             'step of clip-lora on 32 dense features',
             'step of clip-svd on 32 dense features',
             'step of clip-cite on 8 images',
+            'classifier file, batch 1',
+            'ONNX file, batch 8',
+            'classifier file, GB',
         ):
             row = figures['rows'][f'{name} {what}']
             assert all(value > 0 for value in row.values()) and row['candidate']
-            assert 'floor' in row or 'train.py of one' in what
+            assert 'floor' in row or 'train.py of one' in what or ' file, ' in what
             assert f'| {name} {what} ' in table
     assert figures['matmul_gflops'] > 0 and figures['copy_gb_per_s'] > 0
 
