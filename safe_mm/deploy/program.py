@@ -17,7 +17,12 @@ OF_NUMBERS = {
     function.__name__: function
     for function in (operator.add, operator.sub, operator.mul, operator.floordiv, operator.getitem)
 }
-# Not core operators, since they have no rule to be computed by others
+# Composite operators that are faster as a whole
+WHOLE = (
+    *('aten.layer_norm.default', 'aten.linear.default'),
+    'aten.scaled_dot_product_attention.default',
+)
+# Without a rule to be computed by core operators
 RESIZING = ('aten._upsample_bicubic2d_aa.default', 'aten._upsample_bilinear2d_aa.default')
 OF_TORCH = (torch.dtype, torch.memory_format, torch.layout)
 
@@ -119,7 +124,7 @@ def find_operator(name: str) -> Any:
         raise InputError(
             f'the operator {name} is unknown to torch {torch.__version__}. Install a newer torch.'
         )
-    if torch.Tag.core not in found.tags and name not in RESIZING:
+    if torch.Tag.core not in found.tags and name not in (*WHOLE, *RESIZING):
         raise InputError(f'the operator {name} is no core operator of torch, and refused.')
     return found
 

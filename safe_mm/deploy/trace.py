@@ -6,7 +6,7 @@ import torch
 from torch import nn
 
 from ..errors import InputError, first_line
-from .program import Program, Step, encode
+from .program import WHOLE, Program, Step, encode, find_operator
 
 TRACED_BATCH = 2  # sizes 0 and 1 are constants to torch.export
 
@@ -54,7 +54,7 @@ def export(model: Any) -> torch.export.ExportedProgram:
     except Exception as error:  # torch.export raises errors of many types
         raise InputError(
             f'torch {torch.__version__} cannot export this model: {first_line(error)} '
-            'Install torch 2.5 or newer, or predict with tools/test.py.'
+            'Install torch 2.6 or newer, or predict with tools/test.py.'
         ) from error
 
 
@@ -64,7 +64,10 @@ def to_program(exported: torch.export.ExportedProgram) -> Program:
     Raises:
         InputError: It has an operator that is no core operator of torch.
     """
-    exported = exported.run_decompositions()
+    rules = torch.export.default_decompositions()
+    for name in WHOLE:
+        rules.pop(find_operator(name), None)
+    exported = exported.run_decompositions(rules)
     graph, signature = exported.graph, exported.graph_signature
     held = {
         **signature.inputs_to_parameters,
