@@ -255,8 +255,9 @@ def test_files_that_cannot_be_read(predictor, tmp_path):
         program = dict(described['program'], steps=steps)
         save_file(tensors, bad, {KEY: json.dumps(dict(described, program=program))})
         refused(message)
-    with pytest.raises(InputError, match='no dtype'):
-        decode({'torch': 'load'}, {}, torch.device('cpu'))
+    for name in ('load', 'no_such'):
+        with pytest.raises(InputError, match='no dtype'):
+            decode({'torch': name}, {}, torch.device('cpu'))
     with pytest.raises(InputError, match='end in .safetensors'):
         predictor('safe').save(tmp_path / 'x.pth')
 

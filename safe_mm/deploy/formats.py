@@ -92,6 +92,7 @@ def write_open_clip(trained: Trained, path: Path) -> None:
 
 def write_hugging_face(trained: Trained, path: Path) -> None:
     """A folder for ``transformers.CLIPModel.from_pretrained``."""
+    model = hugging_face_clip(trained)  # refuses where transformers are missing
     from transformers import CLIPImageProcessor
 
     preprocess = description(trained)['preprocess']
@@ -101,7 +102,6 @@ def write_hugging_face(trained: Trained, path: Path) -> None:
         image_mean=list(preprocess['mean']),
         image_std=list(preprocess['std']),
     )
-    model = hugging_face_clip(trained)
     model.save_pretrained(path)
     processor.save_pretrained(path)
 

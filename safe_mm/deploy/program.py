@@ -190,7 +190,7 @@ def decode(value: Any, known: Dict[str, Any], device: torch.device) -> Any:
         return known[value['step']]
     if 'device' in value:
         return device
-    found = getattr(torch, value['torch'])
+    found = getattr(torch, value['torch'], None)
     if not isinstance(found, OF_TORCH):
         raise InputError(f'{value["torch"]!r} is no dtype, layout or memory format of torch.')
     return found
