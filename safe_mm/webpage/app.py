@@ -15,6 +15,9 @@ MAX_FILE = '10mb'
 KEPT = 3600  # seconds that a user's photos and model stay
 EXAMPLE_PHOTOS = 4  # of each class; others are to be classified
 
+# Whatever uses a model. While torch.export traces one, no thread may call any.
+ONE_AT_A_TIME: Dict[str, Any] = dict(concurrency_id='model', concurrency_limit=1)
+
 INTRODUCTION = """# Adapt CLIP to your photos
 Name some classes, add a few photos of each, and press *Adapt*. Then add other photos: zero-shot
 CLIP's answer stands beside that of the adapted model, red is where it looks. Photos stay on this
@@ -68,7 +71,7 @@ def build_page() -> gr.Blocks:
             with gr.Row():
                 export = gr.Button('Make a file of the classifier', elem_id='export')
                 download = gr.DownloadButton('Download', visible=False, elem_id='download')
-        more.click(show_more, shown, [shown, *rows])
+        more.click(show_more, shown, [shown, *rows], trigger_mode='multiple')
         example.click(use_example, None, [clip, others, shown, *rows, *names, *files])
         answers = [gallery, table]
 
@@ -80,11 +83,11 @@ def build_page() -> gr.Blocks:
             run,
             {state, method, clip, *names, *files},
             [state, status, results, beta, download],
-            concurrency_limit=1,
-        ).success(classify, [state, others, beta], answers)
-        others.change(classify, [state, others, beta], answers)
-        beta.release(classify, [state, others, beta], answers)
-        export.click(save, state, download, concurrency_limit=1)
+            **ONE_AT_A_TIME,
+        ).success(classify, [state, others, beta], answers, **ONE_AT_A_TIME)
+        others.change(classify, [state, others, beta], answers, **ONE_AT_A_TIME)
+        beta.release(classify, [state, others, beta], answers, **ONE_AT_A_TIME)
+        export.click(save, state, download, **ONE_AT_A_TIME)
     return page
 
 
