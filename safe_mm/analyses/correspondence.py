@@ -9,12 +9,11 @@ from typing import Any, Dict, Iterator, List, Sequence, Tuple
 import numpy as np
 import torch
 from matplotlib.figure import Figure
-from open_clip.modified_resnet import ModifiedResNet
-from open_clip.transformer import VisionTransformer
 from torch import nn
 from torch.nn import functional as F
 from tqdm import tqdm
 
+from ..clip.blocks import block_names
 from ..errors import InputError, near_matches
 from ..models import CLIPClassifier
 from ..plots import save
@@ -42,7 +41,7 @@ class Correspondence(Analysis):
         examples = subject.examples(args.limit)
         if len(examples) < 2:
             raise InputError('correspondence needs a source image, and at least one target.')
-        layers = args.layers or default_layers(subject.model)
+        layers = args.layers or block_names(subject.model.backbone.trunk)
         source, targets = examples[0], examples[1:5]
         point = self.source_point(subject, source, args)
         maps = {
@@ -75,22 +74,6 @@ class Correspondence(Analysis):
                 f'{width} x {height} pixels. Choose one nearer to the middle.'
             )
         return x, y
-
-
-def default_layers(model: CLIPClassifier) -> List[str]:
-    """The blocks of a ResNet, stages of a trunk of timm, or four blocks of a ViT."""
-    trunk = model.backbone.trunk
-    if isinstance(trunk, ModifiedResNet):
-        return ['layer1', 'layer2', 'layer3', 'layer4']
-    if isinstance(trunk, VisionTransformer):
-        count = len(trunk.transformer.resblocks)
-        blocks = sorted({round(count * part / 4) for part in (1, 2, 3, 4)} - {0})
-        return [f'transformer.resblocks.{block - 1}' for block in blocks]
-    stages = getattr(getattr(trunk, 'trunk', None), 'feature_info', None)
-    if stages is None:
-        raise InputError(f'no layers are known of a {type(trunk).__name__}. Use --layers.')
-    names = [stage['module'] if isinstance(stage, dict) else stage for stage in stages]
-    return [f'trunk.{name}' for name in dict.fromkeys(names)]
 
 
 @contextmanager
@@ -134,8 +117,7 @@ def upsampled(
     images = torch.stack([example.inputs for example in examples])
     with outputs_of(model.backbone.trunk, layers) as found:
         dense = model.stem(images)
-    pool = getattr(model.neck, model.neck.poolings[0])
-    grid = pool.grid(dense) if hasattr(pool, 'grid') else dense.shape[-2:]
+    grid = getattr(model.neck, model.neck.poolings[0]).grid(dense)
     size = tuple(images.shape[-2:])
     return {
         name: F.interpolate(as_map(found[name], grid).float(), size, mode='bilinear')

@@ -167,12 +167,12 @@ def numbers(subject: Subject, examples: Sequence[Example], maps: Maps) -> Dict[s
 
 def part_masks(subject: Subject, examples: Sequence[Example]) -> Dict[str, List[np.ndarray]]:
     """Masks of the object, all but the ground, and of the part that tells the class."""
-    task = subject.dataset.task
+    part = subject.class_part
     masks = [subject.masks(example) for example in examples]
     nothing = np.zeros_like(next(iter(masks[0].values())))
     return {
         'object': [~own['ground'] for own in masks],
-        task: [own.get(task, nothing) for own in masks],
+        part: [own.get(part, nothing) for own in masks],
     }
 
 

@@ -125,9 +125,8 @@ class Parts(Analysis):
         if not subject.knows('part_masks'):
             return superpixels(example.picture)
         joined: Masks = {}
-        task = subject.dataset.task
         for name, mask in subject.masks(example).items():
-            name = name if name == task else JOINED.get(name, name)
+            name = name if name == subject.class_part else JOINED.get(name, name)
             joined[name] = joined.get(name, False) | mask
         return joined
 

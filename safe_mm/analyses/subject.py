@@ -148,6 +148,11 @@ class Subject:
         """Whether test images come with 'part_masks' or 'keypoints'."""
         return not self.photos and bool(self.dataset.metainfo.get(what))
 
+    @property
+    def class_part(self) -> str:
+        """The part that tells the class; empty if the data set names none."""
+        return str(self.dataset.metainfo.get('class_part', ''))
+
     def crop_mask(self, mask: np.ndarray) -> np.ndarray:
         """A mask of a whole picture, bool, as the picture is cropped."""
         pixels = np.repeat(255 * mask.astype(np.uint8)[..., None], 3, -1)

@@ -84,6 +84,7 @@ class CreatureDataset(FewShotDataset):
             lazy_init=lazy_init,
         )
         self.task = task
+        self._metainfo['class_part'] = task
 
     def part_mask(self, index: int) -> np.ndarray:
         """True on the part that tells the class, bool, shape (H, W)."""

@@ -58,9 +58,9 @@ def stock_clip(trained: Trained) -> SplitCLIP:
     )
     copy_tensors(model.backbone, trunk)
     copy_tensors(model.neck.clip_pool(), clip.pool)
-    text = getattr(model.head, 'text', None)
+    text = model.head.text_tower()
     if text is not None:
-        copy_tensors(text.clip, clip.text)
+        copy_tensors(text, clip.text)
     check_logits(trained, trunk, clip)
     return clip
 

@@ -55,7 +55,7 @@ class PatchMean(nn.Module):
 
     def __init__(self, pooling: Pooling) -> None:
         super().__init__()
-        self.patches = pooling.patch_features
+        self.patches, self.grid = pooling.patch_features, pooling.grid
 
     def forward(self, dense: torch.Tensor) -> torch.Tensor:
         return self.patches(dense).mean(1)

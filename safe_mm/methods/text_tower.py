@@ -4,7 +4,7 @@ For methods that train the text encoder or its prompts. The tower is open_clip's
 trained, a config says.
 """
 
-from typing import Any, Mapping, Sequence, Tuple, Union
+from typing import Any, Mapping, Optional, Sequence, Tuple, Union
 
 import torch
 from torch.nn import functional as F
@@ -84,6 +84,9 @@ class TextTowerHead(TextClsHead):
             with torch.no_grad():
                 self._kept = state, self.encode()
         return self._kept[1]
+
+    def text_tower(self) -> Optional[torch.nn.Module]:
+        return None if self.text is None else self.text.clip
 
     def merge(self) -> None:
         self.class_weights, self.text = self.current_weights().detach(), None

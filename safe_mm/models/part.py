@@ -185,6 +185,10 @@ class Head(Part):
         """Logits (B, N) of the text classifier alone; None without text."""
         return None
 
+    def text_tower(self) -> Optional[nn.Module]:
+        """The text encoder of a CLIP, if the head has one of its own."""
+        return None
+
     def fit(self, features: torch.Tensor, labels: torch.Tensor, images: torch.Tensor) -> None:
         """Closed-form training on the features of all training images.
 
