@@ -151,8 +151,8 @@ def test_kinds_of_photos(kind, predictor, photos, tmp_path):
     np.testing.assert_array_equal(found.scores, expected.scores)
 
 
-def test_onnx(work_dir, predictor, photos, tmp_path):
-    """Onnxruntime gives the same predictions, for batches of any size."""
+def test_onnx(work_dir, predictor, shapes, tmp_path):
+    """Onnxruntime gives the same predictions of 240 pictures, for batches of any size."""
     onnxruntime = pytest.importorskip('onnxruntime')
     for name in ONNX:
         run_tool('export', 'onnx', work_dir(name), tmp_path / f'{name}.onnx')
@@ -160,10 +160,14 @@ def test_onnx(work_dir, predictor, photos, tmp_path):
         own = predictor(name)
         described = json.loads(session.get_modelmeta().custom_metadata_map[KEY])
         assert tuple(described['classes']) == own.classes
-        images = torch.stack([own.crop(Image.open(photo).convert('RGB')) for photo in photos])
+        assert session.get_inputs()[0].shape[0] == 'batch'
+        photos = [Image.open(p).convert('RGB') for p in Path(shapes, 'shapes').rglob('*.png')]
+        images = torch.stack([own.crop(photo) for photo in photos])
+        images = torch.cat([images, images.flip(-1)])
         expected = own.program.run(images, ['logits', 'attention'])
-        for size in (1, len(images)):
+        for size in (1, 240):
             logits, maps = session.run(None, dict(images=images[:size].numpy()))
+            assert (logits.argmax(1) == expected['logits'][:size].argmax(1).numpy()).all()
             np.testing.assert_allclose(logits, expected['logits'][:size], rtol=1e-4, atol=1e-4)
             np.testing.assert_allclose(maps, expected['attention'][:size], atol=1e-5)
 
@@ -245,6 +249,9 @@ def test_files_that_cannot_be_read(predictor, tmp_path):
         described = json.loads(file.metadata()[KEY])
     save_file(tensors, bad, {KEY: json.dumps(dict(described, version=99))})
     refused('newer version')
+    for damaged in ([], dict(version=1), dict(described, preprocess=dict(no_such=1))):
+        save_file(tensors, bad, {KEY: json.dumps(damaged)})
+        refused('damaged description')
     first = described['program']['steps'][0]
     for op, message in (
         ('aten.from_file.default', 'no core operator'),

@@ -19,7 +19,15 @@ from safe_mm.models import CLIPClassifier
 from safe_mm.registry import DATASETS
 
 from .conftest import ROOT, TINY_VIT
-from .layouts import NUMBERS, SPLITS, WNIDS, draw, draw_imagenet, draw_split, write_imagenet_split
+from .layouts import (
+    SPLITS,
+    WNIDS,
+    draw,
+    draw_aircraft,
+    draw_imagenet,
+    draw_split,
+    write_imagenet_split,
+)
 
 CLIP = dict(model_name=TINY_VIT, pretrained=None)
 
@@ -49,15 +57,7 @@ def test_split_file(name, tmp_path):
 
 
 def test_aircraft(tmp_path):
-    classes, folder = ['707-320', 'Boeing 717'], tmp_path / 'fgvc_aircraft'
-    for part, numbers in NUMBERS.items():
-        lines = []
-        for label, name in enumerate(classes):
-            for i in numbers:
-                draw(folder / f'images/10{label}{i}.jpg')
-                lines.append(f'10{label}{i} {name}')
-        (folder / f'images_variant_{part}.txt').write_text('\n'.join(lines))
-    (folder / 'variants.txt').write_text('\n'.join(classes) + '\n')
+    classes, folder = draw_aircraft(tmp_path), tmp_path / 'fgvc_aircraft'
     check(build('fgvcaircraft', 'train', tmp_path), 8, classes)
     check(build('fgvcaircraft', 'val', tmp_path), 4, classes)
     test = build('fgvcaircraft', 'test', tmp_path)

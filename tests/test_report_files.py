@@ -93,8 +93,8 @@ def test_files(tmp_path, capsys):
 def test_published_results_can_be_read(file):
     results, failed = res.read_results([file])
     assert len(results) > 5 and not failed
-    for result in res.prepare(results):
-        assert result['name'] and all(0 < t['accuracy'] <= 100 for t in result['test'].values())
+    for one in res.prepare(results):
+        assert one['name'] and all(0 < t['accuracy'] <= 100 for t in one['test'].values())
 
 
 def test_bad_input(tmp_path):

@@ -56,7 +56,7 @@ def test_what_cannot_be_learned(example, tmp_path):
     for classes, message in (
         ({'a': photos}, 'at least two classes'),
         ({'a': photos, '../b': photos}, 'cannot be the name'),
-        ({'a': photos, 'b': photos[:1]}, "'b' has 1 photos; it should have 2"),
+        ({'a': photos, 'b': photos[:1]}, "'b' has 1 photo; it should have 2"),
         ({'a': photos, 'b': photos * 9}, "'b' has 54 photos"),
     ):
         with pytest.raises(InputError, match=message):

@@ -134,6 +134,8 @@ def main() -> None:
     if args.config is None:
         show_page(args)
         return
+    if args.port or args.no_browser:
+        raise InputError('--port and --no-browser are of the page, which takes no config.')
     args.grid, args.work_dir = False, args.work_dir or 'work_dirs/demo'
     folder = make_work_dir(args.work_dir)
     name, accuracy, attention, images, model = run_all(args)

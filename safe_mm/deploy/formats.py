@@ -68,6 +68,7 @@ def onnx_program(exported: torch.export.ExportedProgram) -> Any:
         dynamo=True,
         verbose=False,
         input_names=['images'],
+        dynamic_shapes=dict(images={0: 'batch'}),
         output_names=list(exported.call_spec.out_spec.context),
     )
 

@@ -220,10 +220,15 @@ class Predictor:
                 f'{path} has weights alone. A self-contained classifier is written by '
                 'tools/export.py.'
             )
-        if described['version'] > VERSION:
-            raise InputError(f'{path} is of a newer version. Install a newer safe_mm.')
-        program = Program.from_data(described['program'], tensors)
-        return cls(program, described['classes'], described['preprocess'], described['about'])
+        try:
+            if described.pop('version') > VERSION:
+                raise InputError(f'{path} is of a newer version. Install a newer safe_mm.')
+            program = Program.from_data(described.pop('program'), tensors)
+            return cls(program, **described)
+        except (AttributeError, KeyError, TypeError, ValueError) as error:
+            raise InputError(
+                f'{path} has a damaged description. Export it again. ({first_line(error)})'
+            ) from None
 
 
 def expanded(photos: Union[Photo, Sequence[Photo]]) -> Iterator[Photo]:

@@ -20,7 +20,7 @@ from ..creatures import anatomy
 from ..creatures.captions import TEMPLATES
 from ..creatures.draw import GROUNDS, draw
 from ..deploy.trained import Trained, predictor_of
-from ..errors import InputError, first_line
+from ..errors import InputError, counted, first_line
 from ..options import add_common_options
 from ..overlay import overlay
 from ..photos import read_photo
@@ -189,7 +189,8 @@ def check_classes(classes: Mapping[str, Sequence[str]]) -> None:
             )
         if not 2 <= len(photos) <= MAX_PHOTOS:
             raise InputError(
-                f'The class {name!r} has {len(photos)} photos; it should have 2 to {MAX_PHOTOS}.'
+                f'The class {name!r} has {counted(len(photos), "photo")}; it should have 2 to '
+                f'{MAX_PHOTOS}.'
             )
 
 

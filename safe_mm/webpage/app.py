@@ -1,6 +1,7 @@
 """The page, with gradio."""
 
 import tempfile
+from functools import lru_cache
 from pathlib import Path
 from typing import Any, Callable, Dict, List, Optional, Tuple
 
@@ -102,9 +103,15 @@ def show_more(shown: int) -> List[Any]:
     return [shown, *(gr.update(visible=i < shown) for i in range(SLOTS))]
 
 
+@lru_cache(maxsize=None)
+def example_folder() -> tempfile.TemporaryDirectory:
+    """Of this process, with which it is deleted."""
+    return tempfile.TemporaryDirectory(prefix='safe_mm-example-')
+
+
 def use_example() -> List[Any]:
     """Fills the page with drawn creatures."""
-    classes = draw_example(Path(tempfile.mkdtemp(prefix='safe_mm-example-')))
+    classes = draw_example(Path(example_folder().name))
     count = len(classes)
     rest = [path for photos in classes.values() for path in photos[EXAMPLE_PHOTOS:]]
     empty = SLOTS - count
