@@ -185,15 +185,20 @@ def find_type(path: str, name: Any) -> Optional[Callable]:
     """
     if callable(name):
         return name
-    known: Set[str] = set()
-    for module in (registry, mmpretrain_registry, mmengine_registry):
-        for own in vars(module).values():
-            if isinstance(own, Registry):
-                found = own.get(name) if isinstance(name, str) and name else None
-                if found is not None:
-                    return found
-                scope = f'{own.scope}.' if own.scope == 'safe_mm' else ''
-                known |= {scope + key for key in own.module_dict}
+    modules = (registry, mmpretrain_registry, mmengine_registry)
+    registries = [r for m in modules for r in vars(m).values() if isinstance(r, Registry)]
+    known = {
+        (f'{own.scope}.' if own.scope == 'safe_mm' else '') + key: kind
+        for own in reversed(registries)  # so that the first one counts
+        for key, kind in own.module_dict.items()
+    }
+    if isinstance(name, str) and name:
+        if name in known:
+            return known[name]
+        for own in registries:  # which import what they hold, and know names of modules
+            found = own.get(name)
+            if found is not None:
+                return found
     raise InputError(
         f'{path}.type={name!r} is not known. Near matches: {near_matches(name, known)}.'
     )

@@ -61,6 +61,14 @@ def pytest_collection_modifyitems(items):
         item.add_marker(pytest.mark.xdist_group(getattr(method, 'id', item.path.name)))
 
 
+@pytest.fixture(scope='session', autouse=True)
+def plain_configs():
+    """Config files are not formatted, which would take a third of a short run."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr('mmengine.config.config.FormatCode', lambda text, **kwargs: (text, True))
+        yield
+
+
 @pytest.fixture(autouse=True)
 def mmpretrain_scope():
     init_default_scope('mmpretrain')

@@ -5,7 +5,9 @@ import os
 import sys
 import time
 import traceback
+from contextlib import suppress
 from pathlib import Path
+from typing import Optional
 
 import torch
 
@@ -21,6 +23,57 @@ TRAIN = [
 ]
 
 
+class Forked:
+    """A tool as a process, in a group of its own, forked from one that has imported all it needs.
+
+    Args:
+        log (Path): To which its output is added.
+        command (str): The tool, and its options.
+    """
+
+    def __init__(self, log: Path, *command: str) -> None:
+        self.log, self.returncode = log, None
+        self.pid = os.fork()
+        if not self.pid:
+            self._run(command)
+        with suppress(ProcessLookupError, PermissionError):  # whoever is first
+            os.setpgid(self.pid, self.pid)
+
+    def _run(self, command: tuple) -> None:
+        os.setpgid(0, 0)
+        log = os.open(self.log, os.O_CREAT | os.O_WRONLY | os.O_APPEND)
+        os.dup2(log, 1)
+        os.dup2(log, 2)
+        sys.stdout, sys.stderr = os.fdopen(1, 'w', 1), os.fdopen(2, 'w', 1)
+        code = 1
+        try:
+            run_tool(*command)
+            code = 0
+        except SystemExit as end:
+            code = end.code if isinstance(end.code, int) else 1
+            if isinstance(end.code, str):
+                print(end.code)
+        except BaseException:
+            traceback.print_exc()
+        finally:
+            os._exit(code)
+
+    def poll(self) -> Optional[int]:
+        """The exit code, or None while it runs."""
+        if self.returncode is None:
+            pid, status = os.waitpid(self.pid, os.WNOHANG)
+            self.returncode = os.waitstatus_to_exitcode(status) if pid else None
+        return self.returncode
+
+    def wait(self, seconds: float = 300) -> int:
+        """The exit code at its end."""
+        until = time.time() + seconds
+        while self.poll() is None:
+            assert time.time() < until, self.log.read_text()
+            time.sleep(0.02)
+        return self.returncode
+
+
 class Tool:
     """A kind of work: its command, what is added to go on, and what it leaves.
 
@@ -33,7 +86,7 @@ class Tool:
     def __init__(self, kind: str, folder: Path, data: str) -> None:
         folder.mkdir(exist_ok=True)
         self.kind, self.work_dir, self.log = kind, folder / 'run', folder / 'log'
-        self.process, self.resume = 0, [] if kind == 'sweep' else ['--resume']
+        self.resume = [] if kind == 'sweep' else ['--resume']
         if kind == 'train':
             self.command = [*TRAIN, '--data-root', data]
         else:
@@ -42,37 +95,18 @@ class Tool:
             file = write_config(method, folder, data)
             self.command = ['train', file, *options()]
             if kind == 'sweep':
-                clip = ['--clips', method.clip, '--shots', 1, '--seeds', 1, 2, '--jobs', 2]
+                clip = ['--clips', method.clip, '--shots', 1, '--seeds', 1, 2]
                 self.command = ['sweep', file, *clip]
         self.command += ['--work-dir', self.work_dir]
 
-    def start(self, *more: str) -> int:
-        """The tool in a process group of its own, as a fork, which need not import anything."""
-        self.process = os.fork()
-        if self.process:
-            return self.process
-        os.setpgid(0, 0)
-        log = os.open(self.log, os.O_CREAT | os.O_WRONLY | os.O_APPEND)
-        os.dup2(log, 1)
-        os.dup2(log, 2)
-        sys.stdout, sys.stderr = os.fdopen(1, 'w', 1), os.fdopen(2, 'w', 1)
-        code = 1
-        try:
-            run_tool(*self.command, *more)
-            code = 0
-        except SystemExit as end:
-            print(end.code)
-            code = end.code if isinstance(end.code, int) else 1
-        except BaseException:
-            traceback.print_exc()
-        finally:
-            os._exit(code)
+    def start(self, *more: str) -> Forked:
+        """The tool as a process."""
+        return Forked(self.log, *self.command, *more)
 
     def finish(self, *more: str) -> float:
         """Runs it to its end; gives the seconds."""
         began = time.time()
-        process = self.start(*more)
-        assert os.waitstatus_to_exitcode(os.waitpid(process, 0)[1]) == 0, self.log.read_text()
+        assert self.start(*more).wait() == 0, self.log.read_text()
         return time.time() - began
 
     def result(self) -> dict:

@@ -108,15 +108,16 @@ METHODS = [
     Method('clip-cite', joint=False, clip=VIT),
 ]
 RUN = [method for method in METHODS if method.name != 'zero-shot']
-# Without those that differ from another in their texts alone, or in their texts or their CLIP
+# Those that differ from another in their texts alone, or join the parts of two others
 TEXTS = ('coop-m4', 'coop-csc', 'safe_class-name', 'safe_one-template', 'safe_cupl')
-DISTINCT = [method for method in RUN if method.name not in TEXTS]
+JOINED = (
+    *('safe_gda', 'safe_linear-probe', 'safe_lp-plus-plus', 'safe_prolip', 'safe_tuned-head'),
+    *('cross-modal-partial', 'wise-head', 'zs-lp'),
+)
+DISTINCT = [method for method in RUN if method.name not in (*TEXTS, *JOINED)]
 OWN = [method for method in DISTINCT if method.clip == CLIP]
 # Those that are resumed, tested and swept in two processes, too
-IN_TWO = {
-    *('linear-probe', 'wise-ft', 'coop', 'cocoop', 'prograd', 'cross-modal-linear', 'calip-fs'),
-    *('clip-adapter', 'clip-cite', 'gda', 'clip-svd'),
-}
+IN_TWO = {'linear-probe', 'wise-ft', 'cocoop', 'cross-modal-linear', 'clip-cite'}
 
 
 def write_config(

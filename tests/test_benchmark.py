@@ -1,34 +1,36 @@
 """The benchmark runs, and compares what computes the same."""
 
 import json
+from functools import lru_cache
+from types import SimpleNamespace
 
 import pytest
 import torch
 
-from safe_mm.benchmark import methods
+from safe_mm.benchmark import methods, runs
 from safe_mm.benchmark.encoders import Baseline, operations, random_images, tuned_pool
 from safe_mm.benchmark.layers import Factored, LowRank
 from safe_mm.benchmark.plain import PLAIN
+from safe_mm.benchmark.timing import Machine
 from safe_mm.clip import SplitCLIP
 
 from .conftest import ROOT, TINY, run_tool
+from .methods import METHODS, write_config
+from .two_processes import CONTEXT
 
 CREATURES = ('creatures-rn', 'creatures-vit')
 MEASURED = CREATURES[:1]
 
 
-def test_benchmark(tmp_path, capsys):
-    run_tool(
-        'benchmark',
-        '--repeats',
-        1,
-        '--iterations',
-        1,
-        '--models',
-        *MEASURED,
-        '--out',
-        tmp_path / 'benchmark.json',
-    )
+def test_benchmark(tmp_path, shapes, capsys, monkeypatch):
+    monkeypatch.setattr(Machine, 'measure', lru_cache(Machine.measure))
+    # Without starts of Python
+    in_process = SimpleNamespace(run=lambda args, **_: run_tool(*args[3:]), DEVNULL=None)
+    monkeypatch.setattr(runs, 'subprocess', in_process)
+    monkeypatch.setattr(runs, 'get_context', lambda method: CONTEXT)
+    file = write_config(next(m for m in METHODS if m.name == 'safe'), tmp_path, shapes)
+    short = ['--repeats', 1, '--iterations', 1, '--config', file]
+    run_tool('benchmark', *short, '--models', *MEASURED, '--out', tmp_path / 'benchmark.json')
     table = capsys.readouterr().out
     figures = json.loads((tmp_path / 'benchmark.json').read_text())
     for name in MEASURED:

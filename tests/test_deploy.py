@@ -27,8 +27,8 @@ from .methods import METHODS, VIT, write_config
 pytestmark = pytest.mark.filterwarnings('ignore::DeprecationWarning', 'ignore::FutureWarning')
 # Each head and neck, low rank, and prompts of the class and of the image
 EXPORTED = {
-    *('zero-shot', 'safe', 'safe-a', 'gda', 'linear-probe_trunk', 'clip-adapter', 'prolip'),
-    *('calip-fs', 'coop', 'cocoop', 'clip-cite', f'clip-lora {VIT}', f'clip-svd {VIT}'),
+    *('zero-shot', 'safe', 'safe-a', 'linear-probe_trunk', 'prolip', 'calip-fs', 'cocoop'),
+    f'clip-lora {VIT}',
 }
 ONNX = ('safe', 'safe-a', 'gda', 'coop')
 WITHOUT_OPENMMLAB = """

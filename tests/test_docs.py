@@ -12,7 +12,7 @@ from .sweeps import results
 
 def test_a_new_method(tmp_path, shapes, monkeypatch, capsys):
     """It is a file and a config; train, test, sweep and report take it."""
-    text = (ROOT / 'docs' / 'methods.md').read_text()
+    text = (ROOT / 'docs' / 'extending.md').read_text()
     for block in re.findall(r'```python\n(# (\S+)\n.*?)```', text, re.DOTALL):
         code, name = block
         (tmp_path / name).write_text(code.replace("'configs/", f"'{ROOT}/configs/"))

@@ -32,6 +32,7 @@ MINE = {
     'FILE.safetensors': 'mine.safetensors',
     'configs/METHOD.py': 'configs/gda.py',
     'FILE.json:WEIGHTS': CLIP,
+    '/shared/data': 'data',
 }
 TRAINING = ('train_cfg.max_iters=2', 'train_cfg.val_interval=2', 'param_scheduler=None')
 LOADING = ('test_dataloader.num_workers=0', 'test_dataloader.persistent_workers=False')
@@ -58,7 +59,7 @@ def folder(tmp_path_factory):
     draw_shapes(root, images=8)
     (root / 'photos').symlink_to(root / 'shapes' / 'red_shape')
     (root / 'cat.jpg').symlink_to(root / 'photos' / '000.png')
-    for name in ('bin/python', 'bin/pip', 'bin/make', '.ci/run'):
+    for name in ('bin/python', 'bin/pip', 'bin/make', 'bin/ray', 'bin/sbatch', '.ci/run'):
         path = root / name
         path.parent.mkdir(exist_ok=True)
         path.write_text(SHIM)
@@ -109,7 +110,7 @@ def run(tool, words):
         more += [] if creatures else ['--dataset', 'caltech101', '--data-root', 'data']
     elif tool == 'report':
         words, more = ['docs/results/photos_new.jsonl'], ['--out', 'report']
-    elif tool in ('train', 'demo'):
+    elif tool in ('train', 'demo', 'check'):
         more += ['--clip', CLIP, '--cfg-options', *SHORT]
     elif tool == 'test':
         more += ['--clip', CLIP, '--cfg-options', *LOADING]

@@ -1,10 +1,7 @@
 """Features from disk change nothing but the time a run takes."""
 
 import errno
-import os
 import shutil
-import subprocess
-import sys
 from collections import namedtuple
 from pathlib import Path
 
@@ -19,7 +16,8 @@ from safe_mm.errors import InputError
 from safe_mm.feature_cache import cache_features
 from safe_mm.registry import DATASETS, MODELS
 
-from .conftest import CONFIG, ROOT, TINY, config, run_tool, short, training, weights
+from .conftest import TINY, config, run_tool, short, training, weights
+from .forks import Forked
 
 HOOK = 'default_hooks.feature_cache.type=safe_mm.FeatureCacheHook'
 ROOT_OF_CACHE = 'default_hooks.feature_cache.root'
@@ -196,18 +194,9 @@ def test_run_is_the_same(shapes, tmp_path):
 
 def test_two_runs_that_start_at_once(shapes, tmp_path):
     """Runs that know nothing of each other share a cache unharmed."""
-    command = [
-        sys.executable,
-        str(ROOT / 'tools' / 'train.py'),
-        CONFIG,
-        '--data-root',
-        shapes,
-        *short(8, HOOK, f'{ROOT_OF_CACHE}={tmp_path}/cache'),
-    ]
+    more = short(8, HOOK, f'{ROOT_OF_CACHE}={tmp_path}/cache')
     runs = [
-        subprocess.Popen(
-            [*command, '--work-dir', tmp_path / name], env=dict(os.environ, OMP_NUM_THREADS='1')
-        )
+        Forked(tmp_path / f'{name}.log', *training(shapes, tmp_path / name), *more)
         for name in ('one', 'two')
     ]
     assert [run.wait() for run in runs] == [0, 0]

@@ -13,7 +13,7 @@ from safe_mm.registry import MODELS
 from .conftest import CONFIG, ROOT, config, run_tool, short, weights
 from .methods import METHODS, options, write_config
 from .sweeps import results
-from .test_processes import launch
+from .two_processes import run_in_two
 
 STAYS = 'optim_wrapper.optimizer.lr=0.'  # every validation equals the first
 
@@ -155,7 +155,7 @@ def test_a_head_fitted_before_has_been_fitted(tip_adapter_f, tmp_path):
     """The start of Tip-Adapter-F is Tip-Adapter, on one process or two."""
     file, args = tip_adapter_f
     run_tool('train', file, *args[:-2], '--work-dir', tmp_path / '1', *args[-2:])
-    launch('train', 2, *args[:-2], '--work-dir', tmp_path / '2', *args[-2:], config=file)
+    run_in_two('train', file, *args[:-2], '--work-dir', tmp_path / '2', *args[-2:])
     name = 'best_accuracy_top1_iter_0.pth'
     one, two = (weights(tmp_path / n / name) for n in '12')
     assert one['head.keys'].norm(dim=-1).min() > 0.99

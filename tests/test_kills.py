@@ -40,16 +40,16 @@ def test_ended_and_run_again(kind, number, time_of_many, whole, shapes, tmp_path
     for attempt in range(1 if kind == 'sweep' else random.randint(1, 3)):
         process = tool.start(*(tool.resume if attempt else ()))
         time.sleep(random.uniform(START, seconds))
-        (os.kill if number == signal.SIGTERM else os.killpg)(process, number)
+        (os.kill if number == signal.SIGTERM else os.killpg)(process.pid, number)
         ended = time.time()
-        code = os.waitstatus_to_exitcode(os.waitpid(process, 0)[1])
+        code = process.wait()
         print(f'{kind}: {number.name} gives {code}')
         took, log = time.time() - ended, tool.log.read_text()
         assert code in (EXITS[number], 0), log
         if number != signal.SIGKILL:
             assert 'Traceback' not in log and took < 10
             until = time.time() + 10
-            while group_exists(process):
+            while group_exists(process.pid):
                 assert time.time() < until, log
                 time.sleep(0.05)
         if code == EXITS[number] and number != signal.SIGKILL:
@@ -74,7 +74,7 @@ def test_power_cut(kind, time_of_many, whole, shapes, tmp_path, monkeypatch):
     monkeypatch.setattr(os, 'replace', replace_or_die)
     process = tool.start()
     monkeypatch.undo()
-    code = os.waitstatus_to_exitcode(os.waitpid(process, 0)[1])
+    code = process.wait()
     print(f'{kind}: cut at file {cut} gives {code}')
     assert code == -signal.SIGKILL
     tool.finish('--resume')

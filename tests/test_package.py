@@ -76,7 +76,7 @@ def test_model_index_has_all_configs():
             assert result.metrics['Top 1 Accuracy'] == pytest.approx(mean, abs=0.051)
 
 
-def test_wheel_works_away_from_the_repository(wheel, tmp_path):
+def test_wheel_works_away_from_the_repository(wheel, shapes, tmp_path):
     site = tmp_path / 'site'
     with zipfile.ZipFile(wheel) as archive:
         archive.extractall(site)
@@ -86,10 +86,10 @@ def test_wheel_works_away_from_the_repository(wheel, tmp_path):
             '-m',
             'safe_mm',
             'train',
-            'safe_creatures.py',
-            '--data-root',
-            'world',
-            *short(8, 'default_hooks.feature_cache.root=cache'),
+            'safe.py',
+            *('--dataset', 'folder', '--data-root', f'{shapes}/shapes'),
+            *('--clip', 'creatures-rn:seed1', '--shots', '4', '--seed', '1'),
+            *short(8),
         ],
         cwd=tmp_path,
         env=dict(os.environ, PYTHONPATH=str(site)),
@@ -97,17 +97,20 @@ def test_wheel_works_away_from_the_repository(wheel, tmp_path):
         text=True,
     )
     assert result.returncode == 0, result.stderr[-2000:]
-    work_dir = tmp_path / 'work_dirs/safe_creatures/ears_shots16_seed1'
+    work_dir = tmp_path / 'work_dirs/safe/folder_shots4_seed1'
     assert list(work_dir.glob('best_*.pth'))
 
 
 README = (ROOT / 'README.md').read_text()
+OWN_DATA = (ROOT / 'docs' / 'own_data.md').read_text()
 
 
 def block(text: str) -> str:
-    """The Python code in README that has this text."""
+    """The Python code in README or docs/own_data.md that has this text."""
     (code,) = (
-        code for code in re.findall(r'```python\n(.*?)```', README, re.DOTALL) if text in code
+        code
+        for code in re.findall(r'```python\n(.*?)```', README + OWN_DATA, re.DOTALL)
+        if text in code
     )
     return code
 

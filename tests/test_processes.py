@@ -14,6 +14,7 @@ from safetensors.torch import load_file
 from safe_mm.registry import MODELS
 
 from .conftest import CONFIG, ROOT, config, free_port, require_two_devices, run_tool, short, weights
+from .two_processes import run_in_two
 
 
 def launch(tool: str, *args: str, config: str = CONFIG) -> None:
@@ -61,7 +62,7 @@ def test_two_processes_share_features_and_runs(shapes, tmp_path):
         if folder == 'one':
             run_tool('train', CONFIG, *options)
         else:
-            launch('train', 2, *options, 'train_dataloader.batch_size=4')
+            run_in_two('train', CONFIG, *options, 'train_dataloader.batch_size=4')
     caches = [
         {
             str(file.relative_to(tmp_path / folder)): load_file(file)['features']

@@ -3,7 +3,6 @@
 import json
 import os
 import shutil
-import sys
 
 import mmengine
 import pytest
@@ -13,19 +12,7 @@ from mmengine.runner import Runner
 
 from safe_mm.checkpoint import find_checkpoint, read_checkpoint
 
-from .conftest import CONFIG, ROOT, SHORT, config, fails, run_tool, short, training, weights
-
-TRAIN = [
-    sys.executable,
-    str(ROOT / 'tools' / 'train.py'),
-    CONFIG,
-    '--cfg-options',
-    *SHORT,
-    'param_scheduler.1.end=60',
-    'train_cfg.max_iters=60',
-    'train_cfg.val_interval=10',
-    'default_hooks.checkpoint.interval=5',
-]
+from .conftest import CONFIG, config, fails, run_tool, short, training, weights
 
 
 def test_other_images_of_the_same_classes(data, tmp_path):

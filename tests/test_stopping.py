@@ -3,8 +3,6 @@
 import os
 import re
 import signal
-import subprocess
-import sys
 import time
 from contextlib import suppress
 from pathlib import Path
@@ -16,21 +14,11 @@ from safe_mm.errors import exit_cleanly
 from safe_mm.report.results import read_results
 from safe_mm.stopping import STOPPER, Stopped, stop_on_signals
 
-from .conftest import ROOT, fails, run_tool, short, training, weights
-from .test_resume import TRAIN
+from .conftest import fails, run_tool, short, training, weights
+from .forks import TRAIN, Forked
 
 
-def start(*args) -> subprocess.Popen:
-    return subprocess.Popen(
-        [*map(str, args)],
-        text=True,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        start_new_session=True,  # a group of its own, as a terminal gives it
-    )
-
-
-def wait_for(path: Path, process: subprocess.Popen) -> None:
+def wait_for(path: Path, process: Forked) -> None:
     until = time.time() + 120
     while not path.exists():
         assert process.poll() is None and time.time() < until
@@ -50,13 +38,13 @@ def test_stopped_and_resumed_run_ends_the_same(shapes, tmp_path, number, code):
     """With one line, a checkpoint, and no process left."""
     whole, broken = tmp_path / 'whole', tmp_path / 'broken'
     data = ['--data-root', shapes, '--work-dir']
-    run_tool('train', *TRAIN[2:], *data, whole)
+    run_tool(*TRAIN, *data, whole)
     workers = ['train_dataloader.num_workers=2', 'train_dataloader.persistent_workers=True']
-    process = start(*TRAIN, *workers, *data, broken)
+    process = Forked(tmp_path / 'log', *TRAIN, *workers, *data, broken)
     wait_for(broken / 'iter_15.pth', process)
     (os.killpg if number == signal.SIGINT else os.kill)(process.pid, number)
-    output, _ = process.communicate(timeout=20)
-    assert process.returncode == code, output
+    stopped, output = process.wait(20), process.log.read_text()
+    assert stopped == code, output
     last = output.strip().splitlines()[-1]
     assert 'Traceback' not in output
     assert last.startswith('stopped by ') and 'with --resume to go on from' in last
@@ -66,7 +54,7 @@ def test_stopped_and_resumed_run_ends_the_same(shapes, tmp_path, number, code):
     while not group_is_gone(process.pid):
         assert time.time() < until
         time.sleep(0.1)
-    run_tool('train', *TRAIN[2:], *data, broken, '--resume')
+    run_tool(*TRAIN, *data, broken, '--resume')
     files = [sorted(f.name for f in d.glob('*.pth')) for d in (whole, broken)]
     assert files[0] == files[1]
     for name in files[0]:
@@ -133,41 +121,42 @@ def test_loss_that_is_not_finite(shapes, tmp_path):
 
 def test_two_runs_in_one_work_dir(shapes, tmp_path):
     """The second is told who has it, and the first goes on."""
-    first = start(*TRAIN, 'train_cfg.max_iters=400', '--data-root', shapes, '--work-dir', tmp_path)
+    more = ['train_cfg.max_iters=400', '--data-root', shapes, '--work-dir', tmp_path]
+    first = Forked(tmp_path / 'log', *TRAIN, *more)
     wait_for(tmp_path / 'iter_5.pth', first)
     fails(f'in use by process {first.pid} of ', *training(shapes, tmp_path), *short(8))
     assert first.poll() is None
-    first.kill()
+    os.kill(first.pid, signal.SIGKILL)
     first.wait()
     run_tool(*training(shapes, tmp_path), '--overwrite', *short(8))
 
 
 def test_sweep_that_is_stopped(shapes, tmp_path):
     """Goes on with the same command."""
-    sweep = [sys.executable, ROOT / 'tools/sweep.py', *TRAIN[2:], '--data-root', shapes]
-    process = start(*sweep, '--shots', 1, '--seeds', 1, 2, 3, '--jobs', 2, '--work-dir', tmp_path)
+    sweep = ['sweep', *TRAIN[1:], '--data-root', shapes, '--work-dir', tmp_path]
+    process = Forked(tmp_path / 'log', *sweep, '--shots', 1, '--seeds', 1, 2, 3, '--jobs', 2)
     until = time.time() + 120
     while not list(tmp_path.rglob('*.log')):
         assert process.poll() is None and time.time() < until
         time.sleep(0.1)
     os.killpg(process.pid, signal.SIGINT)
-    output, _ = process.communicate(timeout=20)
-    assert process.returncode == 130
+    assert process.wait(20) == 130
+    output = process.log.read_text()
     assert 'stopped by Ctrl-C. Run the same command to go on.' in output.splitlines()
     assert 'Traceback' not in output
 
 
 def test_two_sweeps_in_one_work_dir(shapes, tmp_path):
     """Each run is of one of them; what the other has is named, and left alone."""
-    options = [*TRAIN[2:], 'train_cfg.max_iters=100', '--data-root', shapes]
+    options = [*TRAIN[1:], 'train_cfg.max_iters=100', '--data-root', shapes]
     options += ['--shots', 1, '--seeds', 1, 2, '--work-dir', tmp_path]
-    first = start(sys.executable, ROOT / 'tools/sweep.py', *options)
+    first = Forked(tmp_path / 'log', 'sweep', *options)
     until = time.time() + 120
     while not list(tmp_path.rglob('*.log')):
         assert first.poll() is None and time.time() < until
         time.sleep(0.01)
     with pytest.raises(SystemExit, match=f'in use by process {first.pid} of '):
         run_tool('sweep', *options)
-    first.communicate(timeout=120)  # which may have met a run of the second
+    first.wait(120)  # which may have met a run of the second
     run_tool('sweep', *options)
     assert len(read_results([tmp_path])[0]) == 2
