@@ -49,7 +49,7 @@ setup(
     packages=find_packages(include=['safe_mm', 'safe_mm.*']),
     package_data={'safe_mm': ['small_clip/*', 'report/*.csv', 'datasets/*.json']},
     cmdclass=dict(build_py=BuildWithMim),
-    python_requires='>=3.8',
+    python_requires='>=3.9',
     install_requires=[
         'matplotlib',
         'numpy',

@@ -39,9 +39,7 @@ def local_processes(args: Namespace, runs: List[Run], jobs: int) -> Iterator[Out
         InputError: A process was killed. Completed runs are kept.
     """
     threads = max(1, (os.cpu_count() or 1) // jobs)
-    context = get_context('forkserver')  # imports once, for all processes
-    context.set_forkserver_preload([execute.__module__])
-    with ProcessPoolExecutor(jobs, context, _start, (threads,)) as pool:
+    with ProcessPoolExecutor(jobs, get_context('spawn'), _start, (threads,)) as pool:
 
         def submit(task: Callable, *own) -> Future:
             with sigint_blocked():  # of a new process; the sweep ends its workers
