@@ -5,7 +5,7 @@ import errno
 import logging
 import sys
 from contextlib import contextmanager
-from functools import lru_cache
+from functools import cache
 from typing import Iterable
 
 from .stopping import stop_in, stop_on_signals
@@ -32,7 +32,7 @@ def counted(number: int, noun: str) -> str:
     return f'{number} {noun}{ending}'
 
 
-@lru_cache(maxsize=None)
+@cache
 def warn_once(message: str) -> None:
     """Logs a warning, once a process."""
     from mmengine.logging import print_log  # predictors do without OpenMMLab

@@ -5,7 +5,7 @@ import math
 import typing
 from collections import abc
 from fnmatch import fnmatch
-from functools import lru_cache
+from functools import cache
 from typing import Any, Callable, Dict, Tuple
 
 from .errors import InputError
@@ -140,7 +140,7 @@ def check_types(path: str, node: dict, kind: Callable) -> None:
             raise InputError(f'{path}.{key}={value!r} should be {describe(expected)}.')
 
 
-@lru_cache(maxsize=None)
+@cache
 def annotations_of(kind: Callable) -> Dict[str, Any]:
     """Parameters with an annotation; of a class, those of its bases first."""
     steps = [kind]

@@ -228,7 +228,11 @@ def test_dataset(few, tmp_path):
     dataset = DATASETS.build(cfg)
     assert len(dataset) == 10 * 2 * 2
     assert dataset.metainfo == dict(
-        classes=anatomy.EARS, templates='a creature with {} ears.', part_masks=True, keypoints=True
+        classes=anatomy.EARS,
+        templates='a creature with {} ears.',
+        part_masks=True,
+        keypoints=True,
+        class_part='ears',
     )
     before = content(tmp_path)
     test = DATASETS.build({**cfg, 'split': 'test', 'variant': 'grounds'})

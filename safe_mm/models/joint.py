@@ -1,7 +1,7 @@
 """Runs that train side by side: copies of what a classifier trains."""
 
 import copy
-from functools import lru_cache
+from functools import cache
 from typing import Any, Callable, Dict, List
 
 import torch
@@ -69,7 +69,7 @@ class JointRuns(nn.Module):
     ) -> List[List[DataSample]]:
         """Predictions of the runs of the ``seed``-th seed; shared modules run once."""
 
-        @lru_cache(maxsize=None)
+        @cache
         def once(module: Callable, x: torch.Tensor) -> torch.Tensor:
             return module(x)
 

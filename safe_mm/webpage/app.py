@@ -1,7 +1,7 @@
 """The page, with gradio."""
 
 import tempfile
-from functools import lru_cache
+from functools import cache
 from pathlib import Path
 from typing import Any, Callable, Dict, List, Optional, Tuple
 
@@ -103,7 +103,7 @@ def show_more(shown: int) -> List[Any]:
     return [shown, *(gr.update(visible=i < shown) for i in range(SLOTS))]
 
 
-@lru_cache(maxsize=None)
+@cache
 def example_folder() -> tempfile.TemporaryDirectory:
     """Of this process, with which it is deleted."""
     return tempfile.TemporaryDirectory(prefix='safe_mm-example-')
