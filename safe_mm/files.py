@@ -14,12 +14,12 @@ from .errors import FREE_SPACE, InputError, first_line
 
 @contextmanager
 def new_file(path: Path, size: int = 0, advice: str = '') -> Iterator[Path]:
-    """A draft beside a file, which takes its place at the end of the context.
+    """A draft beside a file or new folder, which takes its place at the end of the context.
 
     A process that is killed while it writes, or a full disk, leaves the file that was there.
 
     Args:
-        path (Path): The file.
+        path (Path): The file; or a folder, which does not exist, or is empty.
         size (int): Bytes that it will have; 0 if this is not known. Defaults to 0.
         advice (str): What else the message says. Defaults to ''.
 
@@ -41,6 +41,8 @@ def new_file(path: Path, size: int = 0, advice: str = '') -> Iterator[Path]:
             f'{free / 1e6:.3f} MB are free). What was there is kept. {FREE_SPACE}{advice}'
         ) from None
     finally:
+        if draft.is_dir():
+            shutil.rmtree(draft, ignore_errors=True)
         with suppress(OSError):
             draft.unlink()
 

@@ -229,6 +229,7 @@ def test_what_a_clip_cannot_be(work_dir, tmp_path):
     fails('should be a work dir', 'export', 'onnx', tmp_path / 'none', tmp_path / 'x.onnx')
     fails('no config files', 'export', 'onnx', tmp_path, tmp_path / 'x.onnx')
     assert not list(tmp_path.iterdir())
+    fails('folder with files in it', 'export', 'hugging_face', work_dir('safe'), work_dir('safe'))
 
 
 def test_files_that_cannot_be_read(predictor, tmp_path):

@@ -103,8 +103,9 @@ def write_hugging_face(trained: Trained, path: Path) -> None:
         image_mean=list(preprocess['mean']),
         image_std=list(preprocess['std']),
     )
-    model.save_pretrained(path)
-    processor.save_pretrained(path)
+    with new_file(path) as draft:
+        model.save_pretrained(draft)
+        processor.save_pretrained(draft)
 
 
 WRITERS: Dict[str, Callable[[Trained, Path], None]] = {
@@ -122,5 +123,7 @@ def check_path(name: str, path: Path) -> None:
     if path.suffix != ending:
         kind = f'a file that ends in {ending}' if ending else 'a folder'
         raise InputError(f'{path}: the format {name} takes {kind}.')
+    if path.is_dir() and any(path.iterdir()):
+        raise InputError(f'{path} is a folder with files in it. Choose another.')
     if not path.parent.is_dir():
         raise InputError(f'the folder {path.parent} does not exist. Create it first.')
