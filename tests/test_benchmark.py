@@ -23,6 +23,7 @@ MEASURED = CREATURES[:1]
 
 
 def test_benchmark(tmp_path, shapes, capsys, monkeypatch):
+    pytest.importorskip('torch', '2.6')  # to export
     monkeypatch.setattr(Machine, 'measure', lru_cache(Machine.measure))
     # Without starts of Python
     in_process = SimpleNamespace(run=lambda args, **_: run_tool(*args[3:]), DEVNULL=None)

@@ -24,6 +24,7 @@ from safe_mm.errors import InputError
 from .conftest import fails, run_tool
 from .methods import METHODS, VIT, write_config
 
+pytest.importorskip('torch', '2.6')  # to export
 pytestmark = pytest.mark.filterwarnings('ignore::DeprecationWarning', 'ignore::FutureWarning')
 # Each head and neck, low rank, and prompts of the class and of the image
 EXPORTED = {

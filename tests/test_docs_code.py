@@ -17,6 +17,7 @@ from .methods import VIT
 from .shapes import draw_shapes
 from .test_llava import make_llava
 
+pytest.importorskip('torch', '2.6')  # to export
 FILES = ['README.md', 'CONTRIBUTING.md', *(f'docs/{p.name}' for p in (ROOT / 'docs').glob('*.md'))]
 CLIP = 'creatures-rn:seed1'
 WORK_DIR = 'work_dirs/safe/caltech101_shots16_seed1'  # of README's training

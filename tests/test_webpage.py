@@ -12,6 +12,7 @@ from safe_mm.webpage import adapt as adapting
 from safe_mm.webpage.adapt import CREATURES, Adaptation, check_classes, decode, draw_example
 
 gradio = pytest.importorskip('gradio')
+pytest.importorskip('torch', '2.6')  # to export
 CHROMIUM = shutil.which('chromium') or shutil.which('chromium-browser')
 needs_browser = pytest.mark.skipif(CHROMIUM is None, reason='needs chromium')
 SAVED = ('SAFE', 'linear probe')  # test_deploy.py has the others

@@ -45,8 +45,8 @@ def export(model: Any) -> torch.export.ExportedProgram:
     model.head.check_finished()
     device = next(model.parameters()).device
     images = torch.zeros(TRACED_BATCH, 3, *model.backbone.image_size, device=device)
-    batch = {0: torch.export.Dim('batch', min=1, max=4096)}
     try:
+        batch = {0: torch.export.Dim('batch', min=1, max=4096)}
         with torch.no_grad():
             return torch.export.export(
                 LogitsAndAttention(model), (images,), dynamic_shapes=dict(images=batch)
