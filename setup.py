@@ -83,7 +83,7 @@ setup(
         # pytest-xdist 3.8 ignores groups with pytest 9.2
         'tests': [
             *('hypothesis', 'mypy', 'pytest<9.2', 'pytest-xdist', 'ray>=2.9', 'ruff'),
-            *('setuptools', 'wheel'),  # to build a wheel
+            *('setuptools>=64', 'wheel'),  # to build a wheel
             *(
                 'captum',
                 'onnx',
