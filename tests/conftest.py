@@ -63,7 +63,7 @@ def pytest_collection_modifyitems(items):
 
 @pytest.fixture(scope='session', autouse=True)
 def plain_configs():
-    """Config files are not formatted, which would take a third of a short run."""
+    """Configs are not formatted by yapf, which costs time in each of many short runs."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr('mmengine.config.config.FormatCode', lambda text, **kwargs: (text, True))
         yield

@@ -170,10 +170,10 @@ def part_masks(subject: Subject, examples: Sequence[Example]) -> Dict[str, List[
     part = subject.class_part
     masks = [subject.masks(example) for example in examples]
     nothing = np.zeros_like(next(iter(masks[0].values())))
-    return {
-        'object': [~own['ground'] for own in masks],
-        part: [own.get(part, nothing) for own in masks],
-    }
+    found = {'object': [~own['ground'] for own in masks]}
+    if part:
+        found[part] = [own.get(part, nothing) for own in masks]
+    return found
 
 
 def share(heat: np.ndarray, mask: np.ndarray) -> float:

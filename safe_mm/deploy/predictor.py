@@ -225,6 +225,8 @@ class Predictor:
                 raise InputError(f'{path} is of a newer version. Install a newer safe_mm.')
             program = Program.from_data(described.pop('program'), tensors)
             return cls(program, **described)
+        except InputError:
+            raise
         except (AttributeError, KeyError, TypeError, ValueError) as error:
             raise InputError(
                 f'{path} has a damaged description. Export it again. ({first_line(error)})'

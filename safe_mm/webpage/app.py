@@ -105,7 +105,7 @@ def show_more(shown: int) -> List[Any]:
 
 @cache
 def example_folder() -> tempfile.TemporaryDirectory:
-    """Of this process, with which it is deleted."""
+    """Holds the drawn photos; deleted when the process ends."""
     return tempfile.TemporaryDirectory(prefix='safe_mm-example-')
 
 
