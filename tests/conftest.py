@@ -165,6 +165,24 @@ def trained(shapes, tmp_path_factory):
     return work_dir
 
 
+@pytest.fixture(scope='session')
+def train_method(shapes, tmp_path_factory):
+    """Trains a method once; gives its config and work dir."""
+    from .methods import own_config, own_options  # which import from here
+
+    known = {}
+
+    def train(method) -> tuple:
+        if method.id not in known:
+            folder = tmp_path_factory.mktemp(method.name)
+            file = own_config(method, folder, shapes)
+            run_tool('train', file, *own_options(method, '--work-dir', folder / 'run'))
+            known[method.id] = file, folder / 'run'
+        return known[method.id]
+
+    return train
+
+
 @pytest.fixture
 def data(tmp_path, shapes):
     """The shapes, with folders of their own for train, val and test."""

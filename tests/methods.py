@@ -4,6 +4,7 @@ import json
 from pathlib import Path
 from typing import NamedTuple, Optional
 
+import pytest
 from mmengine.config import Config
 
 from .conftest import ROOT
@@ -153,3 +154,29 @@ def write_config(
 def options(*more: str, clip: str = CLIP) -> list:
     """Options of tools: a small CLIP, four shots."""
     return ['--clip', clip, '--shots', 4, *more]
+
+
+def named(methods: list):
+    return pytest.mark.parametrize('method', methods, ids=lambda m: m.id)
+
+
+def own_options(method, *more):
+    """Options with the CLIP of a method."""
+    return options(*more, clip=method.clip)
+
+
+def own_config(method, folder, shapes, *more):
+    """All methods share their features, as in a sweep."""
+    return write_config(method, folder, shapes, *more, features=Path(shapes, 'features'))
+
+
+def best(work_dir):
+    """The weights that tools/test.py would take."""
+    files = list(work_dir.glob('best_fitted_*.pth')) or list(work_dir.glob('best_*.pth'))
+    (file,) = files
+    return file
+
+
+def tolerance(method):
+    """Of validation accuracy: rounding may move a fit that stops early by one of 24 images."""
+    return 1e-3 if method.exact else 100 / 24 + 1e-3

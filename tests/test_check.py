@@ -72,8 +72,8 @@ def test_copies_in_the_test_data_are_named(own, data, tmp_path, part, capsys):
     run_tool('train', own, '--clip', SAFE.clip, '--shots', 10, *more)
     log = capsys.readouterr()
     line = (
-        '1 test image with the content of a training or validation image: '
-        f'{copy} is equal to {known}'  # 'test' is before 'train' and 'val'
+        '1 test image with the content of a training or validation image, such as '
+        f'{copy} = {known}'  # 'test' is before 'train' and 'val'
     )
     assert (log.out + log.err).count(line) == 1
 

@@ -232,6 +232,7 @@ def test_dataset(few, tmp_path):
         templates='a creature with {} ears.',
         part_masks=True,
         keypoints=True,
+        larger_parts=dict(eye='head', pattern='body'),
         class_part='ears',
     )
     before = content(tmp_path)

@@ -4,7 +4,6 @@ import copy
 import json
 import shutil
 from argparse import ArgumentParser
-from pathlib import Path
 
 import mmengine
 import pytest
@@ -19,28 +18,12 @@ from safe_mm.errors import InputError
 from safe_mm.models.slim import _tensors
 from safe_mm.options import add_common_options
 from safe_mm.registry import MODELS
-from safe_mm.report.results import display_name
 
 from .conftest import fails, run_tool, weights
-from .methods import CLIP, DISTINCT, IN_TWO, METHODS, OWN, RUN, options, write_config
-from .two_processes import run_in_two
+from .methods import DISTINCT, METHODS, OWN, RUN, best, named, own_config, own_options, tolerance
 
 # What is no parameter of a classifier, and may change; W_c does by template mining
 STATE = {'labels', 'constraint_weights', 'class_weights', 'step', 'finished'}
-
-
-def named(methods: list):
-    return pytest.mark.parametrize('method', methods, ids=lambda m: m.id)
-
-
-def of(method, *more):
-    """Options with the CLIP of a method."""
-    return options(*more, clip=method.clip)
-
-
-def own_config(method, folder, shapes, *more):
-    """All methods share their features, as in a sweep."""
-    return write_config(method, folder, shapes, *more, features=Path(shapes, 'features'))
 
 
 def build(method, folder, shapes):
@@ -49,34 +32,6 @@ def build(method, folder, shapes):
     file = own_config(method, folder, shapes)
     args = [str(file), '--clip', method.clip]
     return MODELS.build(load_config(parser.parse_args(args)).model)
-
-
-@pytest.fixture(scope='module')
-def trained(shapes, tmp_path_factory):
-    """A method's config and the work dir of its training, made once."""
-    known = {}
-
-    def train(method):
-        if method.id not in known:
-            folder = tmp_path_factory.mktemp(method.name)
-            file = own_config(method, folder, shapes)
-            run_tool('train', file, *of(method, '--work-dir', folder / 'run'))
-            known[method.id] = file, folder / 'run'
-        return known[method.id]
-
-    return train
-
-
-def best(work_dir):
-    """The weights that tools/test.py would take."""
-    files = list(work_dir.glob('best_fitted_*.pth')) or list(work_dir.glob('best_*.pth'))
-    (file,) = files
-    return file
-
-
-def tolerance(method):
-    """Of validation accuracy: rounding may move a fit that stops early by one of 24 images."""
-    return 1e-3 if method.exact else 100 / 24 + 1e-3
 
 
 @named([m for m in METHODS if m.starts_at_zero_shot])
@@ -91,9 +46,9 @@ def test_starts_at_zero_shot(method, tmp_path, shapes):
 
 
 @named(RUN)
-def test_only_what_is_declared_changes(method, trained, tmp_path, shapes):
+def test_only_what_is_declared_changes(method, train_method, tmp_path, shapes):
     """Every other tensor is as it was built, bit by bit."""
-    file, work_dir = trained(method)
+    file, work_dir = train_method(method)
     model = build(method, tmp_path, shapes)
     before = {k: v.clone() for k, v in _tensors(model).items()}
     declared = model.trainable
@@ -113,12 +68,14 @@ def test_only_what_is_declared_changes(method, trained, tmp_path, shapes):
 
 
 @named(DISTINCT)
-def test_cached_equals_streamed(method, trained, tmp_path, shapes):
-    file, cached = trained(method)
+def test_cached_equals_streamed(method, train_method, tmp_path, shapes):
+    file, cached = train_method(method)
     run_tool(
         'train',
         file,
-        *of(method, '--work-dir', tmp_path, '--cfg-options', 'default_hooks.feature_cache=None'),
+        *own_options(
+            method, '--work-dir', tmp_path, '--cfg-options', 'default_hooks.feature_cache=None'
+        ),
     )
     assert best(cached).name == best(tmp_path).name
     one, two = weights(best(cached)), weights(best(tmp_path))
@@ -134,9 +91,9 @@ def test_cached_equals_streamed(method, trained, tmp_path, shapes):
 
 
 @named(RUN)
-def test_save_load_and_test_agree(method, trained, tmp_path, shapes):
+def test_save_load_and_test_agree(method, train_method, tmp_path, shapes):
     """tools/test.py, get_model, and the config in the work dir."""
-    file, work_dir = trained(method)
+    file, work_dir = train_method(method)
     run_tool(
         'test',
         file,
@@ -175,70 +132,22 @@ def predict(model, dataset) -> list:
 
 
 @named([m for m in DISTINCT if m.trains])
-def test_killed_run_resumes(method, trained, tmp_path):
+def test_killed_run_resumes(method, train_method, tmp_path):
     """From the checkpoint of half its length, to the same bits."""
-    file, work_dir = trained(method)
+    file, work_dir = train_method(method)
     shutil.copy(work_dir / 'iter_5.pth', tmp_path)
     for half in work_dir.glob('best_accuracy*_[05].pth'):
         shutil.copy(half, tmp_path)
-    run_tool('train', file, *of(method, '--work-dir', tmp_path, '--resume'))
+    run_tool('train', file, *own_options(method, '--work-dir', tmp_path, '--resume'))
     whole, resumed = weights(best(work_dir)), weights(best(tmp_path))
     for key, value in whole.items():
         assert torch.equal(value, resumed[key]), key
 
 
-@named(OWN)
-def test_two_processes_equal_one(method, trained, tmp_path):
-    """With half the batch each."""
-    file, work_dir = trained(method)
-    half = Config.fromfile(file).train_dataloader.batch_size // 2
-    run_in_two(
-        'train',
-        file,
-        *of(method, '--work-dir', tmp_path, '--cfg-options', f'train_dataloader.batch_size={half}'),
-    )
-    one, two = weights(best(work_dir)), weights(best(tmp_path))
-    for key, value in one.items():
-        if method.exact or not key.startswith('head.'):
-            torch.testing.assert_close(two[key], value, rtol=1e-4, atol=1e-4)
-    scores = [
-        read_checkpoint(str(best(folder)))['message_hub']['runtime_info']['best_score']
-        for folder in (work_dir, tmp_path)
-    ]
-    assert scores[0] == pytest.approx(scores[1], abs=tolerance(method))
-    if method.name in IN_TWO:
-        resume_in_two(method, file, tmp_path, half)
-        check_test_in_two(method, file, tmp_path)
-
-
-def resume_in_two(method, file, work_dir, batch_size):
-    """To the same bits, from half its length; what is fitted alone is fitted again."""
-    again = work_dir / 'again'
-    again.mkdir()
-    for half in [*work_dir.glob('iter_5.pth'), *work_dir.glob('best_accuracy*_[05].pth')]:
-        shutil.copy(half, again)
-    more = ('--cfg-options', f'train_dataloader.batch_size={batch_size}')
-    resume = ['--resume'] * any(again.iterdir())
-    run_in_two('train', file, *of(method, '--work-dir', again, *resume, *more))
-    one, two = weights(best(work_dir)), weights(best(again))
-    for key, value in one.items():
-        assert torch.equal(value, two[key]), key
-
-
-def check_test_in_two(method, file, work_dir):
-    """To the metrics of one process."""
-    found = []
-    for run, out in ((run_tool, 'one.json'), (run_in_two, 'two.json')):
-        args = [file, work_dir, '--clip', method.clip, '--work-dir', work_dir / 'test']
-        run('test', *args, '--out', work_dir / out, '--out-item', 'metrics')
-        found.append(mmengine.load(work_dir / out))
-    assert found[0] == found[1]
-
-
 @named(DISTINCT)
 def test_joint_training_equals_alone_or_is_refused(method, tmp_path, shapes):
     file = own_config(method, tmp_path, shapes, 'grid = dict(lr=[1e-2, 1e-3], weight_decay=[0.01])')
-    args = of(method, '--work-dir', tmp_path / 'joint', '--grid')
+    args = own_options(method, '--work-dir', tmp_path / 'joint', '--grid')
     if not (method.trains and method.joint):
         fails('--grid and --seeds do not support', 'train', file, *args)
         return
@@ -250,7 +159,7 @@ def test_joint_training_equals_alone_or_is_refused(method, tmp_path, shapes):
     run_tool(
         'train',
         file,
-        *of(
+        *own_options(
             method,
             '--work-dir',
             tmp_path / 'alone',
@@ -266,13 +175,15 @@ def test_joint_training_equals_alone_or_is_refused(method, tmp_path, shapes):
 
 
 @named([m for m in OWN if m.trains])
-def test_trains_in_mixed_precision(method, trained, tmp_path):
+def test_trains_in_mixed_precision(method, train_method, tmp_path):
     """With weights in float32 and nearly the same losses; bfloat16 on a CPU, float16 on a GPU."""
-    file, work_dir = trained(method)
+    file, work_dir = train_method(method)
     more = ['train_cfg.max_iters=5']
     if torch.cuda.is_available():  # a loss scale that skips no steps
         more += ['optim_wrapper.type=AmpOptimWrapper', 'optim_wrapper.loss_scale=512.']
-    run_tool('train', file, *of(method, '--work-dir', tmp_path, '--amp', '--cfg-options', *more))
+    run_tool(
+        'train', file, *own_options(method, '--work-dir', tmp_path, '--amp', '--cfg-options', *more)
+    )
     assert {value.dtype for value in weights(tmp_path / 'iter_5.pth').values()} <= {
         value.dtype for value in weights(work_dir / 'iter_5.pth').values()
     }
@@ -284,63 +195,10 @@ def test_trains_in_mixed_precision(method, trained, tmp_path):
     assert losses[0] == pytest.approx(losses[1], rel=0.1, abs=0.1)
 
 
-@named([METHODS[0], *DISTINCT])
-def test_sweep_agrees_with_test(method, trained, tmp_path, shapes):
-    """A result's accuracy is what tools/test.py measures of its weights."""
-    file = own_config(method, tmp_path, shapes)
-    run_tool(
-        'sweep',
-        file,
-        '--work-dir',
-        tmp_path / 'sweep',
-        '--clips',
-        method.clip,
-        '--shots',
-        4,
-        '--seeds',
-        1,
-    )
-    (result,) = (tmp_path / 'sweep').rglob('result.json')
-    found = json.loads(result.read_text())
-    own = [result.parent] if method.name != 'zero-shot' else []
-    run_tool(
-        'test',
-        file,
-        *own,
-        '--clip',
-        method.clip,
-        '--work-dir',
-        tmp_path,
-        '--out',
-        tmp_path / 'out.json',
-        '--out-item',
-        'metrics',
-    )
-    tested = mmengine.load(tmp_path / 'out.json')
-    assert tested.pop('accuracy/top1') == pytest.approx(
-        found['test']['test'].pop('accuracy'), abs=1e-4
-    )
-    assert {
-        k.split('/')[1]: v for k, v in tested.items() if k.startswith('figure/')
-    } == pytest.approx(found['test']['test'], abs=1e-4)
-
-
-def test_a_sweep_of_many_methods_in_two_processes(tmp_path, shapes):
-    """Has a result of each, in one report."""
-    chosen = [method for method in METHODS if method.id in IN_TWO]
-    files = [own_config(method, tmp_path, shapes) for method in chosen]
-    common = ['--work-dir', tmp_path / 'out', '--clips', CLIP, '--shots', 4, '--seeds', 1]
-    run_tool('sweep', *files, *common, '--jobs', 2)
-    run_tool('report', tmp_path / 'out', '--out', tmp_path / 'report')
-    text = (tmp_path / 'report' / 'report.md').read_text()
-    costs = text[text.index('## Costs') :]
-    assert all(f'| {display_name(name)} ' in costs for name in IN_TWO)
-
-
-def test_unfinished_and_foreign_checkpoints_are_refused(trained, tmp_path):
+def test_unfinished_and_foreign_checkpoints_are_refused(train_method, tmp_path):
     """By the model itself, so for all who load one."""
     by_name = {method.id: method for method in RUN}
-    file, work_dir = trained(by_name['safe-a'])
+    file, work_dir = train_method(by_name['safe-a'])
     cfg = str(work_dir / 'safe-a.py')
     unfinished = get_model(cfg, pretrained=str(work_dir / 'iter_10.pth'))
     with pytest.raises(InputError, match='has not been fitted'):

@@ -22,8 +22,6 @@ from .subject import BATCH, Example, Subject
 EXACT = 8  # parts; 2 ** 8 images are computed
 SUPERPIXELS = 7
 SHOWN = 4
-# Small parts of creatures -> the part they belong to
-JOINED = dict(eye='head', pattern='body')
 Masks = Dict[str, np.ndarray]
 
 
@@ -124,9 +122,10 @@ class Parts(Analysis):
             return self.masks_of_file(subject, example, Path(args.masks))
         if not subject.knows('part_masks'):
             return superpixels(example.picture)
+        larger = subject.dataset.metainfo.get('larger_parts', {})
         joined: Masks = {}
         for name, mask in subject.masks(example).items():
-            name = name if name == subject.class_part else JOINED.get(name, name)
+            name = name if name == subject.class_part else larger.get(name, name)
             joined[name] = joined.get(name, False) | mask
         return joined
 

@@ -73,7 +73,7 @@ def warn_of_copies(datasets: Datasets, tests: Datasets) -> None:
     if shared:
         warn_once(
             f'{counted(len(shared), "test image")} with the content of a training or validation '
-            f'image: {" is equal to ".join(shared[0])}'
+            f'image, such as {" = ".join(shared[0])}'
         )
 
 

@@ -46,7 +46,11 @@ class CreatureDataset(FewShotDataset):
         InputError: No such task or variant.
     """
 
-    METAINFO = dict(part_masks=True, keypoints=True)
+    METAINFO = dict(
+        part_masks=True,
+        keypoints=True,
+        larger_parts=dict(eye='head', pattern='body'),  # small part -> the one it belongs to
+    )
 
     def __init__(
         self,

@@ -1,0 +1,64 @@
+"""All methods in two processes: the same training, resume and test as in one."""
+
+import shutil
+
+import mmengine
+import pytest
+import torch
+from mmengine.config import Config
+
+from safe_mm.checkpoint import read_checkpoint
+
+from .conftest import run_tool, weights
+from .methods import IN_TWO, OWN, best, named, own_options, tolerance
+from .two_processes import run_in_two
+
+
+@named(OWN)
+def test_two_processes_equal_one(method, train_method, tmp_path):
+    """With half the batch each."""
+    file, work_dir = train_method(method)
+    half = Config.fromfile(file).train_dataloader.batch_size // 2
+    run_in_two(
+        'train',
+        file,
+        *own_options(
+            method, '--work-dir', tmp_path, '--cfg-options', f'train_dataloader.batch_size={half}'
+        ),
+    )
+    one, two = weights(best(work_dir)), weights(best(tmp_path))
+    for key, value in one.items():
+        if method.exact or not key.startswith('head.'):
+            torch.testing.assert_close(two[key], value, rtol=1e-4, atol=1e-4)
+    scores = [
+        read_checkpoint(str(best(folder)))['message_hub']['runtime_info']['best_score']
+        for folder in (work_dir, tmp_path)
+    ]
+    assert scores[0] == pytest.approx(scores[1], abs=tolerance(method))
+    if method.name in IN_TWO:
+        resume_in_two(method, file, tmp_path, half)
+        check_test_in_two(method, file, tmp_path)
+
+
+def resume_in_two(method, file, work_dir, batch_size):
+    """To the same bits, from half its length; what is fitted alone is fitted again."""
+    again = work_dir / 'again'
+    again.mkdir()
+    for half in [*work_dir.glob('iter_5.pth'), *work_dir.glob('best_accuracy*_[05].pth')]:
+        shutil.copy(half, again)
+    more = ('--cfg-options', f'train_dataloader.batch_size={batch_size}')
+    resume = ['--resume'] * any(again.iterdir())
+    run_in_two('train', file, *own_options(method, '--work-dir', again, *resume, *more))
+    one, two = weights(best(work_dir)), weights(best(again))
+    for key, value in one.items():
+        assert torch.equal(value, two[key]), key
+
+
+def check_test_in_two(method, file, work_dir):
+    """To the metrics of one process."""
+    found = []
+    for run, out in ((run_tool, 'one.json'), (run_in_two, 'two.json')):
+        args = [file, work_dir, '--clip', method.clip, '--work-dir', work_dir / 'test']
+        run('test', *args, '--out', work_dir / out, '--out-item', 'metrics')
+        found.append(mmengine.load(work_dir / out))
+    assert found[0] == found[1]
