@@ -181,6 +181,8 @@ def test_trains_in_mixed_precision(method, train_method, tmp_path):
     more = ['train_cfg.max_iters=5']
     if torch.cuda.is_available():  # a loss scale that skips no steps
         more += ['optim_wrapper.type=AmpOptimWrapper', 'optim_wrapper.loss_scale=512.']
+    else:
+        pytest.importorskip('torch', '2.2')  # pytorch#111276: masks of text encoders
     run_tool(
         'train', file, *own_options(method, '--work-dir', tmp_path, '--amp', '--cfg-options', *more)
     )
