@@ -237,7 +237,7 @@ def test_records(tmp_path):
     frame = to_frame(prepare(read_results([RESULTS])[0]))
     frame = frame[frame.method == 'SAFE']
     for variant, table in numbers.items():
-        expected = gains(frame, variant)
+        expected = gains(frame[frame.variant == variant])
         assert table['16']['0.5'] == pytest.approx(expected.loc[16, 0.5], abs=0.005)
     found = analyze('accuracy', tmp_path, RESULTS)
     assert 'SAFE' in found['ears'] and set(found['ears']['SAFE']) >= {'1', '16'}

@@ -2,6 +2,7 @@
 
 import math
 
+import pandas as pd
 import pytest
 
 from safe_mm.errors import InputError
@@ -239,5 +240,10 @@ def test_gains():
     results = [result(safe=70.0), result(shots=4, safe=80.0), result(shots=8, safe=90.0)]
     results[-1]['test']['test'].pop('beta=0')
     frame = res.to_frame([dict(r, name='SAFE') for r in results])
-    table = tables.gain_table(frame, 'test images')
+    table = tables.gain_table(frame)
     assert table.texts().values.tolist() == [[k, '+0.0', '+1.0', '+2.0'] for k in ('1', '4')]
+    assert list(tables.panels(frame)) == ['test images']
+    other = frame.assign(dataset='eurosat')
+    assert list(tables.panels(pd.concat([frame, other]))) == ['caltech101', 'eurosat']
+    shifted = frame.assign(variant='blur')
+    assert list(tables.panels(pd.concat([frame, other, shifted]))) == ['test images', 'blur']

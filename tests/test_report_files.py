@@ -11,6 +11,7 @@ import pytest
 from PIL import Image
 
 from safe_mm.report import results as res
+from safe_mm.report.write import write_report
 
 from .conftest import ROOT, fails, run_tool
 from .reports import result, variant_results
@@ -87,6 +88,16 @@ def test_files(tmp_path, capsys):
     assert (tmp_path / 'again.jsonl').read_text() == collected.read_text()
     assert len(collected.read_text().splitlines()) == len(results)
     assert (tmp_path / 'again' / 'report.md').read_text() == (out / 'report.md').read_text()
+
+
+def test_average_of_the_datasets_there_are(tmp_path):
+    """Where the paper has no figures of the CLIP, which would be beside it."""
+    results = [
+        result('gda', dataset, clip='photos:seed1', accuracy=accuracy)
+        for dataset, accuracy in (('caltech101', 80.0), ('eurosat', 60.0))
+    ]
+    text = re.sub(' +', ' ', write_report(res.prepare(results), 0.5, tmp_path))
+    assert '| Caltech101 | EuroSAT | average |' in text and '| 80.0 | 60.0 | 70.0 |' in text
 
 
 @pytest.mark.parametrize('file', sorted((ROOT / 'docs' / 'results').glob('*.jsonl')), ids=str)

@@ -300,6 +300,19 @@ def test_a_run_is_identified_by_all_that_it_depends_on(tmp_path, shapes):
     ]
 
 
+def test_shots_of_the_model_are_a_setting_unless_of_the_sample(tmp_path):
+    """ProLIP's penalty is divided by K, or by a constant."""
+    draw_split('dtd', tmp_path)
+    run = DTD._replace(config='prolip')
+    common = ['--data-root', tmp_path, '--cfg-options', 'model.clip.pretrained=None']
+    keys = [
+        key(*common, *more, run=run._replace(shots=shots))
+        for shots, more in [(1, []), (2, []), (1, ['model.neck.shots=99'])]
+    ]
+    one, two, other = (k['method_hash'] for k in keys)
+    assert one == two != other
+
+
 def test_folders_are_other_data(tmp_path):
     """Nothing but its path tells a folder of photos from another with the same classes."""
     hashes = []

@@ -10,7 +10,7 @@ from ..errors import InputError
 from ..plots import plot_accuracy, plot_gain
 from ..registry import ANALYSES
 from ..report.results import Result, accuracies, blend_of, plain_name, prepare, source, to_frame
-from ..report.tables import gains
+from ..report.tables import gains, panels
 from .base import Analysis
 
 BETA = 0.5
@@ -66,14 +66,14 @@ class Beta(Analysis):
         frame = frame[frame.method.map(plain_name).eq('SAFE')]
         if not frame.figure.eq('beta=0').any():
             raise InputError('beta needs results of configs/safe.py.')
-        own = {variant: gains(frame, variant) for variant in frame.variant.unique()}
+        own = {name: gains(part) for name, part in panels(frame).items()}
         plot_gain(own, folder / 'beta.png')
         return {
-            variant: {
+            name: {
                 str(shots): {f'{beta:g}': round(gain, 2) for beta, gain in row.dropna().items()}
                 for shots, row in table.iterrows()
             }
-            for variant, table in own.items()
+            for name, table in own.items()
         }
 
 

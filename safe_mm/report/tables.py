@@ -84,23 +84,30 @@ def with_paper(table: Table, published: pd.DataFrame) -> Table:
     return Table(table.title, *parts)
 
 
-def gains(frame: pd.DataFrame, variant: str, scalar: str = 'beta') -> pd.DataFrame:
+def gains(frame: pd.DataFrame, scalar: str = 'beta') -> pd.DataFrame:
     """Accuracy above that of a scalar's zero by shots and its values, mean of runs.
 
     The scalar is 'beta', of SAFE's blend, or 'alpha', of an interpolation of weights. Runs
     without an accuracy at zero are left out.
     """
-    own = frame[(frame.variant == variant) & frame.figure.str.startswith(f'{scalar}=')]
+    own = frame[frame.figure.str.startswith(f'{scalar}=')]
     own = own.assign(value=own.figure.str.split('=').str[1].astype(float))
-    wide = own.pivot_table('accuracy', ['shots', 'dataset', 'seed'], 'value').dropna(subset=[0.0])
+    wide = own.pivot_table('accuracy', ['shots', 'dataset', 'seed'], 'value')
+    wide = wide.dropna(subset=[0.0])
     return wide.sub(wide[0.0], axis=0).groupby(level='shots').mean()
 
 
-def gain_table(frame: pd.DataFrame, variant: str, scalar: str = 'beta') -> Table:
+def panels(frame: pd.DataFrame) -> Dict[str, pd.DataFrame]:
+    """What gains are shown of: test variants or, where there is but one, datasets."""
+    by_dataset = frame.dataset.nunique() > 1 == frame.variant.nunique()
+    return dict(list(frame.groupby('dataset' if by_dataset else 'variant', sort=False)))
+
+
+def gain_table(frame: pd.DataFrame, scalar: str = 'beta') -> Table:
     """The figures of :func:`gains`; for beta, of the paper's Fig. 5."""
-    datasets = ', '.join(frame.dataset.unique())
+    variant, datasets = (', '.join(frame[name].unique()) for name in ('variant', 'dataset'))
     title = f'Accuracy above that of {scalar} 0 on {variant}, mean of {datasets}'
-    table = gains(frame, variant, scalar).rename(columns=f'{scalar} {{:g}}'.format)
+    table = gains(frame, scalar).rename(columns=f'{scalar} {{:g}}'.format)
     table = table.rename_axis(columns=None)
     return Table(title, table, signed=True)
 

@@ -70,9 +70,12 @@ def file_name(*parts: str) -> str:
 def write_accuracy(data: pd.DataFrame, clip: str, folder: Path) -> List[str]:
     """Tables I and III and Fig. 2 of one CLIP."""
     parts, first, published = [], source(data), paper.read_table('I', clip)
-    others = {name: name for name in sorted(set(first.dataset) - set(paper.DATASETS))}
-    for columns, suffix in ((paper.DATASETS, ()), (others, ('other',))):
-        if not first.dataset.isin(list(columns)).any():
+    known = set(first.dataset)
+    # The average is that of the paper's eleven for a CLIP it has, else of those there are
+    eleven = {k: v for k, v in paper.DATASETS.items() if len(published) or k in known}
+    others = {name: name for name in sorted(known - set(paper.DATASETS))}
+    for columns, suffix in ((eleven, ()), (others, ('other',))):
+        if not known & set(columns):
             continue
         path = folder / file_name('accuracy', clip, *suffix)
         beside = tables.accuracy_table(first, columns, published)
@@ -129,11 +132,11 @@ def write_gains(frame: pd.DataFrame, clip: str, folder: Path, scalar: str, title
         if has_safe and plain_name(name) == 'SAFE-A':
             continue
         own = blends[blends.method == name]
-        variants = {variant: own[own.variant == variant] for variant in own.variant.unique()}
+        panels = tables.panels(own)
         parts.append(f'### {title}, {name}')
-        for variant, part in variants.items():
-            path = folder / file_name(scalar, name, clip, variant)
-            parts.append(tables.gain_table(part, variant, scalar).write(path))
-        gains = {variant: tables.gains(part, variant, scalar) for variant, part in variants.items()}
+        for panel, part in panels.items():
+            path = folder / file_name(scalar, name, clip, panel)
+            parts.append(tables.gain_table(part, scalar).write(path))
+        gains = {panel: tables.gains(part, scalar) for panel, part in panels.items()}
         plot_gain(gains, folder / f'{file_name(scalar, name, clip)}.png', scalar)
     return parts

@@ -133,7 +133,8 @@ def method_hash(cfg: Config) -> str:
     for name in ('clip', 'classes', 'templates'):
         parts['model'].pop(name, None)
     for _, own in dicts_of(parts['model']):
-        own.pop('shots', None)
+        if 'shots' in own and own['shots'] == cfg.get('shots'):
+            own['shots'] = 'K'  # of the sample; another number is a setting
     if parts['optim_wrapper']:
         parts['optim_wrapper'].optimizer.pop('fused', None)
     for name, loader in datasets(cfg).items():
