@@ -91,10 +91,11 @@ def test_tuned_trunks_are_tested_each_with_its_own(tmp_path, shapes):
 
 def test_processes_of_loaders_end_with_their_run(tmp_path, shapes):
     """A trained trunk reads images in every iteration."""
+    before = set(active_children())
     (config,) = configs(tmp_path, shapes, 'full-fine-tune')
     loaders = [f'{part}_dataloader.num_workers=1' for part in ('train', 'val', 'test')]
     run(tmp_path, config, '--shots', 1, '--seeds', 1, 2, '--cfg-options', *SHORT[:3], *loaders)
-    assert not active_children()
+    assert set(active_children()) <= before
 
 
 def test_no_cache_writes_no_features(tmp_path, shapes):

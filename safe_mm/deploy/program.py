@@ -24,6 +24,8 @@ WHOLE = (
 )
 # Without a rule to be computed by core operators
 RESIZING = ('aten._upsample_bicubic2d_aa.default', 'aten._upsample_bilinear2d_aa.default')
+# Core operators that torch 2.8 does not call so
+CORE = ('aten.linalg_vector_norm.default',)
 OF_TORCH = (torch.dtype, torch.memory_format, torch.layout)
 
 
@@ -124,7 +126,7 @@ def find_operator(name: str) -> Any:
         raise InputError(
             f'the operator {name} is unknown to torch {torch.__version__}. Install a newer torch.'
         )
-    if torch.Tag.core not in found.tags and name not in (*WHOLE, *RESIZING):
+    if torch.Tag.core not in found.tags and name not in (*WHOLE, *RESIZING, *CORE):
         raise InputError(f'the operator {name} is no core operator of torch, and refused.')
     return found
 
