@@ -1,8 +1,10 @@
 """The CLIP of photos, from parts that packages bring."""
 
 import hashlib
+import json
 from copy import deepcopy
 from importlib.util import find_spec
+from pathlib import Path
 
 import pytest
 import timm
@@ -10,12 +12,15 @@ import torch
 from safetensors.torch import save_file
 from torch.nn import functional as F
 
+from safe_mm import Predictor
 from safe_mm.clip import SplitCLIP, get_tokenizer, preprocess_cfg
 from safe_mm.clip.loading import build, load_clip
 from safe_mm.clip.parts import PARTS, packaged, read, read_parts, trunk_classifier
+from safe_mm.datasets.splits import read_folders
 from safe_mm.errors import InputError
 
-from .conftest import ROOT
+from .conftest import ROOT, run_tool
+from .methods import Method, write_config
 
 SHIPPED = ROOT / 'safe_mm' / 'small_clip'
 TEXTS = ['a photo of a cat.', 'Two men are playing football on the grass, and one is winning.']
@@ -50,8 +55,12 @@ def test_what_is_trained_is_small():
 def test_trunk_is_timms(clip):
     trunk = timm.create_model('tf_efficientnet_lite0').eval()
     own = deepcopy(clip.trunk).double()
-    weights = read(PARTS['photos'][0].file).values()
-    trunk.load_state_dict(dict(zip(trunk.state_dict(), weights)))
+    weights = read(PARTS['photos'][0].file)
+    expected = trunk.state_dict()
+    for theirs, ours in zip(weights, expected):  # in one order
+        assert theirs.rpartition('.')[2] == ours.rpartition('.')[2]
+        assert weights[theirs].shape == expected[ours].shape
+    trunk.load_state_dict(dict(zip(expected, weights.values())))
     view = preprocess_cfg('photos', None)
     assert tuple(view.mean) == trunk.pretrained_cfg['mean']
     assert tuple(view.std) == trunk.pretrained_cfg['std']
@@ -94,6 +103,51 @@ def test_shipped_weights(seed):
     texts = ['a photo of a tabby cat.', 'a photo of a kitten.', 'a photo of a fire engine.']
     cat, kitten, engine = SplitCLIP('photos', seed).encode_text(texts)
     assert cat @ kitten > cat @ engine + 0.3
+
+
+@needs_photos
+def test_parts_equal_encode_image():
+    clip, images = SplitCLIP('photos', 'seed1'), torch.randn(2, 3, 224, 224)
+    with torch.no_grad():
+        expected = load_clip('photos', 'seed1').eval().encode_image(images)
+        found = clip.pool.eval()(clip.trunk.eval()(images))
+    torch.testing.assert_close(found, expected, rtol=0, atol=1e-5)
+
+
+@pytest.fixture
+def run(shapes, tmp_path):
+    """Trains and tests a method with the CLIP itself; gives the test metrics."""
+
+    def train_and_test(name: str, trains: bool) -> dict:
+        file = write_config(Method(name, trains=trains), tmp_path, shapes)
+        common = ['--clip', 'photos', '--work-dir', tmp_path / 'run']
+        short = ['train_cfg.max_iters=5', 'train_cfg.val_interval=5']
+        run_tool('train', file, *common, '--shots', 4, *['--cfg-options', *short] * trains)
+        assert (tmp_path / 'run' / 'iter_5.pth').is_file() == trains
+        out = tmp_path / 'metrics.json'
+        run_tool('test', file, tmp_path / 'run', *common, '--out', out, '--out-item', 'metrics')
+        return json.loads(out.read_text())
+
+    return train_and_test
+
+
+@needs_photos
+@pytest.mark.parametrize('name,trains', [('gda', False), ('coop-m4', True)])
+def test_methods(name, trains, run):
+    metrics = run(name, trains)
+    assert metrics['accuracy/top1'] > 100 / 6 < metrics['figure/zero-shot']
+
+
+@needs_photos
+def test_a_classifier_file(run, shapes, tmp_path):
+    """Has the test accuracy of the work dir."""
+    metrics = run('safe_photos', True)
+    run_tool('export', 'classifier', tmp_path / 'run', tmp_path / 'mine.safetensors')
+    predictor = Predictor.from_checkpoint(tmp_path / 'mine.safetensors')
+    items = read_folders(Path(shapes, 'shapes'))['test']
+    found = predictor([Path(shapes, 'shapes', path) for path, _, _ in items])
+    hits = [one.label == label for one, (_, label, _) in zip(found, items)]
+    assert 100 * sum(hits) / len(hits) == pytest.approx(metrics['accuracy/top1'])
 
 
 @pytest.mark.parametrize('part', PARTS['photos'], ids=lambda part: part.prefix)
