@@ -65,12 +65,13 @@ def test_model_index_has_all_configs():
     results, _ = read_results([ROOT / 'docs' / 'results' / 'photos.jsonl'])
     for model in index.models:
         for result in model.results or ():
-            dataset = result.dataset.split(',')[0].lower()
+            dataset, shots, clip = result.dataset.split(', ')
+            task = (model.name, dataset.lower(), shots, clip)
             own = [
                 r['test']['test'].get('beta=0.5' if model.name == 'safe' else '')
                 or r['test']['test']['accuracy']
                 for r in results
-                if (r['method'], r['dataset']) == (model.name, dataset) and r['shots'] in (0, 16)
+                if task == (r['method'], r['dataset'], f'{r["shots"]} shots', f'CLIP {r["clip"]}')
             ]
             mean = sum(own) / len(own)
             assert result.metrics['Top 1 Accuracy'] == pytest.approx(mean, abs=0.051)
