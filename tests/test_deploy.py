@@ -194,6 +194,7 @@ def test_onnx(work_dir, predictor, shapes, tmp_path):
             np.testing.assert_allclose(maps, expected['attention'][:size], atol=1e-5)
 
 
+@pytest.mark.filterwarnings('error:No complete tensor')
 def test_torch_export(work_dir, predictor, photos, tmp_path):
     run_tool('export', 'torch', work_dir('safe'), tmp_path / 'safe.pt2')
     extra = {f'{KEY}.json': ''}
