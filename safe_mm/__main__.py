@@ -2,15 +2,17 @@
 
 import runpy
 import sys
+from argparse import ArgumentParser
 from pathlib import Path
 
 
 def main() -> None:
     folder = Path(__file__).parent / '.mim' / 'tools'
     tools = sorted(path.stem for path in folder.glob('*.py'))
-    if len(sys.argv) < 2 or sys.argv[1] not in tools:
-        sys.exit(f'usage: safe-mm {{{",".join(tools)}}} ...')
-    name = sys.argv.pop(1)
+    parser = ArgumentParser('safe-mm', description='Run a tool; its own options follow its name')
+    parser.add_argument('tool', choices=tools)
+    name = parser.parse_args(sys.argv[1:2]).tool
+    del sys.argv[1]
     runpy.run_path(str(folder / f'{name}.py'), run_name='__main__')
 
 

@@ -20,8 +20,13 @@ def read_photo(path: Union[str, Path], exif: bool = True) -> Image.Image:
         OSError: The file is no image, or has pixels of more than 16 bits.
     """
     with Image.open(path) as photo:
-        upright = ImageOps.exif_transpose(photo) if exif else photo
-        return eight_bits(upright).convert('RGB')
+        return to_rgb(photo, exif)
+
+
+def to_rgb(photo: Image.Image, exif: bool = True) -> Image.Image:
+    """An image of Pillow as :func:`read_photo` reads its file."""
+    upright = ImageOps.exif_transpose(photo) if exif else photo
+    return eight_bits(upright).convert('RGB')
 
 
 def eight_bits(photo: Image.Image) -> Image.Image:

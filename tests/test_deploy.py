@@ -3,6 +3,7 @@
 import json
 import subprocess
 import sys
+from copy import copy
 from pathlib import Path
 
 import numpy as np
@@ -11,17 +12,18 @@ import pandas as pd
 import pytest
 import torch
 from mmengine import load
-from PIL import Image
+from PIL import ExifTags, Image
 from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 
 from safe_mm import Predictor
-from safe_mm.deploy.predictor import KEY
+from safe_mm.clip import get_tokenizer
+from safe_mm.deploy.predictor import KEY, to_image
 from safe_mm.deploy.program import Program, Step, decode
-from safe_mm.deploy.trained import load_trained
+from safe_mm.deploy.trained import load_trained, predictor_of
 from safe_mm.errors import InputError
 
-from .conftest import fails, run_tool
+from .conftest import ROOT, fails, run_tool
 from .methods import METHODS, VIT, write_config
 
 pytest.importorskip('torch', '2.6')  # to export
@@ -32,18 +34,19 @@ EXPORTED = {
     f'clip-lora {VIT}',
 }
 ONNX = ('safe', 'safe-a', 'gda', 'coop')
-WITHOUT_OPENMMLAB = """
-import sys
+ALONE = """
+import runpy, sys
 
-class Missing:
-    def find_spec(self, name, path=None, target=None):
-        if name.split('.')[0] in ('mmengine', 'mmcv', 'mmpretrain', 'timm.models'):
-            raise ModuleNotFoundError(name)
+def refuse(event, args):
+    what = str(args[0]) if args else ''
+    if event == 'import' and what.split('.')[0] in ('mmengine', 'mmcv', 'mmpretrain'):
+        raise ModuleNotFoundError(what)
+    if event in ('socket.connect', 'socket.getaddrinfo') or 'small_clip' in what:
+        raise PermissionError(f'{event} {what}')
 
-sys.meta_path.insert(0, Missing())
-from safe_mm import Predictor
-for found in Predictor.from_checkpoint(sys.argv[1])(sys.argv[2]):
-    print(found.name)
+sys.addaudithook(refuse)
+del sys.argv[0]
+runpy.run_path(sys.argv[0], run_name='__main__')
 """
 
 
@@ -123,33 +126,51 @@ def test_scores_are_those_of_the_test_tool(work_dir, predictor, shapes, tmp_path
 
 
 def test_file_needs_nothing_else(predictor, photos, tmp_path):
-    """Neither OpenMMLab nor the CLIP."""
+    """Neither OpenMMLab, nor the CLIP, nor a network."""
     predictor('safe').save(tmp_path / 'file.safetensors')
-    script = [sys.executable, '-c', WITHOUT_OPENMMLAB, tmp_path / 'file.safetensors', photos[0]]
-    done = subprocess.run(script, capture_output=True, text=True, cwd=tmp_path)
-    assert done.stdout.split('\n')[0] == predictor('safe')(photos[0])[0].name, done.stderr
+    tool = [sys.executable, '-c', ALONE, ROOT / 'tools' / 'predict.py']
+    args = [tmp_path / 'file.safetensors', photos[0], '--out', 'out.csv']
+    done = subprocess.run([*tool, *args], capture_output=True, text=True, cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    (found,) = pd.read_csv(tmp_path / 'out.csv')['class']
+    assert found == predictor('safe')(photos[0])[0].name
 
 
-def test_merged_models_have_no_more_steps(predictor):
+def shapes_of(program):
+    return sorted(tuple(tensor.shape) for tensor in program.tensors.values())
+
+
+def test_merged_models_have_no_more_steps(work_dir, predictor):
     """Low rank goes into the weights, trained prompts become class weights."""
-    plain = predictor('zero-shot').program
-    assert len(predictor('coop').program.steps) == len(plain.steps)
-    assert set(predictor('coop').program.tensors) == set(plain.tensors)
-    sizes = [len(predictor(f'clip-{kind} {VIT}').program.steps) for kind in ('lora', 'svd')]
-    assert sizes[0] == sizes[1]
-    assert not [k for k in predictor(f'clip-lora {VIT}').program.tensors if 'parametriz' in k]
+    name, weights = VIT.split(':')
+    options = {'model.clip.model_name': name, 'model.clip.pretrained': weights}
+    rn = predictor('zero-shot').program
+    vit = predictor_of(load_trained(work_dir('zero-shot'), options=options)).program
+    for tuned, plain in (('coop', rn), (f'clip-lora {VIT}', vit), (f'clip-svd {VIT}', vit)):
+        program = predictor(tuned).program
+        assert len(program.steps) == len(plain.steps)
+        assert shapes_of(program) == shapes_of(plain)
 
 
-@pytest.mark.parametrize('kind', ['path', 'pillow', 'array', 'folder'])
-def test_kinds_of_photos(kind, predictor, photos, tmp_path):
-    expected = predictor('safe')(photos[:1])[0]
-    photo = Image.open(photos[0])
-    photo.save(tmp_path / 'photo.png')
-    given = dict(
-        path=str(photos[0]), pillow=photo, array=np.array(photo.convert('RGB')), folder=tmp_path
-    )
-    (found,) = predictor('safe')(given[kind])
-    np.testing.assert_array_equal(found.scores, expected.scores)
+def test_kinds_of_photos(predictor, photos, tmp_path):
+    array = np.array(Image.open(photos[0]).convert('RGB'))
+    Image.fromarray(array).save(tmp_path / 'photo.png')
+    kinds = [str(photos[0]), Image.open(photos[0]), array, tmp_path]
+    expected, *found = [predictor('safe')(photo)[0].scores for photo in (photos[0], *kinds)]
+    for scores in found:
+        np.testing.assert_array_equal(scores, expected)
+
+
+def test_pillow_reads_as_a_file(tmp_path):
+    """Rotation and grey values of 16 bits."""
+    grey = np.linspace(0, 65535, 8 * 6).reshape(8, 6).astype(np.uint16)
+    exif = Image.Exif()
+    exif[ExifTags.Base.Orientation] = 6  # a quarter turn
+    Image.fromarray(grey).save(tmp_path / 'photo.png', exif=exif)
+    expected = np.rot90(grey // 257, -1)
+    for photo in (tmp_path / 'photo.png', Image.open(tmp_path / 'photo.png')):
+        found = np.array(to_image(photo))
+        assert np.abs(found.astype(int) - expected[..., None]).max() <= 1
 
 
 def test_onnx(work_dir, predictor, shapes, tmp_path):
@@ -173,6 +194,7 @@ def test_onnx(work_dir, predictor, shapes, tmp_path):
             np.testing.assert_allclose(maps, expected['attention'][:size], atol=1e-5)
 
 
+@pytest.mark.filterwarnings('error:No complete tensor')
 def test_torch_export(work_dir, predictor, photos, tmp_path):
     run_tool('export', 'torch', work_dir('safe'), tmp_path / 'safe.pt2')
     extra = {f'{KEY}.json': ''}
@@ -193,14 +215,7 @@ def test_back_to_open_clip(name, work_dir, photos, tmp_path):
     arch = method(name).clip.split(':')[0]
     clip = open_clip.create_model(arch, pretrained=str(out)).eval()
     trained = load_trained(work_dir(name), options={'model.neck.beta': 0} if more else None)
-    images = torch.randn(3, 3, *trained.model.backbone.image_size)
-    texts = [f'a {c.replace("_", " ")}.' for c in trained.model.classes]
-    from safe_mm.clip import get_tokenizer
-
-    with torch.no_grad():
-        image, text = clip(images, get_tokenizer(arch)(texts))[:2]
-        logits = clip.logit_scale.exp() * image @ text.T
-        torch.testing.assert_close(logits, trained.model(images), rtol=1e-4, atol=1e-4)
+    assert_same_logits(trained.model, lambda *inputs: clip.get_logits(*inputs)[0])
 
 
 def test_back_to_hugging_face(work_dir, tmp_path):
@@ -209,12 +224,18 @@ def test_back_to_hugging_face(work_dir, tmp_path):
     run_tool('export', 'hugging_face', work_dir(name), tmp_path / 'clip')
     clip = transformers.CLIPModel.from_pretrained(tmp_path / 'clip').eval()
     model = load_trained(work_dir(name)).model
-    images = torch.randn(3, 3, *model.backbone.image_size)
-    with torch.no_grad():
-        found = clip.visual_projection(clip.vision_model(images).pooler_output)
-        torch.testing.assert_close(found, model.neck(model.backbone(images))[0], rtol=0, atol=1e-4)
+    assert_same_logits(model, lambda images, texts: clip(texts, images).logits_per_image)
     processor = transformers.CLIPImageProcessor.from_pretrained(tmp_path / 'clip')
     assert processor.crop_size['height'] == model.backbone.image_size[0]
+
+
+def assert_same_logits(model, clip):
+    """Of a CLIP's two towers, as of the model."""
+    images = torch.randn(3, 3, *model.backbone.image_size)
+    texts = [f'a {c.replace("_", " ")}.' for c in model.classes]
+    with torch.no_grad():
+        logits = clip(images, get_tokenizer('creatures-rn')(texts))
+        torch.testing.assert_close(logits, model(images), rtol=1e-4, atol=1e-4)
 
 
 def test_what_a_clip_cannot_be(work_dir, tmp_path):
@@ -282,13 +303,21 @@ def test_photos_that_cannot_be_read(predictor, photos, tmp_path):
     errors = []
     found = own([photos[0], broken, photos[1]], batch_size=1, on_error=errors.append)
     assert [p.path for p in found] == [photos[0], photos[1]] and len(errors) == 1
-    with pytest.raises(InputError, match='is no image: it should be RGB'):
-        own(np.zeros((8, 8), np.uint8))
+    for array in (np.zeros((8, 8), np.uint8), np.zeros((0, 8, 3), np.uint8)):
+        with pytest.raises(InputError, match='is no image: it should be RGB'):
+            own(array)
+    for given in (5, [1, 2], torch.zeros(1, 3, 8, 8)):
+        with pytest.raises(InputError, match='(int|Tensor) is no image: it should be a path'):
+            own(given)
+    with pytest.raises(InputError, match='batch_size=-1 should be at least 1'):
+        own(photos[0], batch_size=-1)
 
 
 def test_predict_tool(predictor, photos, tmp_path, capsys):
     """A table, and pictures; broken files are named at the end."""
-    predictor('safe').save(tmp_path / 'file.safetensors')
+    own = copy(predictor('safe'))
+    own.classes = tuple(f'{name} C/V' for name in own.classes)
+    own.save(tmp_path / 'file.safetensors')
     folder = tmp_path / 'photos'
     folder.mkdir()
     for photo in photos[:3]:
@@ -300,12 +329,17 @@ def test_predict_tool(predictor, photos, tmp_path, capsys):
         run_tool('predict', *args, '--attention', tmp_path / 'maps')
     assert end.value.code == 1 and 'broken.png cannot be read' in capsys.readouterr().err
     table = pd.read_csv(out)
-    expected = predictor('safe')(sorted(folder.glob('*_*.png')))
+    expected = own(sorted(folder.glob('*_*.png')))
     assert list(table['class']) == [p.name for p in expected]
-    assert len(table.columns) == 3 + len(predictor('safe').classes)
+    assert len(table.columns) == 3 + len(own.classes)
     pictures = sorted((tmp_path / 'maps').iterdir())
     assert len(pictures) == len(table) and Image.open(pictures[0]).size == (320, 160)
+    assert pictures[0].name.endswith('C_V.png')
     fails('does not exist. Create', 'predict', *args[:2], '--out', tmp_path / 'no' / 'x.csv')
+    fails('on the device foo here', 'predict', *args[:2], '--device', 'foo')
+    fails('batch_size=0 should be', 'predict', *args[:2], '--batch-size', 0)
+    fails('no photo could be read', 'predict', args[0], folder / 'broken.png', '--out', out)
+    assert out.read_text() == 'file,class,score\n'
 
 
 def test_program_computes_what_is_asked_for(photos):

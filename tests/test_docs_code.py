@@ -7,6 +7,7 @@ import subprocess
 import sys
 
 import pytest
+import torch
 
 from safe_mm.checkpoint import checkpoint_file
 from safe_mm.creatures import world
@@ -15,7 +16,7 @@ from .conftest import ROOT, run_tool
 from .layouts import SPLITS, draw_aircraft, draw_imagenet, draw_split, write_imagenet_split
 from .methods import VIT
 from .shapes import draw_shapes
-from .test_llava import make_llava
+from .test_llava import make_batch, make_llava
 
 pytest.importorskip('torch', '2.6')  # to export
 FILES = ['README.md', 'CONTRIBUTING.md', *(f'docs/{p.name}' for p in (ROOT / 'docs').glob('*.md'))]
@@ -153,8 +154,11 @@ def test_python(file, folder):
 
 
 def test_llava(folder):
-    (block,) = (block for block in blocks('docs/export.md', 'python') if 'llava' in block)
     train(VIT, '--work-dir', 'vit')
-    known = dict(WORK_DIR='vit', llava=make_llava())
-    exec(block, known)
-    assert any('vision_tower' in name for name in known['names'])
+    known = dict(WORK_DIR='vit', llava=make_llava(), batches=[make_batch()] * 3)
+    before = {name: p.detach().clone() for name, p in known['llava'].named_parameters()}
+    training, writing = (b for b in blocks('docs/export.md', 'python') if 'llava' in b)
+    exec(training, known)
+    changed = {n for n, p in known['llava'].named_parameters() if not torch.equal(p, before[n])}
+    assert changed <= set(known['names']) and any('vision_tower' in name for name in changed)
+    exec(writing, known)

@@ -48,14 +48,18 @@ def make_llava(read=-2, side=112, width=192, layers=6, heads=6):
     return transformers.LlavaForConditionalGeneration(config)
 
 
-def loss_of(model):
-    """Of two sentences about two images."""
+def make_batch():
+    """Two sentences about two images."""
     torch.manual_seed(0)
     patches = 7 * 7
     words = torch.randint(3, IMAGE, (2, 8))
     tokens = torch.cat([torch.full((2, patches), IMAGE), words], 1)
     labels = tokens.masked_fill(tokens == IMAGE, -100)
-    return model(input_ids=tokens, pixel_values=torch.randn(2, 3, 112, 112), labels=labels).loss
+    return dict(input_ids=tokens, pixel_values=torch.randn(2, 3, 112, 112), labels=labels)
+
+
+def loss_of(model):
+    return model(**make_batch()).loss
 
 
 @pytest.mark.parametrize('read', [-2, -1])

@@ -4,6 +4,7 @@ python tools/predict.py CLASSIFIER PHOTOS ... --out predictions.csv
 CLASSIFIER is a file of tools/export.py, a work dir, or a checkpoint in one.
 """
 
+import re
 import sys
 from argparse import ArgumentParser, Namespace
 from pathlib import Path
@@ -42,7 +43,8 @@ def draw_attention(predictor: 'Predictor', predictions: List['Prediction'], fold
     for number, found in enumerate(predictions):
         picture = predictor.picture(found.path)
         pair = np.concatenate([picture, overlay(picture, found.attention)], axis=1)
-        with new_file(folder / f'{number:04}_{found.path.stem}_{found.name}.png') as draft:
+        name = re.sub(r'[^\w .-]', '_', found.name)  # of a file: classes may have a slash
+        with new_file(folder / f'{number:04}_{found.path.stem}_{name}.png') as draft:
             Image.fromarray(pair).save(draft, format='png')
     print(f'{folder}: {counted(len(predictions), "picture")} of the attention')
 
@@ -66,21 +68,21 @@ def main() -> None:
         on_error=broken.append,
     )
     rows = [{'file': p.path, 'class': p.name, 'score': round(p.score, 4)} for p in predictions]
-    table = pd.DataFrame(rows)
+    table = pd.DataFrame(rows, columns=['file', 'class', 'score'])
     if args.all_scores:
         scores = pd.DataFrame([p.scores for p in predictions], columns=predictor.classes)
         table = table.join(scores.round(4).add_prefix('score '))
     if args.out:
         write_text(args.out, table.to_csv(index=False))
         print(f'{args.out}: {counted(len(table), "photo")}')
-    else:
+    elif rows:
         print(table.to_string(index=False))
     if args.attention:
         draw_attention(predictor, predictions, args.attention)
     for error in broken:
         print(f'error: {error}', file=sys.stderr)
     if broken:
-        sys.exit(1)
+        sys.exit(1 if rows else 'error: no photo could be read.')
 
 
 if __name__ == '__main__':

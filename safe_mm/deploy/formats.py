@@ -1,6 +1,7 @@
 """Files that other libraries read."""
 
 import json
+import warnings
 from pathlib import Path
 from typing import Any, Callable, Dict
 
@@ -77,7 +78,9 @@ def write_torch(trained: Trained, path: Path) -> None:
     """What ``torch.export.load`` reads, with the description as an extra file."""
     exported = export(trained.model)
     described = json.dumps(description(trained))
-    with new_file(path) as draft:
+    with new_file(path) as draft, warnings.catch_warnings():
+        # Weights in channels_last are no "complete" tensors to it; they are saved all the same
+        warnings.filterwarnings('ignore', 'No complete tensor found')
         # torch insists on the name's ending
         named = draft.with_suffix('.pt2')
         torch.export.save(exported, named, extra_files={f'{KEY}.json': described})

@@ -1,7 +1,7 @@
 """SAFE in a multimodal language model (SAFE, Sec. IV-E): LLaVA of Hugging Face.
 
-Its strategies say what is trained beside the vision tower: the projector alone, or the language
-model, too. SAFE adds the tower's last layer, which is frozen otherwise.
+LLaVA trains its projector, and in a second stage its language model, too. SAFE adds the last layer
+of the vision tower, which is frozen otherwise.
 """
 
 from typing import Any, List
@@ -39,7 +39,7 @@ def last_read_layer(model: Any) -> nn.Module:
 
 
 def train_last_layer(model: Any, projector: bool = True, language_model: bool = False) -> List[str]:
-    """Leaves the last vision layer trainable, and what else the strategy says.
+    """Leaves the last vision layer trainable, and of the rest what is asked for.
 
     Args:
         model (LlavaForConditionalGeneration): Its parameters are frozen, but for these.

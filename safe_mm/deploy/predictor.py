@@ -4,7 +4,7 @@ import json
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any, Callable, Iterator, List, Optional, Sequence, Union
+from typing import Any, Callable, Iterable, Iterator, List, Optional, Sequence, Union
 
 import numpy as np
 import torch
@@ -15,9 +15,10 @@ from safetensors.torch import load_file, save_file
 from torch.nn import functional as F
 from tqdm import tqdm
 
+from ..device import find_device
 from ..errors import InputError, first_line
 from ..files import new_file
-from ..photos import find_photos, read_photo
+from ..photos import find_photos, read_photo, to_rgb
 from .program import Program
 
 KEY = 'safe_mm.classifier'  # of the metadata in a file
@@ -85,7 +86,8 @@ class Predictor:
             device (torch.device | str, optional): Defaults to the GPU if there is one.
 
         Raises:
-            InputError: The file does not exist, is damaged, of another kind or a newer version.
+            InputError: The file does not exist, is damaged, of another kind or a newer version, or
+                there is no such device.
         """
         if Path(path).suffix == '.safetensors':
             found = cls.load(Path(path))
@@ -93,17 +95,17 @@ class Predictor:
             from .trained import load_trained, predictor_of  # needs OpenMMLab
 
             found = predictor_of(load_trained(path, config))
-        return found.to(device or ('cuda' if torch.cuda.is_available() else 'cpu'))
+        return found.to(device)
 
     def to(self, device: Any) -> 'Predictor':
-        """Moves it to a device."""
-        self.device = torch.device(device)
+        """Moves it to a device, see :func:`safe_mm.device.find_device`."""
+        self.device = find_device(device)
         self.program.to(self.device)
         return self
 
     def __call__(
         self,
-        photos: Union[Photo, Sequence[Photo]],
+        photos: Union[Photo, Iterable[Photo]],
         batch_size: int = 32,
         attention: bool = False,
         progress: bool = False,
@@ -112,7 +114,7 @@ class Predictor:
         """Classifies photos.
 
         Args:
-            photos (str | Path | Image | ndarray | Sequence): Files, folders, of which all image
+            photos (str | Path | Image | ndarray | Iterable): Files, folders, of which all image
                 files are taken, Pillow's images, or RGB arrays of 8 bits, shape (H, W, 3).
             batch_size (int): How many images are computed at a time. Defaults to 32.
             attention (bool): Whether to return attention, too. Defaults to False.
@@ -124,8 +126,10 @@ class Predictor:
             list[Prediction]: One for each image, in order; those of a folder sorted by name.
 
         Raises:
-            InputError: A file is no image, a folder has none, or there is no attention.
+            InputError: What is given is no image, a folder has none, or there is no attention.
         """
+        if batch_size < 1:
+            raise InputError(f'batch_size={batch_size} should be at least 1.')
         if attention and 'attention' not in self.program.outputs:
             raise InputError('this classifier pools without attention. Use attention=False.')
         found = list(expanded(photos))
@@ -233,11 +237,13 @@ class Predictor:
             ) from None
 
 
-def expanded(photos: Union[Photo, Sequence[Photo]]) -> Iterator[Photo]:
+def expanded(photos: Union[Photo, Iterable[Photo]]) -> Iterator[Photo]:
     """One photo after the other, with those of folders."""
-    one = isinstance(photos, (str, Path, Image.Image, np.ndarray))
-    several: Any = [photos] if one else photos
-    for photo in several:
+    several = isinstance(photos, Iterable) and not isinstance(
+        photos, (str, np.ndarray, torch.Tensor)
+    )
+    each: Any = photos if several else [photos]
+    for photo in each:
         if not isinstance(photo, (str, Path)) or not Path(photo).is_dir():
             yield photo
             continue
@@ -251,18 +257,21 @@ def to_image(photo: Photo) -> Image.Image:
     """A photo as an RGB image of Pillow.
 
     Raises:
-        InputError: A file is no image, or an array has another shape or type.
+        InputError: A file is no image, an array has another shape or type, or it is neither.
     """
-    if isinstance(photo, Image.Image):
-        return photo.convert('RGB')
     if isinstance(photo, np.ndarray):
-        if photo.dtype != np.uint8 or photo.ndim != 3 or photo.shape[2] != 3:
+        if photo.dtype != np.uint8 or photo.ndim != 3 or photo.shape[2] != 3 or not photo.size:
             raise InputError(
                 f'an array of shape {photo.shape} and type {photo.dtype} is no image: it should '
                 'be RGB, of shape (height, width, 3) and type uint8.'
             )
         return Image.fromarray(photo)
+    if not isinstance(photo, (str, Path, Image.Image)):
+        raise InputError(
+            f"{type(photo).__name__} is no image: it should be a path, Pillow's image or an RGB "
+            'array.'
+        )
     try:
-        return read_photo(photo)
+        return to_rgb(photo) if isinstance(photo, Image.Image) else read_photo(photo)
     except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
         raise InputError(f'{photo} cannot be read as an image: {first_line(error)}') from None
