@@ -23,7 +23,7 @@ ONE_AT_A_TIME: Dict[str, Any] = dict(concurrency_id='model', concurrency_limit=1
 INTRODUCTION = """# Adapt CLIP to your photos
 Name some classes, add a few photos of each, and press *Adapt*. Then add other photos: zero-shot
 CLIP's answer stands beside that of the adapted model, red is where it looks. Photos stay on this
-computer. They are deleted after an hour, and when the program ends."""
+computer. They are deleted an hour after their last use at the latest, and when the program ends."""
 
 
 def build_page() -> gr.Blocks:
