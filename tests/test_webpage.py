@@ -1,6 +1,14 @@
 """The page, from end to end in a headless browser."""
 
+import os
+import re
 import shutil
+import signal
+import socket
+import subprocess
+import sys
+import threading
+import time
 from pathlib import Path
 
 import pytest
@@ -10,6 +18,8 @@ from safe_mm import Predictor
 from safe_mm.errors import InputError
 from safe_mm.webpage import adapt as adapting
 from safe_mm.webpage.adapt import CREATURES, Adaptation, check_classes, decode, draw_example
+
+from .conftest import ROOT, fails
 
 gradio = pytest.importorskip('gradio')
 pytest.importorskip('torch', '2.6')  # to export
@@ -28,13 +38,19 @@ def example(tmp_path_factory):
 @pytest.mark.parametrize('method', list(adapting.METHODS))
 def test_methods_adapt_and_are_saved(method, example):
     """The saved file has the model's answers; a user's folder goes with the model."""
+    from safe_mm.webpage.app import classify, save
+
     told = []
     own = {name: photos[:4] for name, photos in example.items()}
     found = Adaptation(own, method, CREATURES, told.append)
     others = [photos[5] for photos in example.values()]
     verdicts = found.classify(others)
     if method in SAVED:
-        answers = Predictor.from_checkpoint(found.save())(others)
+        model, download = save(found, 0.5)
+        assert (
+            model is found and classify(found, others, 0.5)[0] is found
+        )  # gradio keeps what is used
+        answers = Predictor.from_checkpoint(download['value'])(others)
         assert [v.adapted for v in verdicts] == [f'{p.name} {100 * p.score:.0f} %' for p in answers]
     assert all(v.picture.shape == (160, 160, 3) for v in verdicts)
     if method == 'SAFE':
@@ -60,15 +76,18 @@ def test_what_cannot_be_learned(example, tmp_path):
         ({'a': photos, '../b': photos}, 'cannot be the name'),
         ({'a': photos, 'b': photos[:1]}, "'b' has 1 photo; it should have 2"),
         ({'a': photos, 'b': photos * 9}, "'b' has 54 photos"),
+        ({'red cat': photos, 'red_cat': photos}, "'red cat' and 'red_cat' differ only in case or"),
+        ({'Cat': photos, 'cat': photos}, "'Cat' and 'cat' differ only in case or"),
     ):
         with pytest.raises(InputError, match=message):
             check_classes(classes)
     broken = tmp_path / 'broken.png'
     broken.write_bytes(Path(photos[0]).read_bytes()[:200])
-    before = set(Path(adapting.tempfile.gettempdir()).glob('safe_mm-*'))
+    parent = Path(adapting.process_folder().name)
+    before = set(parent.iterdir())
     with pytest.raises(InputError, match='broken.png cannot be read as an image'):
         Adaptation({'a': photos, 'b': [photos[0], str(broken)]}, 'SAFE', CREATURES)
-    assert set(Path(adapting.tempfile.gettempdir()).glob('safe_mm-*')) == before
+    assert set(parent.iterdir()) == before
     large = tmp_path / 'large.png'
     Image.new('1', (9000, 9000)).save(large)
     with pytest.raises(InputError, match='9000 x 9000 pixels. Make it smaller'):
@@ -76,16 +95,22 @@ def test_what_cannot_be_learned(example, tmp_path):
 
 
 @pytest.fixture(scope='module')
-def page():
-    """The address of a running page."""
-    from safe_mm.webpage.app import MAX_FILE, build_page
-
-    blocks = build_page()
-    _, address, _ = blocks.launch(
-        server_name='127.0.0.1', prevent_thread_lock=True, quiet=True, max_file_size=MAX_FILE
-    )
-    yield address
-    blocks.close()
+def page(tmp_path_factory):
+    """The address of a running page; Ctrl-C leaves nothing of its users."""
+    folder = tmp_path_factory.mktemp('temporary')
+    with subprocess.Popen(
+        [sys.executable, '-u', ROOT / 'tools' / 'demo.py', '--no-browser'],
+        env={**os.environ, 'PYTHONPATH': str(ROOT), 'TMPDIR': str(folder)},
+        stdout=subprocess.PIPE,
+        text=True,
+    ) as process:
+        try:
+            yield next(filter(None, (re.search(r'http://\S+', line) for line in process.stdout)))[0]
+            assert list(folder.glob('safe_mm-*/*/*'))
+        finally:
+            process.send_signal(signal.SIGINT)
+    assert process.returncode == 130
+    assert not [path for path in folder.rglob('*') if path.is_file()]
 
 
 @pytest.fixture(scope='module')
@@ -97,68 +122,141 @@ def browser():
         opened.close()
 
 
-def use_example(browser, page):
+def open_tab(browser, page):
     tab = browser.new_context(accept_downloads=True).new_page()
+    tab.set_default_timeout(120_000)
     tab.goto(page)
+    return tab
+
+
+def use_example(browser, page):
+    tab = open_tab(browser, page)
     tab.click('#example')
     tab.wait_for_function("document.querySelector('#name-4 textarea, #name-4 input')?.value")
     return tab
 
 
-def press_adapt(tab):
-    tab.click('#adapt')
-    tab.wait_for_selector('#status:has-text("has learned")', timeout=120_000)
-    tab.wait_for_selector('#gallery img', timeout=60_000)
+def upload(tab, place, files):
+    tab.set_input_files(f'{place} input[type=file]', files)
+    tab.wait_for_selector(f'{place} .file-preview')
+
+
+def name_class(tab, number, name, files):
+    tab.fill(f'#name-{number} textarea, #name-{number} input', name)
+    upload(tab, f'#files-{number}', files)
+
+
+def answers(tab):
+    """File name -> answers of zero-shot CLIP and of the adapted model, as shown."""
+    tab.wait_for_selector('#gallery img')
+    tab.wait_for_selector('#answers:has-text("%")')
+    rows = re.findall(r'(\S+\.png)\s+(.+? %)\s+(.+? %)', tab.locator('#answers').inner_text())
+    return {name: both for name, *both in rows}
+
+
+def move_slider(tab, beta):
+    slider = tab.locator('#beta input[type=number]')
+    slider.fill(str(beta))
+    slider.blur()
 
 
 @needs_browser
 def test_from_upload_to_download(browser, page, example, tmp_path):
-    tab = use_example(browser, page)
-    press_adapt(tab)
-    assert tab.locator('#gallery img').count() >= 10
-    before = tab.locator('#answers').inner_text()
-    slider = tab.locator('#beta input[type=number]')
-    slider.fill('2')
-    slider.press('Enter')
-    slider.blur()
-    with tab.expect_download(timeout=120_000) as waiting:
-        tab.click('#export')
-        tab.wait_for_selector('#download', state='visible', timeout=120_000)
+    """Own photos, the slider, and a file with the answers that are shown."""
+    tab = open_tab(browser, page)
+    tab.check('#clip input[value=creatures-rn]')
+    for _ in range(2):
+        tab.click('#more')
+    for number, (name, photos) in enumerate(example.items()):
+        name_class(tab, number, f'{name} ears', photos[:4])
+    tab.click('#adapt')
+    start = time.monotonic()
+    tab.wait_for_selector('#status:has-text("SAFE has learned 5 classes")')
+    print(f'From Adapt to the model: {time.monotonic() - start:.1f} s')
+    others = [Path(photos[5]) for photos in example.values()]
+    upload(tab, '#others', others)
+    before = answers(tab)
+    assert list(before) == [photo.name for photo in others]
+    move_slider(tab, 2)
+    for _ in range(600):
+        after = answers(tab)
+        if len(after) == len(before) and after != before:
+            break
+        tab.wait_for_timeout(100)
+    assert [adapted for _, adapted in after.values()] != [adapted for _, adapted in before.values()]
+    assert [zero for zero, _ in after.values()] == [zero for zero, _ in before.values()]
+    tab.click('#export')
+    tab.wait_for_selector('#download', state='visible')
+    with tab.expect_download() as waiting:
         tab.click('#download')
     file = tmp_path / 'mine.safetensors'
     waiting.value.save_as(file)
-    photo = example['pointed'][5]
-    assert Predictor.from_checkpoint(file)(photo)[0].name in before
+    for found in Predictor.from_checkpoint(file)(others):
+        shown = f'{found.name.replace("_", " ")} {100 * found.score:.0f} %'
+        assert shown == after[found.path.name][1]
+    move_slider(tab, 0)
+    tab.wait_for_selector('#download', state='hidden')  # it is of another beta
     tab.context.close()
 
 
 @needs_browser
-def test_own_photos_and_a_broken_one(browser, page, example, tmp_path):
-    tab = browser.new_context().new_page()
-    tab.goto(page)
-    tab.check('#clip input[value=creatures-rn]')
+def test_a_broken_photo(browser, page, example, tmp_path):
+    tab = open_tab(browser, page)
     broken = tmp_path / 'broken.png'
     broken.write_text('no image')
     for number, (name, photos) in enumerate(list(example.items())[:2]):
-        tab.fill(f'#name-{number} textarea, #name-{number} input', name)
-        own = [*photos[:3], *([broken] if number else [])]
-        tab.set_input_files(f'#files-{number} input[type=file]', own)
-        tab.wait_for_selector(f'#files-{number} .file-preview', timeout=20_000)
+        name_class(tab, number, name, [*photos[:3], *([broken] if number else [])])
     tab.click('#adapt')
-    tab.wait_for_selector('text=cannot be read as an image', timeout=60_000)
+    tab.wait_for_selector('text=broken.png cannot be read as an image')
     assert not tab.locator('#gallery').is_visible()
     tab.context.close()
 
 
 @needs_browser
-def test_two_users_at_once(browser, page):
+def test_two_users_at_once(browser, page, example):
     """Each has a model of their own."""
-    one, two = use_example(browser, page), use_example(browser, page)
-    for tab, name in ((one, 'Alpha'), (two, 'Beta')):
-        tab.fill('#name-0 textarea, #name-0 input', name)
+    tabs = {user: use_example(browser, page) for user in ('Alpha', 'Omega')}
+    for user, tab in tabs.items():
+        for number in range(len(example)):
+            tab.fill(f'#name-{number} textarea, #name-{number} input', f'{user} {number}')
         tab.click('#adapt')
-    for tab, other in ((one, 'Beta'), (two, 'Alpha')):
-        tab.wait_for_selector('#status:has-text("has learned")', timeout=240_000)
-        tab.wait_for_selector('#gallery img', timeout=60_000)
-        assert other not in tab.locator('#answers').inner_text()
+    for user, tab in tabs.items():
+        rows = answers(tab).values()
+        assert len(rows) == 2 * len(example)
+        assert all(answer.startswith(f'{user} ') for row in rows for answer in row)
         tab.context.close()
+
+
+@needs_browser
+def test_an_unused_model_is_deleted(browser, monkeypatch):
+    """Then the page says so."""
+    from safe_mm.webpage import app
+
+    class Stub:
+        beta, deleted = 0.5, threading.Event()
+        close = deleted.set
+
+        def __init__(self, *args):
+            pass
+
+        def classify(self, *args):
+            return []
+
+    monkeypatch.setattr(app, 'Adaptation', Stub)
+    monkeypatch.setattr(app, 'KEPT', 1)
+    page = app.build_page()
+    _, address, _ = page.launch(prevent_thread_lock=True, quiet=True)
+    tab = open_tab(browser, address)
+    tab.click('#adapt')
+    tab.wait_for_selector('#beta')
+    assert Stub.deleted.wait(60)
+    move_slider(tab, 2)
+    tab.wait_for_selector('text=Press Adapt again')
+    tab.context.close()
+    page.close()
+
+
+def test_a_port_that_is_in_use():
+    with socket.create_server(('127.0.0.1', 0)) as taken:
+        port = taken.getsockname()[1]
+        fails(f'--port {port} is in use', 'demo', '--no-browser', '--port', port)

@@ -5,6 +5,7 @@ import re
 import shutil
 import tempfile
 from argparse import ArgumentParser
+from functools import cache
 from pathlib import Path
 from typing import Callable, Dict, List, Mapping, NamedTuple, Optional, Sequence
 
@@ -51,6 +52,16 @@ METHODS = {
     'linear probe': ('linear-probe.py', []),
 }
 EXAMPLE = ('pointed', 'round', 'long', 'square', 'floppy')  # kinds of ears
+
+
+@cache
+def process_folder() -> tempfile.TemporaryDirectory:
+    """Parent of all users' folders, deleted when the process ends."""
+    return tempfile.TemporaryDirectory(prefix='safe_mm-')
+
+
+def new_folder() -> Path:
+    return Path(tempfile.mkdtemp(dir=process_folder().name))
 
 
 class Progress:
@@ -104,7 +115,7 @@ class Adaptation:
         tell: Callable[[float], None] = lambda share: None,
     ) -> None:
         check_classes(classes)
-        self.folder = Path(tempfile.mkdtemp(prefix='safe_mm-'))
+        self.folder = new_folder()
         try:
             write_photos(classes, self.folder / 'data')
             most = max(map(len, classes.values()))
@@ -129,6 +140,11 @@ class Adaptation:
         part = self.trained.model.hyperparameters.get('beta')
         return None if part is None else float(part.get_buffer('beta'))
 
+    def blend(self, beta: Optional[float]) -> None:
+        """Sets beta of a method that has it, unless None."""
+        if beta is not None and self.beta is not None:
+            self.trained.model.hyperparameters['beta'].choose('beta', beta)
+
     @torch.no_grad()
     def classify(self, photos: Sequence[str], beta: Optional[float] = None) -> List[Verdict]:
         """What the model says of photos.
@@ -140,9 +156,8 @@ class Adaptation:
             raise InputError(f'{len(photos)} photos are too many; up to {MAX_PHOTOS} at a time.')
         if not photos:
             return []
+        self.blend(beta)
         model = self.trained.model
-        if beta is not None and self.beta is not None:
-            model.hyperparameters['beta'].choose('beta', beta)
         images = torch.stack([self.crop(decode(photo)) for photo in photos])
         dense = model.dense(images.to(next(model.parameters()).device))
         branches = model.neck.pool(dense)
@@ -170,8 +185,9 @@ class Adaptation:
         mean, std = (torch.tensor(values)[:, None, None] for values in (own.mean, own.std))
         return (255 * (image * std + mean).clamp(0, 1)).byte().permute(1, 2, 0).numpy()
 
-    def save(self) -> Path:
+    def save(self, beta: Optional[float] = None) -> Path:
         """Writes the self-contained classifier into the user's folder."""
+        self.blend(beta)
         path = self.folder / 'classifier.safetensors'
         predictor_of(self.trained).save(path)
         return path
@@ -181,17 +197,28 @@ def check_classes(classes: Mapping[str, Sequence[str]]) -> None:
     """Raises an InputError unless the photos make a task."""
     if len(classes) < 2:
         raise InputError('Name at least two classes, and add photos of each.')
+    known: Dict[str, str] = {}
     for name, photos in classes.items():
         if not NAME.fullmatch(name):
             raise InputError(
                 f'{name[:60]!r} cannot be the name of a class. Use letters, digits, spaces, '
                 'hyphens and apostrophes, at most 50.'
             )
+        other = known.setdefault(folder_name(name).casefold(), name)
+        if other != name:
+            raise InputError(
+                f'The names {other!r} and {name!r} differ only in case or underscores. '
+                'Rename one of the classes.'
+            )
         if not 2 <= len(photos) <= MAX_PHOTOS:
             raise InputError(
                 f'The class {name!r} has {counted(len(photos), "photo")}; it should have 2 to '
                 f'{MAX_PHOTOS}.'
             )
+
+
+def folder_name(name: str) -> str:
+    return name.replace(' ', '_')
 
 
 def write_photos(classes: Mapping[str, Sequence[str]], root: Path) -> None:
@@ -204,7 +231,7 @@ def write_photos(classes: Mapping[str, Sequence[str]], root: Path) -> None:
         for number, photo in enumerate(photos):
             last_of_four = number % 4 == 3 or (len(photos) < 4 and number == len(photos) - 1)
             part = 'val' if last_of_four else 'train'
-            folder = root / part / name.replace(' ', '_')
+            folder = root / part / folder_name(name)
             folder.mkdir(parents=True, exist_ok=True)
             image = decode(photo)
             image.thumbnail((SIDE, SIDE))

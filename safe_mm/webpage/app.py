@@ -1,19 +1,20 @@
 """The page, with gradio."""
 
-import tempfile
+import os
+from contextlib import contextmanager
 from functools import cache
 from pathlib import Path
-from typing import Any, Callable, Dict, List, Optional, Tuple
+from typing import Any, Callable, Dict, Iterator, List, Optional, Tuple
 
 import gradio as gr
 
 from ..errors import InputError, message_of
-from .adapt import CREATURES, METHODS, PHOTOS, Adaptation, draw_example
+from .adapt import CREATURES, METHODS, PHOTOS, Adaptation, draw_example, new_folder
 
 SLOTS = 8  # classes
 SHOWN = 3  # of them at the start
 MAX_FILE = '10mb'
-KEPT = 3600  # seconds that a user's photos and model stay
+KEPT = 3600  # seconds that uploads stay, and an unused model
 EXAMPLE_PHOTOS = 4  # of each class; others are to be classified
 
 # Whatever uses a model. While torch.export traces one, no thread may call any.
@@ -22,12 +23,12 @@ ONE_AT_A_TIME: Dict[str, Any] = dict(concurrency_id='model', concurrency_limit=1
 INTRODUCTION = """# Adapt CLIP to your photos
 Name some classes, add a few photos of each, and press *Adapt*. Then add other photos: zero-shot
 CLIP's answer stands beside that of the adapted model, red is where it looks. Photos stay on this
-computer, and are deleted an hour after you leave."""
+computer. They are deleted an hour after their last use at the latest, and when the program ends."""
 
 
 def build_page() -> gr.Blocks:
     """The page, to be launched."""
-    with gr.Blocks(title='safe_mm', analytics_enabled=False, delete_cache=(600, KEPT)) as page:
+    with gr.Blocks(title='safe_mm', analytics_enabled=False, delete_cache=(60, KEPT)) as page:
         gr.Markdown(INTRODUCTION)
         state = gr.State(None, time_to_live=KEPT, delete_callback=close)
         shown = gr.State(SHOWN)
@@ -73,8 +74,9 @@ def build_page() -> gr.Blocks:
                 export = gr.Button('Make a file of the classifier', elem_id='export')
                 download = gr.DownloadButton('Download', visible=False, elem_id='download')
         more.click(show_more, shown, [shown, *rows], trigger_mode='multiple')
-        example.click(use_example, None, [clip, others, shown, *rows, *names, *files])
-        answers = [gallery, table]
+        example.click(use_example, None, [results, clip, others, shown, *rows, *names, *files])
+        model = [state, others, beta]
+        answers = [state, gallery, table, download]
 
         def run(values: Dict[Any, Any], progress: gr.Progress = gr.Progress()) -> List[Any]:  # noqa: B008
             slots = [(values[name], values[own]) for name, own in zip(names, files)]
@@ -83,12 +85,12 @@ def build_page() -> gr.Blocks:
         adapt_button.click(
             run,
             {state, method, clip, *names, *files},
-            [state, status, results, beta, download],
+            [state, status, results, beta],
             **ONE_AT_A_TIME,
-        ).success(classify, [state, others, beta], answers, **ONE_AT_A_TIME)
-        others.change(classify, [state, others, beta], answers, **ONE_AT_A_TIME)
-        beta.release(classify, [state, others, beta], answers, **ONE_AT_A_TIME)
-        export.click(save, state, download, **ONE_AT_A_TIME)
+        ).success(classify, model, answers, **ONE_AT_A_TIME)
+        changed = [others.upload, others.delete, others.clear, beta.release]
+        gr.on(changed, classify, model, answers, **ONE_AT_A_TIME)
+        export.click(save, [state, beta], [state, download], **ONE_AT_A_TIME)
     return page
 
 
@@ -103,19 +105,28 @@ def show_more(shown: int) -> List[Any]:
     return [shown, *(gr.update(visible=i < shown) for i in range(SLOTS))]
 
 
+@contextmanager
+def errors_shown() -> Iterator[None]:
+    """Shows what a user can correct as a message on the page."""
+    try:
+        yield
+    except InputError as error:
+        raise gr.Error(message_of(error), print_exception=False) from None
+
+
 @cache
-def example_folder() -> tempfile.TemporaryDirectory:
-    """Holds the drawn photos; deleted when the process ends."""
-    return tempfile.TemporaryDirectory(prefix='safe_mm-example-')
+def example_photos() -> Dict[str, List[str]]:
+    return draw_example(new_folder())
 
 
 def use_example() -> List[Any]:
     """Fills the page with drawn creatures."""
-    classes = draw_example(Path(example_folder().name))
+    classes = example_photos()
     count = len(classes)
     rest = [path for photos in classes.values() for path in photos[EXAMPLE_PHOTOS:]]
     empty = SLOTS - count
     return [
+        gr.update(visible=False),
         CREATURES,
         rest,
         count,
@@ -125,6 +136,7 @@ def use_example() -> List[Any]:
     ]
 
 
+@errors_shown()
 def adapt(
     before: Optional[Adaptation],
     method: str,
@@ -137,43 +149,39 @@ def adapt(
     for name, photos in slots:
         name = ' '.join((name or '').split())
         if name in classes:
-            raise gr.Error(f'Two classes are called {name!r}.')
+            raise InputError(f'Two classes are called {name!r}. Rename one of them.')
         if name or photos:
             classes[name] = photos or []
-    try:
-        progress(0, 'Reading the photos')
-        found = Adaptation(classes, method, clip, lambda share: progress(share, 'Adapting'))
-    except InputError as error:
-        raise gr.Error(message_of(error)) from None
+    progress(0, 'Reading the photos')
+    found = Adaptation(classes, method, clip, lambda share: progress(share, 'Adapting'))
     close(before)
     text = f'{method} has learned {len(classes)} classes.'
     slider = gr.update(visible=found.beta is not None, value=found.beta or 0)
-    return [found, text, gr.update(visible=True), slider, gr.update(visible=False)]
+    return [found, text, gr.update(visible=True), slider]
 
 
+def present(adaptation: Optional[Adaptation]) -> Adaptation:
+    """A user's model, which gradio deletes when it was not used for long."""
+    if adaptation is None:
+        raise InputError('The model was deleted after an hour without use. Press Adapt again.')
+    return adaptation
+
+
+@errors_shown()
 def classify(
     adaptation: Optional[Adaptation], photos: Optional[List[str]], beta: float
 ) -> List[Any]:
-    """Pictures with captions, and a table."""
-    if adaptation is None or not photos:
-        return [[], []]
-    try:
-        verdicts = adaptation.classify(photos, beta)
-    except InputError as error:
-        raise gr.Error(message_of(error)) from None
+    """The model itself, which counts as its use; pictures with captions; a table; no download."""
+    verdicts = present(adaptation).classify(photos or [], beta)
     pictures = [(v.picture, v.adapted) for v in verdicts]
-    rows = [[Path(p).name, v.zero_shot, v.adapted] for p, v in zip(photos, verdicts)]
-    return [pictures, rows]
+    rows = [[Path(p).name, v.zero_shot, v.adapted] for p, v in zip(photos or [], verdicts)]
+    return [adaptation, pictures, rows, gr.update(visible=False)]
 
 
-def save(adaptation: Optional[Adaptation]) -> Any:
-    """The self-contained file, for download."""
-    if adaptation is None:
-        raise gr.Error('Adapt a model first.')
-    try:
-        return gr.update(value=str(adaptation.save()), visible=True)
-    except InputError as error:
-        raise gr.Error(message_of(error)) from None
+@errors_shown()
+def save(adaptation: Optional[Adaptation], beta: float) -> List[Any]:
+    """The model itself, which counts as its use, and its self-contained file for download."""
+    return [adaptation, gr.update(value=str(present(adaptation).save(beta)), visible=True)]
 
 
 def launch(port: Optional[int] = None, open_browser: bool = True) -> None:
@@ -182,12 +190,26 @@ def launch(port: Optional[int] = None, open_browser: bool = True) -> None:
     Args:
         port (int, optional): Defaults to the first free one from 7860 on.
         open_browser (bool): Whether to open it in a browser. Defaults to True.
+
+    Raises:
+        InputError: The port cannot be used.
     """
-    build_page().launch(
-        server_name='127.0.0.1',
-        server_port=port,
-        inbrowser=open_browser,
-        max_file_size=MAX_FILE,
-        quiet=False,
-        share=False,
-    )
+    os.environ['GRADIO_TEMP_DIR'] = str(new_folder())  # of uploads
+    page = build_page()
+    try:
+        page.launch(
+            server_name='127.0.0.1',
+            server_port=port,
+            inbrowser=open_browser,
+            max_file_size=MAX_FILE,
+            share=False,
+            prevent_thread_lock=True,
+        )
+    except (OSError, OverflowError):
+        raise InputError(
+            f'--port {port} is in use or not allowed. Choose another, or leave it out.'
+        ) from None
+    try:
+        page.block_thread()
+    finally:
+        page.close()
