@@ -150,7 +150,8 @@ def similarity(
     heats = []
     for target in targets:
         own = upsampled(target, size)
-        heats.append(torch.einsum('cp,chw->phw', wanted, own) / own.norm(dim=0).clamp_min(1e-12))
+        products = torch.einsum('cp,chw->phw', wanted, own)
+        heats.append(products / own.square_().sum(0).sqrt().clamp_min(1e-12))
     return torch.stack(heats)
 
 
