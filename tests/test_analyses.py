@@ -1,6 +1,8 @@
 """Pictures of what a model does, and their numbers."""
 
 import json
+import re
+import runpy
 import shutil
 from argparse import Namespace
 from pathlib import Path
@@ -13,10 +15,11 @@ from PIL import Image
 from safe_mm.analyses.confusions import class_gains, most_confused, reliability
 from safe_mm.analyses.correspondence import argmax, features, similarity
 from safe_mm.analyses.heat_maps import Explained, compared, share
-from safe_mm.analyses.parts import coalitions, probabilities, shapley_values, superpixels
+from safe_mm.analyses.parts import coalitions, means, probabilities, shapley_values, superpixels
 from safe_mm.analyses.subject import Example, Subject
 from safe_mm.creatures import world
 from safe_mm.datasets.creatures import CreatureDataset
+from safe_mm.registry import ANALYSES
 from safe_mm.report.results import prepare, read_results, to_frame
 from safe_mm.report.tables import gains
 
@@ -299,3 +302,59 @@ def test_dataset_knows_its_parts(runs):
     masks = dataset.masks(0)
     np.testing.assert_array_equal(masks['ears'], dataset.part_mask(0))
     assert set(dataset.keypoints(0)) >= {'eye', 'tail', 'body'}
+
+
+DOCS = (ROOT / 'docs' / 'analyses.md').read_text()
+
+
+def committed(name):
+    return json.loads((ROOT / 'docs' / 'results' / 'analyses' / f'{name}.json').read_text())
+
+
+def line(name, values):
+    """A row of a table."""
+    return ' | '.join([f'| {name}', *(f'{round(value, 1) + 0:.1f}' for value in values)]) + ' |\n'
+
+
+def test_tables_of_the_docs():
+    """All their figures are those of the files."""
+    parts = committed('parts')
+    assert means(parts['images']) == parts['mean']
+    for title, own in parts['mean'].items():
+        total = sum(own.values())
+        share = 100 * (total - own['ground']) / total
+        assert line(title, [*own.values(), total, share]) in DOCS
+    for name, shown in (('attention', 'attention'), ('heat_maps', 'Smooth Grad-CAM++')):
+        heat = committed(name)['percent_of_heat']
+        for title in heat['object']:
+            assert line(f'{shown}, {title}', [own[title] for own in heat.values()]) in DOCS
+    for name in ('correspondence', 'correspondence_vit'):
+        pck = committed(name)['pck']
+        for layer, mean in pck['mean'].items():
+            assert line(f'`{layer}`', [*pck['keypoints'][layer].values(), mean]) in DOCS
+    for dataset, own in committed('accuracy').items():
+        assert line(f'SAFE, {dataset}', own['SAFE'].values()) in DOCS
+    beta = committed('beta')
+    for shots in ('4', '16'):
+        assert line(f'{shots} shots', [own[shots]['0.5'] for own in beta.values()]) in DOCS
+    prompts = list(committed('prompts').values())
+    for method in prompts[0]:
+        if method != 'zero-shot CLIP':
+            columns = [np.mean([own[method][k] for own in prompts]) for k in prompts[0][method]]
+            assert line(method, columns) in DOCS
+    confusions = committed('confusions')
+    for key in ('accuracy', 'zero_shot', 'calibration_error'):
+        assert f'{confusions[key]:.1f} %' in DOCS
+
+
+def test_commands_and_pictures_of_the_docs(monkeypatch):
+    """The tool takes them; each picture is there, small and shown."""
+    commands = re.findall(r'python (tools/analyze.py [^`\n]*)', DOCS.replace('\\\n', ''))
+    assert len(commands) > 10
+    for command in commands:
+        monkeypatch.setattr('sys.argv', command.split())
+        args = runpy.run_path(str(ROOT / 'tools' / 'analyze.py'))['parse_args']()
+        assert args.analysis in ('ANALYSIS', *ANALYSES.module_dict)
+        assert args.config.isupper() or (ROOT / args.config).is_file()
+    for picture in (ROOT / 'docs' / 'analyses').iterdir():
+        assert f'](analyses/{picture.name})' in DOCS and picture.stat().st_size < 200_000
