@@ -9,6 +9,8 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.colors import LinearSegmentedColormap
 from matplotlib.figure import Figure
+from matplotlib.font_manager import fontManager
+from matplotlib.text import Text
 
 from .files import new_file
 
@@ -16,6 +18,21 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from .search import Choice
+
+# Fonts of Linux, Windows and macOS
+OTHER_SCRIPTS = (
+    'Noto Sans CJK SC',
+    'Noto Sans CJK JP',
+    'WenQuanYi Zen Hei',
+    'Droid Sans Fallback',
+    'Microsoft YaHei',
+    'Malgun Gothic',
+    'Nirmala UI',
+    'Hiragino Sans GB',
+    'Apple SD Gothic Neo',
+    'Arial Unicode MS',
+    'Noto Sans Devanagari',
+)
 
 
 def plot_accuracy(
@@ -66,7 +83,11 @@ def plot_accuracy(
 
 
 def save(figure: Figure, path: Path) -> None:
-    """Writes a PNG."""
+    """Writes a PNG; characters that matplotlib's font lacks are of one that the system has."""
+    installed = fontManager.get_font_names()
+    fonts = ['DejaVu Sans', *(name for name in OTHER_SCRIPTS if name in installed)]
+    for text in figure.findobj(Text):
+        text.set_fontfamily(fonts)
     with new_file(path) as draft:
         figure.savefig(draft, dpi=120, format='png')
 

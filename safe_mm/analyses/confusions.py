@@ -2,7 +2,7 @@
 
 from argparse import Namespace
 from pathlib import Path
-from typing import Any, Dict, Optional, Sequence
+from typing import Any, Dict, Optional, Sequence, Tuple
 
 import numpy as np
 import torch
@@ -14,7 +14,7 @@ from ..errors import InputError
 from ..plots import save
 from ..registry import ANALYSES
 from .base import Analysis
-from .subject import Example, Subject
+from .subject import BATCH, Example, Subject
 
 BINS = 10  # of the calibration
 SHOWN = 8  # pictures
@@ -34,9 +34,9 @@ class Confusions(Analysis):
     def run(self, subject: Subject, args: Namespace, folder: Path) -> Dict[str, Any]:
         if subject.photos:
             raise InputError('confusions are of test images, whose classes are known.')
-        examples = subject.examples(args.limit)
-        truth = np.array([int(example.label or 0) for example in examples])
-        scores, zero = predictions(subject, examples)
+        chosen = subject.chosen(args.limit)
+        truth = np.array(subject.dataset.get_gt_labels())[chosen]
+        scores, zero = predictions(subject, chosen)
         found = scores.argmax(1)
         classes = list(subject.model.classes)
         matrix = confusion_matrix(truth, found, labels=range(len(classes)))
@@ -44,7 +44,7 @@ class Confusions(Analysis):
         calibration = reliability(scores, truth)
         draw_calibration(calibration, folder / 'calibration.png')
         numbers: Dict[str, Any] = dict(
-            images=len(examples),
+            images=len(chosen),
             accuracy=percent(found == truth),
             calibration_error=calibration['error'],
             confused=most_confused(matrix, classes),
@@ -52,8 +52,12 @@ class Confusions(Analysis):
         if zero is not None:
             gains = class_gains(truth, found, zero, classes)
             draw_gains(gains, folder / 'gains.png')
-            apart = [i for i in range(len(examples)) if found[i] != zero[i]]
-            draw_apart(examples, apart, truth, found, zero, classes, folder / 'disagreements.png')
+            apart = np.flatnonzero(found != zero)
+            rows = [
+                (subject.test_image(chosen[i]), *(classes[own[i]] for own in (truth, zero, found)))
+                for i in apart[:SHOWN]
+            ]
+            draw_apart(rows, folder / 'disagreements.png')
             numbers.update(zero_shot=percent(zero == truth), gains=gains, disagreements=len(apart))
         return numbers
 
@@ -63,12 +67,12 @@ def percent(hits: np.ndarray) -> float:
 
 
 @torch.no_grad()
-def predictions(subject: Subject, examples: Sequence[Example]) -> tuple:
+def predictions(subject: Subject, chosen: Sequence[int]) -> tuple:
     """Probabilities (M, N), and the labels of zero-shot CLIP, or None where a neck lacks it."""
     model, scores, zero = subject.model, [], []
-    batches = list(subject.batches(examples))
-    for images in tqdm(batches, 'images', unit='batch', leave=False):
-        branches = model.pool(images)
+    for start in tqdm(range(0, len(chosen), BATCH), 'images', unit='batch', leave=False):
+        batch = [subject.test_image(i).inputs for i in chosen[start : start + BATCH]]
+        branches = model.pool(torch.stack(batch))
         scores.append(model.head((model.neck.combine(branches),)).softmax(-1))
         own = model.neck.figures(branches).get('zero-shot')
         logits = None if own is None else model.head.text_logits(own)
@@ -158,29 +162,20 @@ def draw_gains(gains: Dict[str, float], path: Path) -> None:
     save(figure, path)
 
 
-def draw_apart(
-    examples: Sequence[Example],
-    apart: Sequence[int],
-    truth: np.ndarray,
-    found: np.ndarray,
-    zero: np.ndarray,
-    classes: Sequence[str],
-    path: Path,
-) -> None:
-    """Pictures of which the two say different things, evenly chosen."""
-    if not apart:
+def draw_apart(shown: Sequence[Tuple[Example, str, str, str]], path: Path) -> None:
+    """Pictures with their true class, zero-shot CLIP's and the model's, where these differ."""
+    if not shown:
         return
-    chosen = [apart[i] for i in np.linspace(0, len(apart) - 1, min(SHOWN, len(apart))).astype(int)]
-    rows = -(-len(chosen) // 4)
-    figure = Figure((11, 3.4 * rows), layout='constrained')
+    rows = -(-len(shown) // 4)
+    figure = Figure((8, 2.6 * rows), layout='constrained')
     grid = figure.subplots(rows, 4, squeeze=False)
     for panel in grid.flat:
         panel.set_axis_off()
-    for panel, i in zip(grid.flat, chosen):
-        panel.imshow(examples[i].picture)
+    for panel, (example, truth, zero, found) in zip(grid.flat, shown):
+        panel.imshow(example.picture)
         panel.set_title(
-            f'{classes[truth[i]]}\nzero-shot: {classes[zero[i]]}\nmodel: {classes[found[i]]}',
-            color='green' if found[i] == truth[i] else 'red',
+            f'{truth}\nzero-shot: {zero}\nmodel: {found}',
+            color='green' if found == truth else 'red',
             fontsize=9,
         )
     save(figure, path)

@@ -44,9 +44,10 @@ class Correspondence(Analysis):
         layers = args.layers or block_names(subject.model.backbone.trunk)
         source, targets = examples[0], examples[1:5]
         point = self.source_point(subject, source, args)
+        size = source.picture.shape[:2]
         maps = {
-            name: similarity(own[:1], own[1:], [point])[:, 0]
-            for name, own in upsampled(subject.model, [source, *targets], layers).items()
+            name: similarity(own[0], own[1:], [point], size)[:, 0]
+            for name, own in features(subject.model, [source, *targets], layers).items()
         }
         draw(source, point, targets, maps, folder / 'correspondence.png')
         found = {
@@ -110,34 +111,48 @@ def as_map(features: torch.Tensor, grid: Sequence[int]) -> torch.Tensor:
 
 
 @torch.no_grad()
-def upsampled(
+def features(
     model: CLIPClassifier, examples: Sequence[Example], layers: Sequence[str]
 ) -> Dict[str, torch.Tensor]:
-    """Features of layers at the size of the images, each of shape (B, C, H, W)."""
+    """Features of layers, each of shape (B, C, h, w)."""
     images = torch.stack([example.inputs for example in examples])
     with outputs_of(model.backbone.trunk, layers) as found:
         dense = model.stem(images)
     grid = getattr(model.neck, model.neck.poolings[0]).grid(dense)
-    size = tuple(images.shape[-2:])
-    return {
-        name: F.interpolate(as_map(found[name], grid).float(), size, mode='bilinear')
-        for name in layers
-    }
+    return {name: as_map(found[name], grid).float() for name in layers}
+
+
+def upsampled(features: torch.Tensor, size: Sequence[int]) -> torch.Tensor:
+    """Features of one image (C, h, w) at its size, (C, H, W)."""
+    return F.interpolate(features[None], tuple(size), mode='bilinear')[0]
 
 
 def similarity(
-    source: torch.Tensor, targets: torch.Tensor, points: Sequence[Point]
+    source: torch.Tensor, targets: torch.Tensor, points: Sequence[Point], size: Sequence[int]
 ) -> torch.Tensor:
-    """Eq. 1's cosines of points (x, y) of a source (1, C, H, W) to targets (T, C, H, W).
+    """Eq. 1's cosines of points (x, y) of a source to targets, by features of a layer.
+
+    Features are upsampled one image at a time: those of all images would take gigabytes.
+
+    Args:
+        source (Tensor): Shape (C, h, w).
+        targets (Tensor): Shape (T, C, h, w).
+        points (Sequence): In pixels of the source.
+        size (Sequence[int]): Height H and width W of the images.
 
     Returns:
         Tensor: Shape (T, len(points), H, W).
     """
-    height, width = source.shape[-2:]
-    columns = torch.tensor([min(max(int(x), 0), width - 1) for x, _ in points])
-    rows = torch.tensor([min(max(int(y), 0), height - 1) for _, y in points])
-    wanted = F.normalize(source[0][:, rows, columns], dim=0)  # (C, P)
-    return torch.einsum('cp,tchw->tphw', wanted, F.normalize(targets, dim=1))
+    height, width = size
+    columns = [min(max(int(x), 0), width - 1) for x, _ in points]
+    rows = [min(max(int(y), 0), height - 1) for _, y in points]
+    wanted = F.normalize(upsampled(source, size)[:, rows, columns], dim=0)  # (C, P)
+    heats = []
+    for target in targets:
+        own = upsampled(target, size)
+        products = torch.einsum('cp,chw->phw', wanted, own)
+        heats.append(products / own.square_().sum(0).sqrt().clamp_min(1e-12))
+    return torch.stack(heats)
 
 
 def argmax(heat: torch.Tensor) -> List[int]:
@@ -163,9 +178,10 @@ def accuracy(
         others = [i for i in range(len(examples)) if i != number]
         chosen = rng.sample(others, min(PAIRS, len(others)))
         own = points[number]
-        features = upsampled(subject.model, [examples[i] for i in (number, *chosen)], layers)
-        for name, tensor in features.items():
-            heats = similarity(tensor[:1], tensor[1:], list(own.values()))
+        images = [examples[i] for i in (number, *chosen)]
+        size = images[0].picture.shape[:2]
+        for name, layer in features(subject.model, images, layers).items():
+            heats = similarity(layer[0], layer[1:], list(own.values()), size)
             for target, heat in zip(chosen, heats):
                 for key, one in zip(own, heat):
                     x, y = argmax(one)
@@ -190,12 +206,12 @@ def draw(
     path: Path,
 ) -> None:
     """The source, and a row of heat maps for each layer."""
-    figure = Figure((2.1 * (1 + len(targets)), 2.2 * len(maps)), layout='constrained')
+    figure = Figure((1.5 * (1 + len(targets)), 1.55 * len(maps)), layout='constrained')
     grid = figure.subplots(len(maps), 1 + len(targets), squeeze=False)
     for row, (name, heats) in zip(grid, maps.items()):
         row[0].imshow(source.picture)
         row[0].plot(*point, 'o', color='red', markeredgecolor='white')
-        row[0].set_ylabel(name.rpartition('.')[2] if name.count('.') < 2 else name, fontsize=8)
+        row[0].set_ylabel(name, fontsize=7)
         for panel, target, heat in zip(row[1:], targets, heats):
             panel.imshow(target.picture)
             panel.imshow(heat.cpu(), cmap='inferno', alpha=0.6)

@@ -18,7 +18,7 @@ from ..registry import ANALYSES
 from .base import Analysis
 from .subject import BATCH, Example, Subject
 
-SHOWN = 6
+SHOWN = 4
 TITLES = {'zero-shot': 'original', 'beta=0': 'tuned'}  # figures of a neck
 SAMPLES, NOISE = 8, 0.1  # of the smoothing; standard deviation on normalised images
 Maps = Dict[str, List[np.ndarray]]
@@ -121,10 +121,10 @@ def attention(model: CLIPClassifier, examples: Sequence[Example]) -> Maps:
 
 @ANALYSES.register_module(name='heat_maps')
 class HeatMaps(Analysis):
-    """Smooth Grad-CAM++ of the dense features, for original, tuned and blended pooling.
+    """Smooth Grad-CAM++ of the dense features, for original and tuned pooling and the model.
 
     Of data with masks, also the share of the heat on the object and on the part that tells the
-    class, over the test images.
+    class, over the test images; a map without heat counts as even.
     """
 
     options = ('limit',)
@@ -135,12 +135,13 @@ class HeatMaps(Analysis):
         for title, figure in compared(subject.model, examples[0]).items():
             maps[title], labels[title] = cam(subject.model, figure, examples)
         draw(subject, examples, maps, labels, folder / 'heat_maps.png')
-        return numbers(subject, examples, maps)
+        empty = {title: sum(not heat.any() for heat in own) for title, own in maps.items()}
+        return dict(numbers(subject, examples, maps), empty_maps=empty)
 
 
 @ANALYSES.register_module(name='attention')
 class Attention(Analysis):
-    """Attention of original, tuned and blended pooling, and its share on the object."""
+    """Attention of original and tuned pooling and the model, and its share on the object."""
 
     options = ('limit',)
 
@@ -193,7 +194,7 @@ def draw(
 ) -> None:
     """A row for each picture, a column for each map."""
     shown = range(min(SHOWN, len(examples)))
-    figure = Figure((2.2 * (1 + len(maps)), 2.3 * len(shown)), layout='constrained')
+    figure = Figure((1.7 * (1 + len(maps)), 1.85 * len(shown)), layout='constrained')
     grid = figure.subplots(len(shown), 1 + len(maps), squeeze=False)
     classes = subject.model.classes
     for row, number in zip(grid, shown):

@@ -7,12 +7,14 @@ from typing import Any, Dict, List, Sequence
 
 import numpy as np
 import torch
+from matplotlib import colormaps
 from matplotlib.figure import Figure
 from PIL import Image
 from sklearn.cluster import KMeans
 from tqdm import tqdm
 
 from ..errors import InputError, near_matches
+from ..photos import read_photo
 from ..plots import save
 from ..registry import ANALYSES
 from .base import Analysis
@@ -107,9 +109,9 @@ class Parts(Analysis):
                     file=example.path.name,
                     class_name=subject.model.classes[label],
                     parts=list(masks),
-                    shapley={t: v.tolist() for t, v in zip(figures, shapley_values(values).T)},
-                    whole=dict(zip(figures, values[-1].tolist())),
-                    nothing=dict(zip(figures, values[0].tolist())),
+                    shapley=dict(zip(figures, shapley_values(values).T.round(5).tolist())),
+                    whole=dict(zip(figures, values[-1].round(5).tolist())),
+                    nothing=dict(zip(figures, values[0].round(5).tolist())),
                 )
             )
         drawn = [(e, self.masks(subject, e, args), row) for e, row in zip(examples[:SHOWN], rows)]
@@ -130,16 +132,22 @@ class Parts(Analysis):
         return joined
 
     def masks_of_file(self, subject: Subject, example: Example, folder: Path) -> Masks:
-        """Each grey value of ``FOLDER/NAME.png`` is a part."""
+        """Each grey value of ``FOLDER/STEM.png`` is a part."""
         file = folder / f'{example.path.stem}.png'
         if not file.is_file():
             raise InputError(f'{file} does not exist: --masks needs one for {example.path.name}.')
         with Image.open(file) as image:
             values = np.array(image if image.mode in ('L', 'P') else image.convert('L'))
+        size = read_photo(example.path).size
+        if values.shape != size[::-1]:
+            raise InputError(
+                f'{file} has {values.shape[1]} x {values.shape[0]} pixels, and {example.path} '
+                f'{size[0]} x {size[1]}. Masks should have the size of the upright photo.'
+            )
         known = np.unique(values)
         if len(known) > EXACT:
             raise InputError(f'{file} has {len(known)} parts; up to {EXACT} are supported.')
-        return {str(v): subject.crop_mask(values == v) for v in known}
+        return subject.crop_masks({str(v): values == v for v in known})
 
     def label(self, subject: Subject, example: Example, args: Namespace) -> int:
         """Of the class that was named, the true one, or the predicted one."""
@@ -192,15 +200,17 @@ def means(rows: Sequence[dict]) -> Dict[str, Dict[str, float]]:
 
 
 def draw(drawn: Sequence[tuple], path: Path) -> None:
-    """For each image its parts, and bars of their values."""
-    figure = Figure((8, 2.6 * len(drawn)), layout='constrained')
-    grid = figure.subplots(len(drawn), 2, squeeze=False, width_ratios=[1, 2.2])
-    for (left, right), (example, masks, row) in zip(grid, drawn):
+    """For each image the picture, its parts, and bars of their values; a part has one colour."""
+    figure = Figure((8, 2.1 * len(drawn)), layout='constrained')
+    grid = figure.subplots(len(drawn), 3, squeeze=False, width_ratios=[1, 1, 2.4])
+    colors = colormaps['Set2'](range(EXACT))
+    for (left, middle, right), (example, masks, row) in zip(grid, drawn):
         names = list(masks)
-        regions = sum(number * mask for number, mask in enumerate(masks.values()))
+        regions = np.stack(list(masks.values())).argmax(0)
         left.imshow(example.picture)
-        left.imshow(regions, cmap='tab10', vmin=0, vmax=9, alpha=0.45, interpolation='nearest')
         left.set(xticks=[], yticks=[], xlabel=row['class_name'])
+        middle.imshow(colors[regions], interpolation='nearest')
+        middle.set(xticks=[], yticks=[])
         titles = list(row['shapley'])
         places, width = np.arange(len(names)), 0.8 / len(titles)
         for number, title in enumerate(titles):
@@ -208,7 +218,11 @@ def draw(drawn: Sequence[tuple], path: Path) -> None:
                 places + number * width, 100 * np.array(row['shapley'][title]), width, label=title
             )
         right.axhline(0, color='k', linewidth=0.8)
-        right.set_xticks(places + 0.4 - width / 2, names, rotation=20)
+        right.set_xticks(places + 0.4 - width / 2, names, rotation=20, fontsize=8)
+        for label, color in zip(right.get_xticklabels(), colors):
+            label.set_bbox(dict(facecolor=color, edgecolor='none', pad=2))
         right.set_ylabel('Shapley value (%)')
-    grid[0][1].legend()
+    grid[0][2].legend(fontsize=8)
+    for panel, title in zip(grid[0], ('picture', 'parts')):
+        panel.set_title(title, fontsize=10)
     save(figure, path)

@@ -5,6 +5,8 @@ from pathlib import Path
 from typing import Any, Dict, List
 
 import pandas as pd
+from cycler import cycler
+from matplotlib import rc_context, rcParams
 
 from ..errors import InputError
 from ..plots import plot_accuracy, plot_gain
@@ -91,7 +93,10 @@ def draw(data: pd.DataFrame, path: Path) -> Dict[str, Any]:
         raise InputError('these are results of zero-shot CLIP alone, without shots to draw.')
     cells = first.groupby(['method', 'shots', 'dataset'], sort=False).accuracy
     mean, std = cells.mean().unstack('dataset'), cells.std().unstack('dataset')
-    plot_accuracy(mean, 'Test accuracy', path, std)
+    # Ten colours are not enough for all methods
+    styles = cycler(linestyle=['-', '--', ':', '-.']) * rcParams['axes.prop_cycle']
+    with rc_context({'axes.prop_cycle': styles}):
+        plot_accuracy(mean, 'Test accuracy', path, std)
     return {
         name: {
             method: {str(k): round(v, 2) for (_, k), v in own.dropna().items()}

@@ -1,21 +1,22 @@
 """A trained model, and pictures to look at through it."""
 
-import random
 from argparse import Namespace
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any, Dict, Iterator, List, Optional, Sequence, Tuple
+from typing import Any, Dict, List, Optional, Tuple
 
 import numpy as np
+import pandas as pd
 import torch
 from mmengine.dataset import Compose
 from mmpretrain import get_model
+from PIL import Image
 
 from ..checkpoint import checkpoint_file
 from ..config import load_config
 from ..datasets.build import test_datasets
-from ..errors import InputError
+from ..errors import InputError, first_line
 from ..photos import find_photos, read_photo
 from ..registry import TRANSFORMS
 
@@ -90,12 +91,16 @@ class Subject:
         return list(self.cfg.test_dataloader.dataset.pipeline)
 
     def examples(self, limit: int) -> List[Example]:
-        """The photos that were named, or so many test images, drawn with a fixed seed."""
+        """The photos that were named, or so many test images."""
         if self.photos:
             return [self.photo(path) for path in self.photos]
-        count = len(self.dataset)
-        chosen = random.Random(0).sample(range(count), min(limit, count))
-        return [self.test_image(index) for index in sorted(chosen)]
+        return [self.test_image(index) for index in self.chosen(limit)]
+
+    def chosen(self, limit: int) -> List[int]:
+        """Numbers of test images, in random order by a fixed seed, one of each class in turn."""
+        labels = pd.Series(self.dataset.get_gt_labels()).sample(frac=1, random_state=0)
+        turns = labels.groupby(labels).cumcount().sort_values(kind='stable')
+        return [int(index) for index in turns.index[:limit]]
 
     def photo(self, path: Path) -> Example:
         """A file as an example.
@@ -105,8 +110,8 @@ class Subject:
         """
         try:
             crop = Compose(self.pipeline)(dict(img_path=str(path)))['inputs']
-        except (OSError, SyntaxError, ValueError) as error:
-            raise InputError(f'{path} cannot be read as an image: {error}') from None
+        except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
+            raise InputError(f'{path} cannot be read as an image: {first_line(error)}') from None
         return Example(path, *self.seen(crop))
 
     def test_image(self, index: int) -> Example:
@@ -122,11 +127,6 @@ class Subject:
         picture = crop.flip(0) if self.model.data_preprocessor.to_rgb else crop
         return picture.permute(1, 2, 0).numpy(), batch['inputs'][0]
 
-    def batches(self, examples: Sequence[Example]) -> Iterator[torch.Tensor]:
-        """Inputs of examples, shape (B, 3, H, W)."""
-        for start in range(0, len(examples), BATCH):
-            yield torch.stack([e.inputs for e in examples[start : start + BATCH]])
-
     @cached_property
     def crop(self) -> Any:
         """The transform of the pipeline that cuts out what the model sees."""
@@ -134,15 +134,14 @@ class Subject:
         return TRANSFORMS.build(own)
 
     def masks(self, example: Example) -> Dict[str, np.ndarray]:
-        """Masks of the parts of a test image, by name, as it is cropped, bool, shape (H, W).
+        """Masks of the parts of a test image, by name, see :meth:`crop_masks`.
 
         Raises:
             InputError: The data set knows no parts.
         """
         if not self.knows('part_masks') or example.index is None:
             raise InputError('there are no masks of parts of these pictures. Use --masks.')
-        own = self.dataset.masks(example.index)
-        return {name: self.crop_mask(mask) for name, mask in own.items()}
+        return self.crop_masks(self.dataset.masks(example.index))
 
     def knows(self, what: str) -> bool:
         """Whether test images come with 'part_masks' or 'keypoints'."""
@@ -153,10 +152,17 @@ class Subject:
         """The part that tells the class; empty if the data set names none."""
         return str(self.dataset.metainfo.get('class_part', ''))
 
-    def crop_mask(self, mask: np.ndarray) -> np.ndarray:
-        """A mask of a whole picture, bool, as the picture is cropped."""
-        pixels = np.repeat(255 * mask.astype(np.uint8)[..., None], 3, -1)
-        return self.crop.transform(dict(img=pixels))['img'][..., 0] > 127
+    def crop_masks(self, masks: Dict[str, np.ndarray]) -> Dict[str, np.ndarray]:
+        """Masks that cover a whole picture, as the picture is cropped, bool, shape (H, W).
+
+        Each pixel is of the part that has most of it, so that they cover the crop.
+        """
+        crops = []
+        for mask in masks.values():
+            pixels = np.repeat(255 * mask.astype(np.uint8)[..., None], 3, -1)
+            crops.append(self.crop.transform(dict(img=pixels))['img'][..., 0])
+        largest = np.argmax(crops, 0)
+        return {name: largest == number for number, name in enumerate(masks)}
 
     def crop_points(self, points: Points, example: Example) -> Points:
         """Points (x, y) of a whole picture, in pixels, as the picture is cropped."""

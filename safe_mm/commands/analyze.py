@@ -19,20 +19,25 @@ def run(args: Namespace) -> None:
     """Runs an analysis by the options of tools/analyze.py."""
     import safe_mm.analyses  # noqa: F401, which registers them
 
-    kind = ANALYSES.get(args.name)
+    kind = ANALYSES.get(args.analysis)
     if kind is None:
         known = ', '.join(sorted(ANALYSES.module_dict))
-        near = near_matches(args.name, ANALYSES.module_dict)
+        near = near_matches(args.analysis, ANALYSES.module_dict)
         raise InputError(
-            f'there is no analysis {args.name!r}. Near matches: {near}. All of them: {known}.'
+            f'there is no analysis {args.analysis!r}. Near matches: {near}. All of them: {known}.'
         )
     analysis = kind()
     for option, default in OWN.items():
         if getattr(args, option) != default and option not in analysis.options:
             name = option.replace('_name', '')
-            raise InputError(f'--{name} has no effect on {args.name}.')
-    folder = args.out or Path('work_dirs', 'analyses', args.name)
-    folder.mkdir(parents=True, exist_ok=True)
+            raise InputError(f'--{name} has no effect on {args.analysis}.')
+    folder = args.out or Path('work_dirs', 'analyses', args.analysis)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise InputError(
+            f'the folder {folder} cannot be created ({error.strerror}). Use another --out.'
+        ) from None
     if analysis.of_records:
         places = [args.config, args.checkpoint, *args.photos]
         subject: Any = read_results([Path(place) for place in places if place])[0]
@@ -42,7 +47,7 @@ def run(args: Namespace) -> None:
         subject = Subject(args)
     args.limit = args.limit or analysis.images
     numbers = analysis.run(subject, args, folder)
-    write_text(folder / f'{args.name}.json', json.dumps(numbers, indent=1) + '\n')
+    write_text(folder / f'{args.analysis}.json', json.dumps(numbers, indent=1) + '\n')
     short = {key: value for key, value in numbers.items() if len(json.dumps(value)) < SHOWN}
     print(json.dumps(short, indent=1))
-    print(f'Pictures and {args.name}.json: {folder}')
+    print(f'Pictures and {args.analysis}.json: {folder}')
