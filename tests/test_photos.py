@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import sys
 from copy import deepcopy
 from importlib.util import find_spec
 from pathlib import Path
@@ -9,6 +10,7 @@ from pathlib import Path
 import pytest
 import timm
 import torch
+from mmpretrain import get_model
 from safetensors.torch import save_file
 from torch.nn import functional as F
 
@@ -112,6 +114,15 @@ def test_parts_equal_encode_image():
         expected = load_clip('photos', 'seed1').eval().encode_image(images)
         found = clip.pool.eval()(clip.trunk.eval()(images))
     torch.testing.assert_close(found, expected, rtol=0, atol=1e-5)
+
+
+@needs_photos
+def test_mmpretrain_works_beside_transformers():
+    build('photos', False)
+    assert 'transformers' in sys.modules
+    model = get_model('resnet18_8xb32_in1k', pretrained=False).eval()
+    with torch.no_grad():
+        assert model(torch.zeros(1, 3, 32, 32)).shape == (1, 1000)
 
 
 @pytest.fixture

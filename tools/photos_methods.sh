@@ -8,10 +8,11 @@ DATA=$(realpath "${1:?usage: photos_methods.sh FOLDER [OPTIONS]}")
 OPTIONS=("${@:2}")
 cd "$(dirname "$0")/.."
 
-# NAME of a config, then its --cfg-options
+# NAME of a config, then its --cfg-options; DATASETS and SHOTS may be set
 sweep() {
     ${PYTHON:-python} tools/sweep.py "configs/$1.py" --clips photos:seed1 \
-        --datasets caltech101 eurosat --data-root "$DATA" --work-dir work_dirs/photos_methods \
+        --datasets ${DATASETS:-caltech101 eurosat} --shots ${SHOTS:-1 2 4 8 16} \
+        --data-root "$DATA" --work-dir work_dirs/photos_methods \
         "${OPTIONS[@]}" ${2:+--cfg-options} "${@:2}"
 }
 
@@ -39,4 +40,16 @@ sweep safe-a $SAFE
 for method in gda linear-probe lp-plus-plus tuned-head prolip; do
     sweep safe_$method $SAFE
 done
-sweep coop-m4 $(train 2e-2 400 1) $CROPS train_cfg.val_interval=100
+
+# DATASET, SHOTS, ITERATIONS: 50 epochs at 1 shot, 100 at 2 and 4, 200 at 8 and 16,
+# as published, but at least 400 iterations
+coop() {
+    DATASETS=$1 SHOTS=$2 sweep coop-m4 $(train 2e-2 $3 1) $CROPS train_cfg.val_interval=100
+}
+coop eurosat "1 2 4" 400
+coop eurosat 8 600
+coop eurosat 16 1000
+coop caltech101 1 400
+coop caltech101 2 700
+coop caltech101 4 1300
+coop caltech101 "8 16" 400 # not 5,000 and 10,000, which take hours

@@ -16,6 +16,7 @@ from PIL import Image
 from ..checkpoint import checkpoint_file
 from ..config import load_config
 from ..datasets.build import test_datasets
+from ..device import find_device
 from ..errors import InputError, first_line
 from ..photos import find_photos, read_photo
 from ..registry import TRANSFORMS
@@ -64,7 +65,8 @@ class Subject:
         if trains and not args.checkpoint:
             raise InputError(f'{args.config} needs a checkpoint, or the work dir of its training.')
         file = checkpoint_file(args.checkpoint) if trains else False
-        self.model: Any = get_model(self.cfg, pretrained=file, device=args.device).eval()
+        device = find_device(args.device)
+        self.model: Any = get_model(self.cfg, pretrained=file, device=device).eval()
         named = [Path(photo) for photo in args.photos]
         if not trains and args.checkpoint:
             named.insert(0, Path(args.checkpoint))  # there is none
