@@ -19,7 +19,8 @@ from .shapes import draw_shapes
 from .test_llava import make_batch, make_llava
 
 pytest.importorskip('torch', '2.6')  # to export
-FILES = ['README.md', 'CONTRIBUTING.md', *(f'docs/{p.name}' for p in (ROOT / 'docs').glob('*.md'))]
+DOCS = sorted((ROOT / 'docs').rglob('*.md'))
+FILES = ['README.md', 'CONTRIBUTING.md', *(str(path.relative_to(ROOT)) for path in DOCS)]
 CLIP = 'creatures-rn:seed1'
 WORK_DIR = 'work_dirs/safe/caltech101_shots16_seed1'  # of README's training
 # What a reader replaces, or has
@@ -97,6 +98,7 @@ def mine(words):
     """The words of a command with what a reader would put in."""
     names = dict(NAME='accuracy' if 'RESULTS' in words else 'attention', FORMAT='classifier')
     names.update(MINE, OUT='out.safetensors')
+    names['load_from=CHECKPOINT'] = f'load_from={checkpoint_file(WORK_DIR)}'
     return [names.get(w, w) for w in words if w not in ('[PHOTOS', '...]')]  # optional ones
 
 
@@ -111,7 +113,8 @@ def run(tool, words):
         more += ['--limit', '2', '--clip', CLIP]
         more += [] if creatures else ['--dataset', 'caltech101', '--data-root', 'data']
     elif tool == 'report':
-        words, more = ['docs/results/photos_new.jsonl'], ['--out', 'report']
+        results = {w: 'docs/results/photos_new.jsonl' for w in words if w.startswith('work_dirs/')}
+        words, more = [results.get(w, w) for w in words], ['--out', 'report']
     elif tool in ('train', 'demo', 'check'):
         more += ['--clip', CLIP, '--cfg-options', *SHORT]
     elif tool == 'test':
