@@ -103,7 +103,7 @@ def test_average_of_the_datasets_there_are(tmp_path):
 @pytest.mark.parametrize('file', sorted((ROOT / 'docs' / 'results').glob('*.jsonl')), ids=str)
 def test_published_results_can_be_read(file):
     results, failed = res.read_results([file])
-    assert len(results) > 5 and not failed
+    assert results and not failed
     for one in res.prepare(results):
         assert one['name'] and all(0 < t['accuracy'] <= 100 for t in one['test'].values())
 
