@@ -116,7 +116,9 @@ class Tool:
             assert not failed
             own = [{k: v for k, v in r.items() if k not in ('made', 'seconds')} for r in found]
             return {json.dumps(r.pop('place')[-20:]): r for r in own}
-        states = {path.name: weights(path) for path in self.work_dir.glob('*.pth')}
+        # Of checkpoints the last: one that was saved at a stop may take the place of others
+        last = Path((self.work_dir / 'last_checkpoint').read_text())
+        states = {path.name: weights(path) for path in [*self.work_dir.glob('best_*.pth'), last]}
         search = self.work_dir / 'search.json'
         return dict(states, search=search.exists() and search.read_text())
 

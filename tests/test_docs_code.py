@@ -30,6 +30,7 @@ MINE = {
     'CONFIG': 'configs/safe.py',
     'FOLDER': 'shapes',
     'OTHER_FOLDER': 'shapes',
+    'OTHER_FOLDER/test/llama': 'photos',
     'PHOTOS': 'photos',
     'RESULTS': 'docs/results/creatures.jsonl',
     'FILE.safetensors': 'mine.safetensors',
@@ -90,6 +91,7 @@ def commands(block, folder):
     log = folder / 'commands.jsonl'
     log.write_text('')
     env = dict(os.environ, COMMANDS=str(log), PATH=f'{folder / "bin"}:{os.environ["PATH"]}')
+    env.pop('PYTHON', None)
     subprocess.run(['bash', '-euc', block], cwd=folder, env=env, check=True)
     return [json.loads(line) for line in log.read_text().splitlines()]
 
