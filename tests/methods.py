@@ -7,6 +7,8 @@ from typing import NamedTuple, Optional
 import pytest
 from mmengine.config import Config
 
+from safe_mm.checkpoint import read_checkpoint
+
 from .conftest import ROOT
 from .shapes import COLORS
 
@@ -175,6 +177,11 @@ def best(work_dir):
     files = list(work_dir.glob('best_fitted_*.pth')) or list(work_dir.glob('best_*.pth'))
     (file,) = files
     return file
+
+
+def best_score(work_dir):
+    """Validation accuracy of these weights."""
+    return read_checkpoint(str(best(work_dir)))['message_hub']['runtime_info']['best_score']
 
 
 def tolerance(method):

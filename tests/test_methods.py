@@ -12,7 +12,6 @@ from mmengine.config import Config
 from mmpretrain import get_model
 from timm.layers import to_2tuple
 
-from safe_mm.checkpoint import read_checkpoint
 from safe_mm.config import load_config
 from safe_mm.errors import InputError
 from safe_mm.models.slim import _tensors
@@ -20,7 +19,18 @@ from safe_mm.options import add_common_options
 from safe_mm.registry import MODELS
 
 from .conftest import fails, run_tool, weights
-from .methods import DISTINCT, METHODS, OWN, RUN, best, named, own_config, own_options, tolerance
+from .methods import (
+    DISTINCT,
+    METHODS,
+    OWN,
+    RUN,
+    best,
+    best_score,
+    named,
+    own_config,
+    own_options,
+    tolerance,
+)
 
 # What is no parameter of a classifier, and may change; W_c does by template mining
 STATE = {'labels', 'constraint_weights', 'class_weights', 'step', 'finished'}
@@ -83,11 +93,7 @@ def test_cached_equals_streamed(method, train_method, tmp_path, shapes):
     for key, value in one.items():
         if method.exact or not key.startswith('head.'):
             torch.testing.assert_close(two[key], value, rtol=1e-4, atol=1e-4)
-    scores = [
-        read_checkpoint(str(best(folder)))['message_hub']['runtime_info']['best_score']
-        for folder in (cached, tmp_path)
-    ]
-    assert scores[0] == pytest.approx(scores[1], abs=tolerance(method))
+    assert best_score(cached) == pytest.approx(best_score(tmp_path), abs=tolerance(method))
 
 
 @named(RUN)

@@ -7,10 +7,8 @@ import pytest
 import torch
 from mmengine.config import Config
 
-from safe_mm.checkpoint import read_checkpoint
-
 from .conftest import run_tool, weights
-from .methods import IN_TWO, OWN, best, named, own_options, tolerance
+from .methods import IN_TWO, OWN, best, best_score, named, own_options, tolerance
 from .two_processes import run_in_two
 
 
@@ -30,11 +28,7 @@ def test_two_processes_equal_one(method, train_method, tmp_path):
     for key, value in one.items():
         if method.exact or not key.startswith('head.'):
             torch.testing.assert_close(two[key], value, rtol=1e-4, atol=1e-4)
-    scores = [
-        read_checkpoint(str(best(folder)))['message_hub']['runtime_info']['best_score']
-        for folder in (work_dir, tmp_path)
-    ]
-    assert scores[0] == pytest.approx(scores[1], abs=tolerance(method))
+    assert best_score(work_dir) == pytest.approx(best_score(tmp_path), abs=tolerance(method))
     if method.name in IN_TWO:
         resume_in_two(method, file, tmp_path, half)
         check_test_in_two(method, file, tmp_path)
