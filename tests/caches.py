@@ -1,7 +1,5 @@
 """Configs of methods with a cache on coloured shapes, for tests."""
 
-import mmengine
-
 from .conftest import CONFIG, run_tool
 
 POOL = "neck=dict(_delete_=True, type='safe_mm.CLIPPool')"
@@ -29,19 +27,3 @@ def cache_config(name: str) -> str:
 
 def train(config, options, work_dir, *more) -> None:
     run_tool('train', config, *options, '--work-dir', work_dir, *more)
-
-
-def accuracy(config, work_dir, options, out) -> float:
-    run_tool(
-        'test',
-        config,
-        work_dir,
-        *options[:2],
-        '--work-dir',
-        out,
-        '--out',
-        out / 'metrics.json',
-        '--out-item',
-        'metrics',
-    )
-    return mmengine.load(out / 'metrics.json')['accuracy/top1']

@@ -1,5 +1,6 @@
 """What tests share: small CLIPs, drawn pictures, the tools as functions."""
 
+import gc
 import json
 import runpy
 import shutil
@@ -7,10 +8,13 @@ import socket
 import sys
 from argparse import ArgumentParser
 from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Callable
 
 import open_clip
 import pytest
 import torch
+from mmengine import load
 from mmengine.config import Config
 from mmengine.logging import MessageHub, MMLogger
 from mmengine.registry import init_default_scope
@@ -71,7 +75,14 @@ def plain_configs():
 
 @pytest.fixture(autouse=True)
 def mmpretrain_scope():
+    forget_runs()
     init_default_scope('mmpretrain')
+
+
+def forget_runs() -> None:
+    """Runs of one second share a name, by which mmengine would give them each other's log."""
+    for manager in (MessageHub, MMLogger, UniversalVisualizer):
+        manager._instance_dict.clear()
 
 
 @pytest.fixture(params=TINY)
@@ -82,13 +93,20 @@ def tiny_clip(request):
 
 def run_tool(name: str, *args: str) -> None:
     """Runs a tool in this process, as from the command line."""
-    for manager in (MessageHub, MMLogger, UniversalVisualizer):
-        manager._instance_dict.clear()  # runs of one second share a name
+    forget_runs()
     argv, sys.argv = sys.argv, [name, *map(str, args)]
     try:
         runpy.run_path(str(ROOT / 'tools' / f'{name}.py'), run_name='__main__')
     finally:
         sys.argv = argv
+
+
+def metrics(*args: str, run: Callable = run_tool) -> dict:
+    """What tools/test.py finds."""
+    with TemporaryDirectory() as folder:
+        out = Path(folder, 'metrics.json')
+        run('test', *args, '--work-dir', folder, '--out', out, '--out-item', 'metrics')
+        return load(out)
 
 
 def training(shapes: str, work_dir: Path) -> list:
@@ -168,14 +186,14 @@ def trained(shapes, tmp_path_factory):
 @pytest.fixture(scope='session')
 def train_method(shapes, tmp_path_factory):
     """Trains a method once; gives its config and work dir."""
-    from .methods import own_config, own_options  # which import from here
+    from .methods import own_options, write_config  # which import from here
 
     known = {}
 
     def train(method) -> tuple:
         if method.id not in known:
             folder = tmp_path_factory.mktemp(method.name)
-            file = own_config(method, folder, shapes)
+            file = write_config(method, folder, shapes)
             run_tool('train', file, *own_options(method, '--work-dir', folder / 'run'))
             known[method.id] = file, folder / 'run'
         return known[method.id]
@@ -206,3 +224,8 @@ def method(tmp_path, data):
         return file, ['--data-root', data, '--shots', '4']
 
     return write
+
+
+def pytest_collection_finish():
+    """What is imported by now is not searched for garbage."""
+    gc.freeze()

@@ -92,7 +92,7 @@ class Tool:
         else:
             name = 'safe-a' if kind == 'search' else 'tip-adapter-f'
             (method,) = (own for own in METHODS if own.name == name)
-            file = write_config(method, folder, data)
+            file = write_config(method, folder, data, features=folder / 'features')
             self.command = ['train', file, *options()]
             if kind == 'sweep':
                 clip = ['--clips', method.clip, '--shots', 1, '--seeds', 1, 2]

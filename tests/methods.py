@@ -19,8 +19,8 @@ dataset = dict(
     data_root='{data}', data_prefix='shapes', ann_file='', templates='a {{}}.')
 model = dict(classes=dataset)
 default_hooks = dict(
-    logger=dict(interval=5),
-    checkpoint=dict(interval=5),
+    logger=dict(interval=1),
+    checkpoint=dict(interval=2),
     feature_cache=dict(type='safe_mm.FeatureCacheHook', root='{root}'))
 param_scheduler = None
 """
@@ -29,7 +29,7 @@ train_dataloader = dict(num_workers=0, batch_size={batch}, dataset=dict(dataset,
 val_dataloader = dict(num_workers=0, dataset=dataset)
 """
 TRAIN = """
-train_cfg = dict(max_iters=10, val_interval=5)
+train_cfg = dict(max_iters=4, val_interval=2)
 """
 
 
@@ -126,18 +126,18 @@ IN_TWO = {'linear-probe', 'wise-ft', 'cocoop', 'cross-modal-linear', 'clip-cite'
 def write_config(
     method: Method, folder: Path, data: str, *more: str, features: Optional[Path] = None
 ) -> Path:
-    """A config of a method on the shapes, for ten iterations.
+    """A config of a method on the shapes, for four iterations.
 
     Args:
         method (Method): The method.
         folder (Path): For the config.
         data (str): Data root.
         more (str): Lines to add.
-        features (Path, optional): Of the feature cache. Defaults to one in ``folder``.
+        features (Path, optional): Of the feature cache. Defaults to one that tests share.
     """
     folder.mkdir(parents=True, exist_ok=True)
     source = ROOT / 'configs' / f'{method.name}.py'
-    text = SHAPES.format(config=source, data=data, root=features or folder / 'cache')
+    text = SHAPES.format(config=source, data=data, root=features or Path(data, 'features'))
     text += 'test_dataloader = dict(num_workers=0, dataset=dataset)\n'
     if method.name != 'zero-shot':
         own = Config.fromfile(source).train_dataloader  # as the method has it, but less
@@ -165,11 +165,6 @@ def named(methods: list):
 def own_options(method, *more):
     """Options with the CLIP of a method."""
     return options(*more, clip=method.clip)
-
-
-def own_config(method, folder, shapes, *more):
-    """All methods share their features, as in a sweep."""
-    return write_config(method, folder, shapes, *more, features=Path(shapes, 'features'))
 
 
 def best(work_dir):

@@ -17,10 +17,11 @@ SHORT = [
 ]
 
 
-def configs(folder: Path, data: str, *names: str) -> list:
+def configs(folder: Path, data: str, *names: str, **kwargs: Path) -> list:
     """Config files of methods on the coloured shapes."""
     by_name = {method.name: method for method in METHODS}
-    return [write_config(by_name[name], folder / 'configs', data) for name in names]
+    folder = folder / 'configs'
+    return [write_config(by_name[name], folder, data, **kwargs) for name in names]
 
 
 def options(folder: Path, *args) -> list:

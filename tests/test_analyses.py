@@ -23,7 +23,7 @@ from safe_mm.registry import ANALYSES
 from safe_mm.report.results import prepare, read_results, to_frame
 from safe_mm.report.tables import gains
 
-from .conftest import ROOT, fails, run_tool
+from .conftest import ROOT, fails, metrics, run_tool
 
 CONFIG = ROOT / 'configs' / 'safe_creatures.py'
 RESULTS = ROOT / 'docs' / 'results' / 'creatures.jsonl'
@@ -241,10 +241,7 @@ def test_confusions(runs, tmp_path, capsys):
     numbers = analyze('confusions', tmp_path, *options(runs))
     assert numbers['images'] == 20
     assert {p.stem for p in tmp_path.glob('*.png')} >= {'confusions', 'calibration', 'gains'}
-    metrics = tmp_path / 'metrics.json'
-    more = ['--out', metrics, '--out-item', 'metrics', '--work-dir', tmp_path / 'test']
-    run_tool('test', *options(runs), *more)
-    found = json.loads(metrics.read_text())
+    found = metrics(*options(runs))
     assert numbers['accuracy'] == pytest.approx(found['accuracy/top1'], abs=0.01)
     assert numbers['zero_shot'] == pytest.approx(found['figure/zero-shot'], abs=0.01)
     mean = sum(numbers['gains'].values()) / len(numbers['gains'])

@@ -3,7 +3,6 @@
 import json
 import shutil
 
-import mmengine
 import pytest
 import torch
 from mmengine.config import Config
@@ -14,8 +13,8 @@ from safe_mm.config import set_everywhere
 from safe_mm.pooled import pool_dataset
 from safe_mm.registry import DATASETS, MODELS
 
-from .caches import POOL, accuracy, train
-from .conftest import CONFIG, fails, run_tool, weights
+from .caches import POOL, train
+from .conftest import CONFIG, fails, metrics, run_tool, weights
 
 
 def test_tip_adapter_from_the_checkpoint_alone(method, data, tmp_path):
@@ -34,7 +33,7 @@ def test_tip_adapter_from_the_checkpoint_alone(method, data, tmp_path):
     assert (tmp_path / 'run' / 'search.png').stat().st_size > 5000
     for part in ('train', 'val'):
         shutil.rmtree(data / 'shapes' / part)
-    tested = accuracy(file, tmp_path / 'run', options, tmp_path / 'out')
+    tested = metrics(file, tmp_path / 'run', *options[:2])['accuracy/top1']
 
     # The same by hand, from the file alone
     cfg = Config.fromfile(file)
@@ -109,20 +108,8 @@ def test_zero_shot_takes_no_checkpoint(tmp_path, shapes, method):
         'train_cfg = val_cfg = optim_wrapper = param_scheduler = None\n'
         'test_dataloader = dict(num_workers=0)\n'
     )
-    run_tool(
-        'test',
-        file,
-        '--data-root',
-        shapes,
-        '--work-dir',
-        tmp_path / 'out',
-        '--out',
-        tmp_path / 'm.json',
-        '--out-item',
-        'metrics',
-    )
-    assert 0 <= mmengine.load(tmp_path / 'm.json')['accuracy/top1'] <= 100
     data = ['--data-root', shapes]
+    assert 0 <= metrics(file, *data)['accuracy/top1'] <= 100
     fails('takes no checkpoint', 'test', file, tmp_path, *data)
     fails('trains nothing. Use tools/test.py', 'train', file, *data)
     fails('needs a checkpoint', 'test', method('tip')[0], *data)

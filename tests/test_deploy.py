@@ -63,7 +63,7 @@ def work_dir(shapes, tmp_path_factory):
     def make(name):
         if name not in known:
             own, folder = method(name), tmp_path_factory.mktemp('run')
-            file = write_config(own, folder, shapes, features=Path(shapes, 'features'))
+            file = write_config(own, folder, shapes)
             args = [file, '--clip', own.clip, '--work-dir', folder / 'run']
             tool = 'test' if name == 'zero-shot' else 'train'
             run_tool(tool, *args, *(() if name == 'zero-shot' else ('--shots', 4)))

@@ -1,12 +1,11 @@
 """mmengine's EMAHook, with methods that are trained, fitted or interpolated."""
 
-import mmengine
 import pytest
 import torch
 from mmengine.hooks import Hook
 from mmengine.registry import HOOKS
 
-from .conftest import CONFIG, fails, run_tool, short, training, weights
+from .conftest import CONFIG, fails, metrics, run_tool, short, training, weights
 from .methods import METHODS, options, write_config
 
 EMA = ['default_hooks.ema.type=EMAHook', 'default_hooks.ema.momentum=0.2']
@@ -42,14 +41,7 @@ def test_train_resume_and_test(shapes, tmp_path):
     assert expected.keys() == actual.keys()
     assert all(torch.equal(expected[key], actual[key]) for key in expected)
 
-    found = []
-    for more in (EMA, []):
-        out = tmp_path / 'out.json'
-        run_tool(
-            *('test', CONFIG, whole, '--data-root', shapes, '--work-dir', tmp_path / 'test'),
-            *('--out', out, '--out-item', 'metrics', *short(16, *more)),
-        )
-        found.append(mmengine.load(out)['accuracy/top1'])
+    found = [metrics(CONFIG, whole, '--data-root', shapes, *short(16, *more)) for more in (EMA, [])]
     assert found[0] == found[1]
 
 

@@ -148,7 +148,7 @@ def tip_adapter_f(shapes, tmp_path):
     by_name = {method.name: method for method in METHODS}
     more = 'optim_wrapper = dict(optimizer=dict(lr=0.0))', 'search = dict(alpha=[5], gamma=[5])'
     file = write_config(by_name['tip-adapter-f'], tmp_path, shapes, *more)
-    return file, options('--cfg-options', 'train_cfg.val_interval=10')
+    return file, options('--cfg-options', 'train_cfg.val_interval=4')
 
 
 def test_a_head_fitted_before_has_been_fitted(tip_adapter_f, tmp_path):
@@ -160,7 +160,7 @@ def test_a_head_fitted_before_has_been_fitted(tip_adapter_f, tmp_path):
     one, two = (weights(tmp_path / n / name) for n in '12')
     assert one['head.keys'].norm(dim=-1).min() > 0.99
     torch.testing.assert_close(one, two, rtol=1e-4, atol=1e-4)
-    last = weights(tmp_path / '1' / 'iter_10.pth')
+    last = weights(tmp_path / '1' / 'iter_4.pth')
     assert torch.equal(one['head.keys'], last['head.keys'])
 
 

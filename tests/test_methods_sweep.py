@@ -2,19 +2,20 @@
 
 import json
 
-import mmengine
 import pytest
 
 from safe_mm.report.results import display_name
+from safe_mm.runs import executors
 
-from .conftest import run_tool
-from .methods import CLIP, DISTINCT, IN_TWO, METHODS, named, own_config
+from .conftest import metrics, run_tool
+from .methods import CLIP, DISTINCT, IN_TWO, METHODS, named, write_config
+from .two_processes import CONTEXT
 
 
 @named([METHODS[0], *DISTINCT])
 def test_sweep_agrees_with_test(method, train_method, tmp_path, shapes):
     """A result's accuracy is what tools/test.py measures of its weights."""
-    file = own_config(method, tmp_path, shapes)
+    file = write_config(method, tmp_path, shapes)
     run_tool(
         'sweep',
         file,
@@ -30,20 +31,7 @@ def test_sweep_agrees_with_test(method, train_method, tmp_path, shapes):
     (result,) = (tmp_path / 'sweep').rglob('result.json')
     found = json.loads(result.read_text())
     own = [result.parent] if method.name != 'zero-shot' else []
-    run_tool(
-        'test',
-        file,
-        *own,
-        '--clip',
-        method.clip,
-        '--work-dir',
-        tmp_path,
-        '--out',
-        tmp_path / 'out.json',
-        '--out-item',
-        'metrics',
-    )
-    tested = mmengine.load(tmp_path / 'out.json')
+    tested = metrics(file, *own, '--clip', method.clip)
     assert tested.pop('accuracy/top1') == pytest.approx(
         found['test']['test'].pop('accuracy'), abs=1e-4
     )
@@ -52,10 +40,11 @@ def test_sweep_agrees_with_test(method, train_method, tmp_path, shapes):
     } == pytest.approx(found['test']['test'], abs=1e-4)
 
 
-def test_a_sweep_of_many_methods_in_two_processes(tmp_path, shapes):
+def test_a_sweep_of_many_methods_in_two_processes(tmp_path, shapes, monkeypatch):
     """Has a result of each, in one report."""
+    monkeypatch.setattr(executors, 'get_context', lambda method: CONTEXT)  # starts no Python
     chosen = [method for method in METHODS if method.id in IN_TWO]
-    files = [own_config(method, tmp_path, shapes) for method in chosen]
+    files = [write_config(method, tmp_path, shapes) for method in chosen]
     common = ['--work-dir', tmp_path / 'out', '--clips', CLIP, '--shots', 4, '--seeds', 1]
     run_tool('sweep', *files, *common, '--jobs', 2)
     run_tool('report', tmp_path / 'out', '--out', tmp_path / 'report')

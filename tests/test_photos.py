@@ -1,7 +1,6 @@
 """The CLIP of photos, from parts that packages bring."""
 
 import hashlib
-import json
 import sys
 from copy import deepcopy
 from importlib.util import find_spec
@@ -21,7 +20,7 @@ from safe_mm.clip.parts import PARTS, packaged, read, read_parts, trunk_classifi
 from safe_mm.datasets.splits import read_folders
 from safe_mm.errors import InputError
 
-from .conftest import ROOT, run_tool
+from .conftest import ROOT, metrics, run_tool
 from .methods import Method, write_config
 
 SHIPPED = ROOT / 'safe_mm' / 'small_clip'
@@ -135,9 +134,7 @@ def run(shapes, tmp_path):
         short = ['train_cfg.max_iters=5', 'train_cfg.val_interval=5']
         run_tool('train', file, *common, '--shots', 4, *['--cfg-options', *short] * trains)
         assert (tmp_path / 'run' / 'iter_5.pth').is_file() == trains
-        out = tmp_path / 'metrics.json'
-        run_tool('test', file, tmp_path / 'run', *common, '--out', out, '--out-item', 'metrics')
-        return json.loads(out.read_text())
+        return metrics(file, tmp_path / 'run', *common[:2])
 
     return train_and_test
 

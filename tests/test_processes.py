@@ -5,7 +5,6 @@ import subprocess
 import sys
 from pathlib import Path
 
-import mmengine
 import pytest
 import torch
 from mmengine.runner import Runner
@@ -13,13 +12,22 @@ from safetensors.torch import load_file
 
 from safe_mm.registry import MODELS
 
-from .conftest import CONFIG, ROOT, config, free_port, require_two_devices, run_tool, short, weights
+from .conftest import (
+    CONFIG,
+    ROOT,
+    config,
+    free_port,
+    metrics,
+    require_two_devices,
+    run_tool,
+    short,
+    weights,
+)
 from .two_processes import run_in_two
 
 
-def launch(tool: str, *args: str, config: str = CONFIG) -> None:
-    """Runs a tool in two processes of one thread each."""
-    require_two_devices()
+def launch(tool: str, *args: str, **variables: str) -> str:
+    """Runs a tool in processes of one thread each; gives its output."""
     env = dict(
         os.environ,
         PORT=str(free_port()),
@@ -27,13 +35,14 @@ def launch(tool: str, *args: str, config: str = CONFIG) -> None:
         PATH=f'{Path(sys.executable).parent}:{os.environ["PATH"]}',
     )
     result = subprocess.run(
-        ['bash', str(ROOT / 'tools' / f'dist_{tool}.sh'), str(config), *map(str, args)],
-        env=env,
+        ['bash', str(ROOT / 'tools' / f'dist_{tool}.sh'), *map(str, args)],
+        env=dict(env, **variables),
         capture_output=True,
         text=True,
         timeout=300,
     )
     assert result.returncode == 0, result.stderr[-3000:]
+    return result.stdout
 
 
 def test_two_processes_share_features_and_runs(shapes, tmp_path):
@@ -93,8 +102,17 @@ def test_two_processes_take_the_same_step(shapes, tmp_path):
             'optim_wrapper.optimizer.lr=1e-5',
         ),
     ]
+    require_two_devices()
     run_tool('train', CONFIG, '--work-dir', tmp_path / 'one', *options)
-    launch('train', 2, '--work-dir', tmp_path / 'two', *options, 'train_dataloader.batch_size=4')
+    launch(
+        'train',
+        CONFIG,
+        2,
+        '--work-dir',
+        tmp_path / 'two',
+        *options,
+        'train_dataloader.batch_size=4',
+    )
     start = MODELS.build(config('--data-root', shapes).model).state_dict()
     for step in (1, 8):
         one = weights(tmp_path / 'one' / f'iter_{step}.pth')
@@ -107,31 +125,20 @@ def test_two_processes_take_the_same_step(shapes, tmp_path):
         )
         assert moved > 2e-6  # more than what is tolerated
 
-    launch(
-        'test',
-        tmp_path / 'two',
-        2,
-        '--work-dir',
-        tmp_path / 'two',
-        '--out',
-        tmp_path / 'two.json',
-        '--out-item',
-        'metrics',
-        *options,
-    )
-    run_tool(
-        'test',
-        CONFIG,
-        tmp_path / 'two',
-        '--work-dir',
-        tmp_path,
-        '--out',
-        tmp_path / 'one.json',
-        '--out-item',
-        'metrics',
-        *options,
-    )
-    assert mmengine.load(tmp_path / 'one.json') == mmengine.load(tmp_path / 'two.json')
+    own = tmp_path / 'two'
+    assert metrics(CONFIG, own, *options, run=run_in_two) == metrics(CONFIG, own, *options)
+
+
+@pytest.mark.parametrize('tool, words', [('train', ['2']), ('test', ['a run', '2'])])
+def test_launchers(tool, words, tmp_path):
+    """What torchrun gets, by a program in the place of python."""
+    (tmp_path / 'python').write_text('#!/usr/bin/env bash\nprintf "%s\\n" "$@"')
+    (tmp_path / 'python').chmod(0o755)
+    variables = dict(PATH=f'{tmp_path}:{os.environ["PATH"]}', NNODES='2')
+    found = launch(tool, 'a config.py', *words, '--seed', 3, **variables).splitlines()
+    assert found[:3] == ['-m', 'torch.distributed.run', '--nnodes=2']
+    own = ['a config.py', *words[:-1], '--launcher', 'pytorch', '--seed', '3']
+    assert found[-len(own) - 2 :] == ['--nproc_per_node=2', str(ROOT / f'tools/{tool}.py'), *own]
 
 
 def test_processes_exchange_trainable_tensors_only(shapes, tmp_path, monkeypatch):

@@ -4,7 +4,6 @@ import csv
 import json
 from pathlib import Path
 
-import mmengine
 import pytest
 import torch
 from mmengine.config import Config
@@ -16,7 +15,7 @@ from safe_mm.errors import InputError
 from safe_mm.registry import DATASETS, MODELS
 from safe_mm.report import base_to_new
 
-from .conftest import ROOT, config, fails, run_tool, weights
+from .conftest import ROOT, config, fails, metrics, run_tool, weights
 from .layouts import draw, draw_split
 from .methods import METHODS, options
 from .shapes import draw_shapes
@@ -171,14 +170,6 @@ def test_what_belongs_to_the_classes_is_declared(method):
         assert torch.equal(dict(three.named_parameters())[two.trainable[0]], trained)
 
 
-def metrics(folder: Path, *args) -> dict:
-    """What tools/test.py finds."""
-    out = folder / 'metrics.json'
-    more = ['--work-dir', folder, '--out', out, '--out-item', 'metrics']
-    run_tool('test', *args, *options()[:2], *more)
-    return mmengine.load(out)
-
-
 def is_trained(checkpoint: Path) -> bool:
     """Whether its pooling layer is not CLIP's own."""
     state = weights(checkpoint)
@@ -212,14 +203,15 @@ def test_base_to_new(base_to_new_sweep, tmp_path, shapes):
     (best,) = (base_to_new_sweep / 'sweep' / 'safe').rglob('best_*.pth')
     assert is_trained(best) and len(set(safe['new'].values())) > 1
     for half in ('base', 'new'):
-        expected = metrics(tmp_path, files['zero-shot'], '--subset', half)['accuracy/top1']
+        expected = metrics(files['zero-shot'], *options()[:2], '--subset', half)['accuracy/top1']
         assert zero[half]['accuracy'] == pytest.approx(expected)
         assert safe[half]['zero-shot'] == pytest.approx(expected)
-    tested = metrics(tmp_path, files['safe'], best, '--subset', 'new', '--new-classes')
+    tested = metrics(files['safe'], best, *options()[:2], '--subset', 'new', '--new-classes')
     assert tested['accuracy/top1'] == pytest.approx(safe['new']['accuracy'])
     assert tested['figure/zero-shot'] == pytest.approx(safe['new']['zero-shot'])
     # The config beside it knows the classes of both
-    tested = metrics(tmp_path, best.with_name('safe.py'), best, '--variant', 'new', '--new-classes')
+    again = [best.with_name('safe.py'), best, *options()[:2]]
+    tested = metrics(*again, '--variant', 'new', '--new-classes')
     assert tested['accuracy/top1'] == pytest.approx(safe['new']['accuracy'])
 
 
@@ -275,7 +267,7 @@ def test_transfer(tmp_path, capsys):
     assert is_trained(best)
     for file in (files[0], best.with_name('safe.py')):
         own = ['--dataset', 'dtd', '--data-root', data]
-        tested = metrics(tmp_path, file, best, *own, '--new-classes')
+        tested = metrics(file, best, *options()[:2], *own, '--new-classes')
         assert tested['accuracy/top1'] == pytest.approx(safe['test']['dtd']['accuracy'])
         assert tested['figure/zero-shot'] == pytest.approx(zero['test']['dtd']['accuracy'])
     cfg = Config.fromfile(best.with_name('safe.py'))

@@ -1,6 +1,5 @@
 """Sweeps: runs, their folders and results."""
 
-import json
 from argparse import ArgumentParser
 from multiprocessing import active_children
 
@@ -14,7 +13,7 @@ from safe_mm.options import add_common_options
 from safe_mm.runs import execute
 from safe_mm.runs.run import Run, run_config, run_key, weights_hash
 
-from .conftest import TINY_RN, fails, run_tool
+from .conftest import TINY_RN, fails, metrics, run_tool
 from .layouts import draw_imagenet, draw_split, write_imagenet_split
 from .sweeps import CONFIGS, SHORT, configs, figures, options, results, run
 
@@ -78,14 +77,14 @@ def test_methods_datasets_shots_and_seeds(tmp_path, monkeypatch):
 
 def test_tuned_trunks_are_tested_each_with_its_own(tmp_path, shapes):
     """Features of a trained trunk are no other run's."""
-    files = configs(tmp_path, shapes, 'fine-tune')
+    files = configs(tmp_path, shapes, 'fine-tune', features=tmp_path / 'cache')
     args = [*files, '--shots', 4, '--cfg-options', 'optim_wrapper.optimizer.lr=1e-2']
     both = run(tmp_path / 'both', *args, '--seeds', 1, 2)
     for seed in (1, 2):
         alone = run(tmp_path / f'alone{seed}', *args, '--seeds', seed)
         key = 'fine-tune', 'shapes', 4, seed
         assert alone[key]['test'] == both[key]['test']
-    cached = [file for file in (tmp_path / 'configs' / 'cache').iterdir()]
+    cached = list((tmp_path / 'cache').iterdir())
     assert len(cached) == 5  # test images once; train and val of each seed
 
 
@@ -101,7 +100,7 @@ def test_processes_of_loaders_end_with_their_run(tmp_path, shapes):
 def test_no_cache_writes_no_features(tmp_path, shapes):
     run(
         tmp_path,
-        *configs(tmp_path, shapes, 'safe'),
+        *configs(tmp_path, shapes, 'safe', features=tmp_path / 'cache'),
         '--shots',
         1,
         '--seeds',
@@ -109,7 +108,7 @@ def test_no_cache_writes_no_features(tmp_path, shapes):
         '--cfg-options',
         'default_hooks.feature_cache=None',
     )
-    assert not (tmp_path / 'configs' / 'cache').exists()
+    assert not (tmp_path / 'cache').exists()
 
 
 def test_stopped_sweep_continues(tmp_path, shapes, monkeypatch):
@@ -217,8 +216,7 @@ def test_out_of_distribution(tmp_path):
 
     # One of them by the weights alone
     file = next((tmp_path / 'sweep').rglob('best_fitted_*.pth'))
-    run_tool(
-        'test',
+    tested = metrics(
         CONFIGS / 'safe-a.py',
         file,
         '--dataset',
@@ -229,17 +227,10 @@ def test_out_of_distribution(tmp_path):
         f'{TINY_RN}:None',
         '--data-root',
         tmp_path / 'data',
-        '--work-dir',
-        tmp_path / 'out',
-        '--out',
-        tmp_path / 'out.json',
-        '--out-item',
-        'metrics',
         '--cfg-options',
         *few,
         'test_dataloader.num_workers=0',
     )
-    tested = json.loads((tmp_path / 'out.json').read_text())
     assert tested['accuracy/top1'] == pytest.approx(result['test']['imagenet_r']['accuracy'])
 
 

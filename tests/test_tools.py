@@ -16,7 +16,7 @@ from safe_mm.methods.zero_shot import text_class_weights
 from safe_mm.prompts import class_prompts
 from safe_mm.registry import MODELS
 
-from .conftest import CONFIG, TINY_RN, config, fails, run_tool, short, training, weights
+from .conftest import CONFIG, TINY_RN, config, fails, metrics, run_tool, short, training, weights
 from .shapes import draw_shapes
 
 
@@ -72,22 +72,7 @@ def test_frozen_tensors_stay_bit_identical(shapes, tmp_path, clip):
 
 
 def test_test_tool(trained, shapes, tmp_path):
-    out = tmp_path / 'metrics.json'
-    run_tool(
-        'test',
-        CONFIG,
-        trained,
-        '--data-root',
-        shapes,
-        '--work-dir',
-        tmp_path,
-        '--out',
-        out,
-        '--out-item',
-        'metrics',
-        *short(120),
-    )
-    accuracy = mmengine.load(out)['accuracy/top1']
+    accuracy = metrics(CONFIG, trained, '--data-root', shapes, *short(120))['accuracy/top1']
     assert accuracy > 60  # colours are easy; chance is 16.7
 
     out = tmp_path / 'pred.pkl'
