@@ -47,6 +47,23 @@ def new_file(path: Path, size: int = 0, advice: str = '') -> Iterator[Path]:
             draft.unlink()
 
 
+def make_folder(path: Path, option: str) -> Path:
+    """Creates a folder, whose path ``option`` gives.
+
+    Raises:
+        InputError: It cannot be created, or nothing can be written into it.
+    """
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise InputError(
+            f'{path} cannot be created ({error.strerror}). Use another {option}.'
+        ) from None
+    if not os.access(path, os.W_OK):
+        raise InputError(f'{path} is read-only. Use another {option}.')
+    return path
+
+
 def write_text(path: Path, text: str) -> None:
     """Writes a file in UTF-8, see :func:`new_file`."""
     content = text.encode('utf-8')

@@ -29,24 +29,6 @@ OF_THE_MACHINE = (
 )
 
 
-def make_work_dir(path: str) -> Path:
-    """Creates the folder.
-
-    Raises:
-        InputError: It cannot be created, or nothing can be written into it.
-    """
-    folder = Path(path)
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise InputError(
-            f'the work dir {folder} cannot be created ({error.strerror}). Use another --work-dir.'
-        ) from None
-    if not os.access(folder, os.W_OK):
-        raise InputError(f'the work dir {folder} is read-only. Use another --work-dir.')
-    return folder
-
-
 @contextmanager
 def claimed(folder: Path) -> Iterator[None]:
     """Keeps other training runs out of a folder.

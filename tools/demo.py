@@ -16,13 +16,13 @@ from tqdm import tqdm
 
 from safe_mm.datasets.build import test_datasets
 from safe_mm.errors import InputError, counted, exit_cleanly
+from safe_mm.files import make_folder
 from safe_mm.models import CLIPClassifier
 from safe_mm.options import add_common_options
 from safe_mm.plots import plot_accuracy, plot_attention
 from safe_mm.report.results import VARIANTS
 from safe_mm.runs.execute import build_runner, test, train
 from safe_mm.runs.run import Run, run_config
-from safe_mm.work_dir import make_work_dir
 
 SHOTS = (1, 4, 16)
 SEEDS = (1, 2, 3)
@@ -137,7 +137,7 @@ def main() -> None:
     if args.port or args.no_browser:
         raise InputError('--port and --no-browser are of the page, which takes no config.')
     args.grid, args.work_dir = False, args.work_dir or 'work_dirs/demo'
-    folder = make_work_dir(args.work_dir)
+    folder = make_folder(Path(args.work_dir), '--work-dir')
     name, accuracy, attention, images, model = run_all(args)
     print_tables(name, len(SEEDS) if args.seed is None else 1, accuracy, attention)
     plot_accuracy(accuracy, f'Dataset {name}', folder / 'accuracy.png', one_scale=True)

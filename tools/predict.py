@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, List
 
 from safe_mm.errors import InputError, counted, exit_cleanly
+from safe_mm.files import make_folder, new_file, write_text
 
 if TYPE_CHECKING:
     from safe_mm.deploy.predictor import Prediction, Predictor
@@ -36,10 +37,8 @@ def draw_attention(predictor: 'Predictor', predictions: List['Prediction'], fold
     import numpy as np
     from PIL import Image
 
-    from safe_mm.files import new_file
     from safe_mm.overlay import overlay
 
-    folder.mkdir(parents=True, exist_ok=True)
     for number, found in enumerate(predictions):
         picture = predictor.picture(found.path)
         pair = np.concatenate([picture, overlay(picture, found.attention)], axis=1)
@@ -53,10 +52,11 @@ def main() -> None:
     args = parse_args()
     if args.out and not args.out.parent.is_dir():
         raise InputError(f'the folder {args.out.parent} does not exist. Create it first.')
+    if args.attention:
+        make_folder(args.attention, '--attention')
     import pandas as pd  # --help answers without these
 
     from safe_mm import Predictor
-    from safe_mm.files import write_text
 
     predictor = Predictor.from_checkpoint(args.classifier, args.config, args.device)
     broken: List[InputError] = []

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from ..errors import InputError, near_matches
-from ..files import write_text
+from ..files import make_folder, write_text
 from ..registry import ANALYSES
 from ..report.results import read_results
 
@@ -31,13 +31,7 @@ def run(args: Namespace) -> None:
         if getattr(args, option) != default and option not in analysis.options:
             name = option.replace('_name', '')
             raise InputError(f'--{name} has no effect on {args.analysis}.')
-    folder = args.out or Path('work_dirs', 'analyses', args.analysis)
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise InputError(
-            f'the folder {folder} cannot be created ({error.strerror}). Use another --out.'
-        ) from None
+    folder = make_folder(args.out or Path('work_dirs', 'analyses', args.analysis), '--out')
     if analysis.of_records:
         places = [args.config, args.checkpoint, *args.photos]
         subject: Any = read_results([Path(place) for place in places if place])[0]

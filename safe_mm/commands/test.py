@@ -13,8 +13,7 @@ from ..config import load_config
 from ..datasets.variants import use_variant
 from ..engine import QuietRunner
 from ..errors import InputError
-from ..files import new_file
-from ..work_dir import make_work_dir
+from ..files import make_folder, new_file
 
 ENDINGS = dict(pred=('.pkl', '.pickle'), metrics=('.json', '.yaml', '.yml', '.pkl'))
 
@@ -23,7 +22,7 @@ def run(args: Namespace) -> None:
     """Tests by the options of tools/test.py."""
     cfg = load_config(args)
     apply_test_options(cfg, args)
-    make_work_dir(cfg.work_dir)
+    make_folder(Path(cfg.work_dir), '--work-dir')
     runner = QuietRunner.from_cfg(cfg)
     if args.out and args.out_item == 'pred':
         runner.test_evaluator.metrics.append(DumpResults(args.out))

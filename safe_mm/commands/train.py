@@ -14,9 +14,10 @@ from ..config import load_config
 from ..datasets.build import check_before_training, hash_of_list
 from ..engine import NewRateHook, QuietRunner, StopHook, enable_joint_training, expand_grid
 from ..errors import InputError
+from ..files import make_folder
 from ..stopping import advice_on_stop
 from ..values import check_ranges
-from ..work_dir import check_same_run, claimed, clear_work_dir, make_work_dir
+from ..work_dir import check_same_run, claimed, clear_work_dir
 
 
 def run(args: Namespace) -> None:
@@ -27,7 +28,7 @@ def run(args: Namespace) -> None:
     cfg.train_images = hash_of_list(datasets['train'])  # a run's own, as its settings are
     if cfg.get('resume') and not args.allow_changes:
         check_same_run(cfg, cfg.load_from, 'Use the options it had, or --allow-changes.')
-    folder = make_work_dir(cfg.work_dir)
+    folder = make_folder(Path(cfg.work_dir), '--work-dir')
     with advice_on_stop(partial(how_to_go_on, folder)):
         runner = QuietRunner.from_cfg(cfg)  # after which processes know their rank
         runner.register_hook(StopHook())

@@ -5,7 +5,7 @@ from typing import List, Optional
 
 import pandas as pd
 
-from ..files import write_text
+from ..files import make_folder, write_text
 from ..plots import plot_accuracy, plot_gain
 from . import base_to_new, paper, tables
 from .cost_plot import plot_costs
@@ -27,12 +27,13 @@ def write_report(results: List[Result], beta: float, folder: Path) -> str:
         folder (Path): Made if necessary.
 
     Raises:
-        InputError: Results of one sample are on different data, or lack this beta.
+        InputError: Results of one sample are on different data, or lack this beta; or the folder
+            cannot be created.
     """
     results = prepare(results)
     frame = to_frame(results)
     data = accuracies(frame, blend_of(frame, beta))
-    folder.mkdir(parents=True, exist_ok=True)
+    make_folder(folder, '--out')
     parts = []
     for clip in sorted(frame['clip'].unique()):
         parts.append(f'## {clip}')

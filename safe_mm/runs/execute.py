@@ -7,6 +7,7 @@ import traceback
 from argparse import Namespace
 from contextlib import suppress
 from functools import partial
+from pathlib import Path
 from typing import Any, Dict, Optional, Sequence
 
 import numpy as np
@@ -26,10 +27,10 @@ from ..datasets.build import test_datasets
 from ..environment import versions
 from ..errors import InputError, full_disk, message_of
 from ..evaluation import evaluate
-from ..files import write_text
+from ..files import make_folder, write_text
 from ..models import CLIPClassifier
 from ..registry import HOOKS, MODELS
-from ..work_dir import claimed, empty_work_dir, make_work_dir
+from ..work_dir import claimed, empty_work_dir
 from . import ERROR, RESULT
 from .costs import seconds_per_image, sizes
 from .interpolation import check_interpolates, interpolation_curve
@@ -57,7 +58,7 @@ def execute(args: Namespace, run: Run) -> Optional[str]:
     folder = None
     try:
         cfg = run_config(args, run)
-        folder = make_work_dir(cfg.work_dir)
+        folder = make_folder(Path(cfg.work_dir), '--work-dir')
         with claimed(folder):
             if not (folder / RESULT).exists():  # of another sweep, since this one began
                 empty_work_dir(folder)  # of a killed run

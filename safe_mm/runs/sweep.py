@@ -10,8 +10,8 @@ from tqdm import tqdm
 
 from ..datasets.build import test_datasets, training_datasets
 from ..errors import InputError, counted, message_of
+from ..files import make_folder
 from ..stopping import advice_on_stop
-from ..work_dir import make_work_dir
 from . import RESULT
 from .executors import Outcome, in_this_process, local_processes, ray_cluster
 from .run import Run, expand_runs, run_config
@@ -41,7 +41,7 @@ def sweep(args: Namespace) -> List[str]:
     Raises:
         InputError: An option is wrong, or the work dir cannot be written.
     """
-    make_work_dir(args.work_dir)
+    make_folder(Path(args.work_dir), '--work-dir')
     total, left = len(shard_of(args)), plan(args)
     check_data(args, left)
     with advice_on_stop(lambda: 'Run the same command to go on.'):
