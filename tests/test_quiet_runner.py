@@ -1,7 +1,9 @@
 """What a training shows on the console."""
 
+import gc
 import subprocess
 import sys
+from multiprocessing import active_children
 
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
@@ -40,3 +42,15 @@ def test_package_that_is_missing(shapes, tmp_path, monkeypatch):
     monkeypatch.setitem(sys.modules, 'wandb', None)
     own = [*short(8), 'visualizer.vis_backends.0.type=WandbVisBackend']
     fails('a package is missing: .*pip install wandb', *training(shapes, tmp_path), *own)
+
+
+def test_workers_of_loaders_end_with_a_training(shapes, tmp_path):
+    """Not as garbage, for whose workers Python may wait."""
+    before = set(active_children())
+    loaders = [f'{part}_dataloader.num_workers=1' for part in ('train', 'val')]
+    gc.disable()
+    try:
+        run_tool(*training(shapes, tmp_path), *short(8, *loaders))
+        assert set(active_children()) <= before
+    finally:
+        gc.enable()

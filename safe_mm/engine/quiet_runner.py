@@ -1,11 +1,12 @@
-"""mmengine's Runner with a log that fits on a screen."""
+"""mmengine's Runner with a log that fits on a screen, and loaders that end with it."""
 
 import logging
-from typing import Union
+from typing import Dict, Union
 
+import torch
 from mmengine.config import Config
 from mmengine.logging import MMLogger
-from mmengine.runner import Runner
+from mmengine.runner import BaseLoop, Runner
 
 from ..errors import InputError, first_line
 
@@ -20,7 +21,9 @@ NOISE = (
 class QuietRunner(Runner):
     """Shows short messages on the console; the file in the work dir has all.
 
-    Config, environment and hooks take some 300 lines before the first iteration.
+    Config, environment and hooks take some 300 lines before the first iteration. Worker processes
+    of loaders end with a training or test. As garbage, whose queues Python ends first, they would
+    be waited for, 5 s each.
     """
 
     @classmethod
@@ -34,6 +37,24 @@ class QuietRunner(Runner):
             return super().from_cfg(cfg)
         except ImportError as error:
             raise InputError(f'a package is missing: {first_line(error)}') from None
+
+    def train(self) -> torch.nn.Module:
+        """See mmengine."""
+        model = super().train()
+        self._end_workers()
+        return model
+
+    def test(self) -> Dict[str, float]:
+        """See mmengine."""
+        metrics = super().test()
+        self._end_workers()
+        return metrics
+
+    def _end_workers(self) -> None:
+        for loop in (self._train_loop, self._val_loop, self._test_loop):
+            if isinstance(loop, BaseLoop):
+                loop.dataloader._iterator = None  # of persistent workers
+                loop.dataloader_iterator = None  # of training
 
     def build_logger(self, *args, **kwargs) -> MMLogger:
         logger = super().build_logger(*args, **kwargs)

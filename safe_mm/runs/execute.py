@@ -24,6 +24,7 @@ from tqdm import tqdm
 from ..attention import attention_on_part
 from ..checkpoint import read_checkpoint
 from ..datasets.build import test_datasets
+from ..engine import QuietRunner
 from ..environment import versions
 from ..errors import InputError, full_disk, message_of
 from ..evaluation import evaluate
@@ -71,7 +72,7 @@ def execute(args: Namespace, run: Run) -> Optional[str]:
         message = traceback.format_exc()
         short = full_disk(error) or f'{type(error).__name__}: {error}'
     finally:
-        gc.collect()  # of the runner, whose cycles keep its loaders' processes
+        gc.collect()  # of the runner, whose cycles keep its memory
     if folder is not None:
         with suppress(InputError):  # a full disk is the error
             write_text(folder / ERROR, message)
@@ -105,7 +106,7 @@ def train_and_test(cfg: Config) -> Dict[str, Any]:
 
 def build_runner(cfg: Config) -> Runner:
     """A Runner whose training reads features where it can."""
-    runner = Runner.from_cfg(cfg)
+    runner = QuietRunner.from_cfg(cfg)
     images = runner._train_dataloader
     if images and runner.model.frozen_stage != 'image' and 'feature_cache' in cfg.default_hooks:
         # Features take their place before any is loaded
