@@ -30,7 +30,7 @@ sweep zero-shot
 sweep safe $SAFE
 sweep linear-probe
 sweep linear-probe_trunk
-sweep clip-adapter $(train 2e-1 800 0)
+sweep clip-adapter $(train 1.0 800 0)
 sweep cross-modal-linear $(train 1e-3 3200 1)
 for method in tip-adapter tip-adapter-f gda lp-plus-plus; do
     sweep $method $VIEWS
