@@ -40,15 +40,17 @@ class QuietRunner(Runner):
 
     def train(self) -> torch.nn.Module:
         """See mmengine."""
-        model = super().train()
-        self._end_workers()
-        return model
+        try:
+            return super().train()
+        finally:
+            self._end_workers()
 
     def test(self) -> Dict[str, float]:
         """See mmengine."""
-        metrics = super().test()
-        self._end_workers()
-        return metrics
+        try:
+            return super().test()
+        finally:
+            self._end_workers()
 
     def _end_workers(self) -> None:
         for loop in (self._train_loop, self._val_loop, self._test_loop):
