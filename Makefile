@@ -28,6 +28,6 @@ lint: $(INSTALLED)
 
 $(INSTALLED): setup.py requirements/constraints.txt
 	$(PYTHON) -m venv $(VENV)
-	$(BIN)/pip install --no-compile --constraint requirements/constraints.txt \
+	$(BIN)/pip install --constraint requirements/constraints.txt \
 	    --editable ".[demo,docs,openmmlab,photos,tests]"
 	touch $@
