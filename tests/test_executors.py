@@ -31,7 +31,7 @@ def alone(tmp_path_factory, shapes):
     return files, found
 
 
-def wait_for_the_end_of(workers: list, seconds: float = 20) -> None:
+def wait_for_the_end_of(workers: list, seconds: float = 60) -> None:
     end = time.time() + seconds
     while any(Path(f'/proc/{pid}').exists() for pid in workers):
         assert time.time() < end
