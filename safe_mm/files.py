@@ -48,7 +48,11 @@ def new_file(path: Path, size: int = 0, advice: str = '') -> Iterator[Path]:
 
 
 def make_folder(path: Path, option: str) -> Path:
-    """Creates a folder, whose path ``option`` gives.
+    """Creates a folder and its parents.
+
+    Args:
+        path (Path): The folder, which may exist.
+        option (str): The command-line option that sets it, for error messages.
 
     Raises:
         InputError: It cannot be created, or nothing can be written into it.

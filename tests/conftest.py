@@ -84,7 +84,7 @@ def mmpretrain_scope():
 
 
 def forget_runs() -> None:
-    """Runs of one second share a name, by which mmengine would give them each other's log."""
+    """Clears mmengine's global instances: runs started in the same second would share a log."""
     for manager in (MessageHub, MMLogger, UniversalVisualizer):
         manager._instance_dict.clear()
 
@@ -231,5 +231,5 @@ def method(tmp_path, data):
 
 
 def pytest_collection_finish():
-    """What is imported by now is not searched for garbage."""
+    """Imported modules are left out of garbage collection, which is faster."""
     gc.freeze()

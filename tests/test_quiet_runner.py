@@ -45,7 +45,7 @@ def test_package_that_is_missing(shapes, tmp_path, monkeypatch):
 
 
 def test_workers_of_loaders_end_with_a_training(shapes, tmp_path):
-    """Not as garbage, for whose workers Python may wait."""
+    """Without the garbage collector, which may wait for them to time out."""
     before = set(active_children())
     loaders = [f'{part}_dataloader.num_workers=1' for part in ('train', 'val')]
     gc.disable()

@@ -1,4 +1,4 @@
-"""mmengine's Runner with a log that fits on a screen, and loaders that end with it."""
+"""mmengine's Runner with a short log, which shuts down the workers of its data loaders."""
 
 import logging
 from typing import Dict, Union
@@ -21,9 +21,10 @@ NOISE = (
 class QuietRunner(Runner):
     """Shows short messages on the console; the file in the work dir has all.
 
-    Config, environment and hooks take some 300 lines before the first iteration. Worker processes
-    of loaders end with a training or test. As garbage, whose queues Python ends first, they would
-    be waited for, 5 s each.
+    Config, environment and hooks take some 300 lines before the first iteration.
+
+    The workers of its data loaders are shut down after training and after testing. The garbage
+    collector closes their queues first, and each worker then takes 5 s to time out.
     """
 
     @classmethod
@@ -53,6 +54,7 @@ class QuietRunner(Runner):
             self._end_workers()
 
     def _end_workers(self) -> None:
+        """Drops the iterators, which shuts down their workers."""
         for loop in (self._train_loop, self._val_loop, self._test_loop):
             if isinstance(loop, BaseLoop):
                 loop.dataloader._iterator = None  # of persistent workers
